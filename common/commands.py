@@ -1,0 +1,104 @@
+"""The registry of commands: one row each, read by dispatch, help, completion and validation alike."""
+
+import shlex
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from common.errors import UsageError
+from common.grammar import REST, Usage
+
+JSON: Final = "--json"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Rows that are rendered one by one as they come, under a title that JSON leaves out."""
+
+    title: str
+    rows: AsyncIterator[Any]
+
+
+def one_line(result: object) -> Iterable[str]:
+    """Render a result that is its own text."""
+    return (str(result),)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row: `run` takes what `usage` binds, and `text` renders what it returns, or each row of a Listing.
+
+    A command that `reports` takes --json at its end. `missing` is said instead of the form where nothing follows the
+    name though something must.
+    """
+
+    name: str
+    usage: str
+    help: str
+    run: Callable[..., Awaitable[Any]]
+    text: Callable[[Any], Iterable[str]] = one_line
+    reports: bool = False
+    missing: str | None = None
+    grammar: Usage = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "grammar", Usage(self.usage))
+
+    @property
+    def form(self) -> str:
+        """How the command is typed."""
+        return " ".join(filter(None, (self.name, self.usage, f"[{JSON}]" if self.reports else "")))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A line that was understood: a row, what its usage bound, and whether JSON is wanted."""
+
+    command: Command
+    arguments: dict[str, Any]
+    as_json: bool
+
+
+class Registry:
+    """The commands by name, in the order in which help shows them."""
+
+    def __init__(self, commands: Iterable[Command]) -> None:
+        self.commands = {command.name: command for command in commands}
+
+    def parse(self, line: str) -> Call:
+        """Return the call that a line stands for; raises UsageError, and nothing is changed."""
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise UsageError(f"the line cannot be read: {error}") from None
+        return self.parse_words(words)
+
+    def parse_words(self, words: Sequence[str]) -> Call:
+        """Return the call that the words of a line stand for; raises UsageError."""
+        name, *rest = words
+        command = self.commands.get(name)
+        if command is None:
+            raise UsageError(f'Unknown command "{name}", valid commands are:\n  {" ".join(self.commands)}')
+        as_json = command.reports and rest[-1:] == [JSON]
+        if as_json:
+            rest.pop()
+        try:
+            return Call(command, command.grammar.bind(rest), as_json)
+        except UsageError as error:
+            if command.missing and not rest:
+                raise UsageError(command.missing) from None
+            raise UsageError(f"{name}: {str(error).replace('form is: ', f'form is: {name} ')}") from None
+
+    def expected(self, words: Sequence[str]) -> list[str]:
+        """Return what may come after these words: literals as they are, kinds of values in capitals."""
+        if not words:
+            return list(self.commands)
+        command = self.commands.get(words[0])
+        if command is None:
+            return []
+        expected = command.grammar.expected(words[1:])
+        if REST in expected:
+            expected = self.expected(words[1:])
+        if command.reports and JSON not in words:
+            expected.append(JSON)
+        return expected

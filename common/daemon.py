@@ -1,0 +1,186 @@
+"""The life of a daemon's process, from its options to its exit code."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from common.commands import Command, Registry
+from common.errors import SessionerError, UsageError
+from common.logs import Logs
+from common.options import Process
+from common.output import Output
+from common.pipe import Pipe
+from common.shell import Shell
+from common.system import raise_descriptor_limit
+from common.terminal import Terminal
+
+log = logging.getLogger("sessioner")
+
+INTERRUPTED: Final = 130
+
+_LOOPS: Final = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+
+# Seconds that the end waits for a terminal or a pipe to take what is still to be shown.
+_LAST_WORDS: Final = 1.0
+
+# Net new objects between two collections of the young, and how many of those the older ones wait for. Collecting
+# 10,000 objects takes half a millisecond. Sessions are in no cycle, so a full collection, which takes 113 ms for a
+# million of them, is put off until 2.5 million more objects have come.
+_COLLECT: Final = (10_000, 5, 50)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a daemon is at its console: its first line, its commands, its toolbar, the addresses to complete."""
+
+    greeting: str
+    commands: list[Command]
+    toolbar: Callable[[], Awaitable[str]]
+    addresses: Callable[[], Awaitable[list[str]]]
+
+
+Start = Callable[[Shell, Logs], contextlib.AbstractAsyncContextManager[Service]]
+
+
+def run(name: str, process: Process, start: Start) -> int:
+    """Run a daemon to its end, and return the exit code of its process."""
+    warning = None if process.no_ulimit else raise_descriptor_limit()
+    blocking = {descriptor: os.get_blocking(descriptor) for descriptor in _open_streams()}
+    try:
+        with asyncio.Runner(loop_factory=_LOOPS[process.loop]) as runner:
+            return runner.run(_live(name, process, start, warning))
+    finally:
+        # The loop made the terminal, which is shared with the shell that started us, non-blocking.
+        for descriptor, was in blocking.items():
+            os.set_blocking(descriptor, was)
+
+
+async def _live(name: str, process: Process, start: Start, warning: str | None) -> int:
+    with contextlib.ExitStack() as stack:
+        output, errors = _output(stack, sys.stdout.fileno()), _output(stack, sys.stderr.fileno())
+        shell = Shell()
+        console = _console(name, shell, output, errors)
+        shell.sink = console
+        logs = Logs(console.note)
+        stack.callback(logs.close)
+        try:
+            if process.log:
+                logs.write_to(_log_file(stack, process.log).offer)
+            logs.set_debug(process.debug)
+            script = _read_script(process.script)
+            if warning:
+                log.warning("%s", warning)
+            _settle_collector()
+            async with start(shell, logs) as service:
+                shell.registry = Registry(service.commands)
+                if isinstance(console, Terminal):
+                    console.serve(service.toolbar, service.addresses)
+                console.note(f"{service.greeting}\n")
+                return await _until_stopped(_converse(process, script, shell, console)) or shell.exit_code
+        except SessionerError as error:
+            errors.write(f"sessioner_{name}: {error}\n")
+            return error.exit_code
+
+
+def _settle_collector() -> None:
+    """Leave what was imported out of every collection to come, and make those rare."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT)
+
+
+async def _converse(process: Process, script: list[str] | None, shell: Shell, console: Terminal | Pipe) -> None:
+    """Carry out what the options say, then what is typed or piped."""
+    await _carry_out(shell, process.execute)
+    if script is not None:
+        await _carry_out(shell, script)
+        if not shell.prompt_asked:
+            return
+    if shell.leaving:
+        return
+    if process.no_prompt:
+        await asyncio.get_running_loop().create_future()
+    await console.run()
+
+
+async def _carry_out(shell: Shell, lines: list[str]) -> None:
+    for number, line in enumerate(lines, 1):
+        if shell.leaving:
+            return
+        if number < len(lines):
+            shell.further_line.set()
+        else:
+            shell.further_line.clear()
+        await shell.execute(line)
+
+
+async def _until_stopped(work: Awaitable[None]) -> int:
+    """Await some work, or a signal to leave; return the exit code that the signal makes."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[int] = loop.create_future()
+
+    def stop(code: int) -> None:
+        if not stopped.done():
+            stopped.set_result(code)
+
+    for number, code in ((signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, INTERRUPTED)):
+        loop.add_signal_handler(number, stop, code)
+    working = asyncio.ensure_future(work)
+    await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
+    if not working.done():
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
+        return stopped.result()
+    stopped.cancel()
+    working.result()
+    return 0
+
+
+def _console(name: str, shell: Shell, output: Output, errors: Output) -> Terminal | Pipe:
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return Terminal(name, shell, output)
+    return Pipe(sys.stdin.fileno(), shell, output, errors)
+
+
+def _output(stack: contextlib.ExitStack, descriptor: int) -> Output:
+    output = Output(descriptor)
+    stack.callback(output.close, _LAST_WORDS)
+    return output
+
+
+def _log_file(stack: contextlib.ExitStack, path: Path) -> Output:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    except OSError as failure:
+        raise UsageError(f"log file {path} cannot be written: {failure.strerror}") from None
+    stack.callback(os.close, descriptor)
+    return _output(stack, descriptor)
+
+
+def _read_script(path: Path | None) -> list[str] | None:
+    """Return the lines of a script without blank ones and comments."""
+    if path is None:
+        return None
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as failure:
+        raise UsageError(f"script {path} cannot be read: {failure}") from None
+    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _open_streams() -> Iterator[int]:
+    for descriptor in (0, 1, 2):
+        with contextlib.suppress(OSError):
+            os.get_blocking(descriptor)
+            yield descriptor

@@ -1,0 +1,105 @@
+"""The one queue of due times, in coarse ticks.
+
+An item is filed under the tick it is due at, and carries that tick in `due`. Filing it again or cancelling it
+only changes `due`: what is left behind under the old tick no longer matches, and is dropped when that tick comes
+or, where such leftovers outnumber what is live, when a bounded part of the queue is swept at each expiry.
+"""
+
+from collections.abc import Iterator
+from typing import Final, Generic, Protocol, TypeVar
+
+from sortedcontainers import SortedDict
+
+# Seconds a tick lasts: nothing filed here (pings, timeouts, pauses) is worth a finer one.
+TICK: Final = 0.1
+
+# Entries looked at in one step of a sweep: a fraction of a millisecond.
+_SWEPT_AT_ONCE: Final = 2_000
+
+
+class Item(Protocol):
+    """What can be due: `due` is the tick it is filed under, 0 when it is not."""
+
+    due: int
+
+
+T = TypeVar("T", bound=Item)
+
+
+class Deadlines(Generic[T]):
+    """Items by the tick they are due at; filing, cancelling and expiring are O(log ticks) an item."""
+
+    __slots__ = ("_live", "_stale", "_sweep", "_ticks")
+
+    def __init__(self) -> None:
+        self._ticks: SortedDict[int, list[T]] = SortedDict()
+        self._live = 0
+        self._stale = 0
+        self._sweep: list[int] = []
+
+    def __len__(self) -> int:
+        """Return how many items are filed."""
+        return self._live
+
+    def file(self, item: T, when: float) -> None:
+        """Let an item be due at the first tick not before `when` (monotonic seconds), and only then."""
+        tick = int(when / TICK) + 1
+        if item.due:
+            if item.due == tick:
+                return
+            self._stale += 1
+        else:
+            self._live += 1
+        bucket = self._ticks.get(tick)
+        if bucket is None:
+            bucket = self._ticks[tick] = []
+        bucket.append(item)
+        item.due = tick
+
+    def cancel(self, item: T) -> None:
+        """Let an item not be due; nothing happens when it is not."""
+        if item.due:
+            item.due = 0
+            self._live -= 1
+            self._stale += 1
+
+    def expired(self, now: float) -> Iterator[T]:
+        """Take out and yield, earliest tick first, what is due at `now` (monotonic seconds).
+
+        An item that is yielded is not filed any more. The iterator may be left and a new one asked for at any time.
+        """
+        last = int(now / TICK)
+        while self._ticks:
+            tick, bucket = self._ticks.peekitem(0)
+            if tick > last:
+                break
+            while bucket:
+                item = bucket.pop()
+                if item.due == tick:
+                    item.due = 0
+                    self._live -= 1
+                    yield item
+                else:
+                    self._stale -= 1
+            del self._ticks[tick]
+
+    def tidy(self) -> None:
+        """Drop a bounded number of leftovers when they outnumber what is live."""
+        if not self._sweep and self._stale > self._live + _SWEPT_AT_ONCE:
+            self._sweep = list(self._ticks)
+        swept = 0
+        while self._sweep and swept < _SWEPT_AT_ONCE:
+            tick = self._sweep.pop()
+            bucket = self._ticks.get(tick)
+            if bucket is not None:
+                before = len(bucket)
+                bucket[:] = [item for item in bucket if item.due == tick]
+                self._stale -= before - len(bucket)
+                swept += before
+
+    def check(self) -> None:
+        """Assert every invariant; O(n), for tests."""
+        filed = [(tick, item) for tick, bucket in self._ticks.items() for item in bucket]
+        live = {id(item) for tick, item in filed if item.due == tick}
+        assert len(live) == self._live
+        assert len(filed) - len(live) == self._stale

@@ -1,0 +1,79 @@
+"""The command-line options that both daemons have, and how wrong ones are refused."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from common.errors import SessionerError, UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """How a process runs, apart from what its daemon does."""
+
+    execute: list[str]
+    script: Path | None
+    no_prompt: bool
+    log: Path | None
+    debug: bool
+    no_ulimit: bool
+    loop: str
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that refuses in one line, with the exit code of wrong usage, and takes no shortened options."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """End the process."""
+        sys.stderr.write(f"{self.prog}: {message} (--help shows the options)\n")
+        sys.exit(UsageError.exit_code)
+
+
+def option(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Return a parser of an option's value whose UsageError argparse shows as it is."""
+
+    def parse_option(text: str) -> T:
+        try:
+            return parse(text)
+        except SessionerError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse_option
+
+
+def add_process_options(parser: Parser) -> None:
+    """Add the options that make a Process."""
+    add = parser.add_argument
+    add("-d", "--debug", action="store_true", help="show debug output from the start (`debug` switches it)")
+    add("-u", "--no-ulimit", action="store_true", help="do not raise the limit on file descriptors")
+    add(
+        "--exec",
+        dest="execute",
+        action="append",
+        default=[],
+        metavar="COMMAND",
+        help="run a command before the prompt opens (repeatable)",
+    )
+    add(
+        "--script",
+        type=Path,
+        metavar="FILE",
+        help="run the commands in a file, one a line, and end unless it says `prompt`",
+    )
+    add("--no-prompt", action="store_true", help="read no standard input, run until SIGTERM")
+    add("--log", type=Path, metavar="FILE", help="append commands, changes of state and losses, with times, to a file")
+    add("--loop", choices=("uvloop", "asyncio"), default="uvloop", help="the event loop (uvloop)")
+
+
+def process_of(options: argparse.Namespace) -> Process:
+    """Return the Process that parsed options describe."""
+    values: dict[str, Any] = vars(options)
+    return Process(**{name: values[name] for name in Process.__slots__})

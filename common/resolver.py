@@ -1,0 +1,34 @@
+"""From a host and its ports to the socket addresses they stand for."""
+
+import asyncio
+from socket import SOCK_STREAM, gaierror
+from typing import Any, NamedTuple
+
+from common.addresses import Address, Endpoint, plain_host
+from common.errors import SessionerError
+
+
+class SocketAddress(NamedTuple):
+    """One address as the socket calls want it."""
+
+    address: Address
+    family: int
+    sockaddr: Any
+
+
+async def resolve(endpoint: Endpoint) -> list[SocketAddress]:
+    """Return every port of every address that the host has, in the resolver's order.
+
+    Raises SessionerError when the name is not known.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(endpoint.host, None, type=SOCK_STREAM)
+    except gaierror as failure:
+        raise SessionerError(f'host "{endpoint.host}" cannot be resolved: {failure.strerror}') from None
+    hosts = {info[4][0]: info for info in found}
+    return [
+        SocketAddress(Address(plain_host(str(host)), port), info[0], (host, port, *info[4][2:]))
+        for host, info in hosts.items()
+        for port in range(endpoint.first, endpoint.last + 1)
+    ]

@@ -1,0 +1,80 @@
+"""The carrying out of lines: parse, run, render, and the exit code that comes of it."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from common import render
+from common.commands import Call, Listing, Registry
+from common.errors import SessionerError
+
+log = logging.getLogger("sessioner")
+
+# Lines of a listing that are handed over at once, with a turn for everything else in between: half a millisecond.
+_LINES: Final = 50
+
+
+class Sink(Protocol):
+    """Where the text of commands goes."""
+
+    async def show(self, text: str) -> None:
+        """Show whole lines, and return when there is room for more."""
+
+
+class Shell:
+    """One line after another, typed, piped or from a script.
+
+    `further_line` is set while a line waits behind the one that is carried out. `leaving` says that `quit` was given,
+    `prompt_asked` that a script asked for the prompt at its end.
+    """
+
+    sink: Sink
+
+    def __init__(self) -> None:
+        self.registry = Registry(())
+        self.exit_code = 0
+        self.leaving = False
+        self.prompt_asked = False
+        self.further_line = asyncio.Event()
+        self._last: Call | None = None
+
+    async def execute(self, line: str) -> None:
+        """Carry out a line; an empty one repeats the last valid one. What goes wrong is shown, never raised."""
+        try:
+            call = self.registry.parse(line) if line.strip() else self._last
+            if call:
+                self._last = call
+                log.info("Command: %s", line.strip() or call.command.name)
+                await self.run(call)
+        except SessionerError as error:
+            self._failed(error.exit_code)
+            await self.sink.show(f"{error}\n")
+        except Exception:
+            self._failed(SessionerError.exit_code)
+            log.exception("This is a bug, and the daemon goes on:")
+
+    async def run(self, call: Call) -> None:
+        """Run what was parsed, and show what it returns; raises SessionerError."""
+        result = await call.command.run(**call.arguments)
+        if isinstance(result, Listing):
+            await self._show_listing(call, result)
+        elif result is not None:
+            await self._show([render.as_json(result)] if call.as_json else call.command.text(result))
+
+    async def _show_listing(self, call: Call, listing: Listing) -> None:
+        lines = [listing.title] if listing.title and not call.as_json else []
+        async for row in listing.rows:
+            lines.extend([render.as_json(row)] if call.as_json else call.command.text(row))
+            if len(lines) >= _LINES:
+                await self._show(lines)
+                await asyncio.sleep(0)
+                lines.clear()
+        await self._show(lines)
+
+    async def _show(self, lines: Iterable[str]) -> None:
+        await self.sink.show("".join(f"{line}\n" for line in lines))
+
+    def _failed(self, code: int) -> None:
+        """Keep the first failure's exit code."""
+        self.exit_code = self.exit_code or code

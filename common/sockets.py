@@ -1,0 +1,44 @@
+"""What only a socket can do, done to a bare descriptor."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from socket import AF_INET, SHUT_WR, SO_LINGER, SOCK_STREAM, SOL_SOCKET, SocketType
+from struct import pack
+from typing import Final
+
+from common.addresses import Address, plain_host
+
+_NO_LINGER: Final = pack("ii", 1, 0)
+
+
+@contextmanager
+def _socket_over(descriptor: int, family: int = AF_INET) -> Iterator[SocketType]:
+    """Give a socket over a descriptor that stays open; the family matters only for addresses."""
+    sock = SocketType(family, SOCK_STREAM, 0, descriptor)
+    try:
+        yield sock
+    finally:
+        sock.detach()
+
+
+def reset_at_close(descriptor: int) -> None:
+    """Let the next close of the descriptor send a RST instead of a FIN: socket(7), SO_LINGER."""
+    with _socket_over(descriptor) as sock:
+        sock.setsockopt(SOL_SOCKET, SO_LINGER, _NO_LINGER)
+
+
+def half_close(descriptor: int) -> bool:
+    """Send our FIN and keep the descriptor; return False when the session is gone already."""
+    with _socket_over(descriptor) as sock:
+        try:
+            sock.shutdown(SHUT_WR)
+        except OSError:
+            return False
+    return True
+
+
+def local_address(descriptor: int, family: int) -> Address:
+    """Return the address of our end; raises OSError when the session is gone already."""
+    with _socket_over(descriptor, family) as sock:
+        host, port = sock.getsockname()[:2]
+    return Address(plain_host(host), port)

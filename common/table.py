@@ -1,0 +1,193 @@
+"""The hashed session table, growing and shrinking a few buckets at a time.
+
+Separate chaining: the chain's link (`chain`) is in the entry itself, and an entry's `key` is the number of its
+address. The number of buckets alone says where a key belongs (linear hashing): with P the greatest power of
+two not above the number of buckets, a key's hash modulo 2P, less P where that bucket does not exist yet. So one
+bucket more splits one bucket, one bucket less merges two, and no operation ever moves more than a few entries.
+"""
+
+from collections.abc import Iterator
+from typing import Final, Generic, Protocol, Self, TypeVar
+
+DEFAULT_HASHSIZE: Final = 10_000
+
+# Buckets that one insertion or removal adds or takes away: two, so that the table outruns what is inserted.
+_STEPS: Final = 2
+
+# The odd number nearest to 2**64 / golden ratio: multiplying by it spreads neighbouring keys (Knuth, TAOCP 6.4).
+# The low bits of a product depend on the low bits of the key alone, so the hash is taken from bit 24 up.
+_MULTIPLIER: Final = 0x9E3779B97F4A7C15
+_SHIFT: Final = 24
+
+
+class Entry(Protocol):
+    """What a table holds: an object with its key, and a link that the table owns."""
+
+    chain: Self | None
+
+    @property
+    def key(self) -> int:
+        """The number of its address."""
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class SessionTable(Generic[E]):
+    """Entries by key, in chains; `depths` counts the chains by length as they change."""
+
+    __slots__ = ("_buckets", "_goal", "_mask", "count", "depths")
+
+    def __init__(self, hashsize: int) -> None:
+        self._buckets: list[E | None] = [None] * hashsize
+        self._mask = (1 << hashsize.bit_length()) - 1
+        self._goal = hashsize
+        self.count = 0
+        self.depths = [hashsize]
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def hashsize(self) -> int:
+        """The number of buckets now."""
+        return len(self._buckets)
+
+    @property
+    def max_depth(self) -> int:
+        """The length of the longest chain now; O(1)."""
+        return len(self.depths) - 1
+
+    @property
+    def resizing(self) -> bool:
+        """Whether `work` has something to do."""
+        return len(self._buckets) != self._goal
+
+    def add(self, entry: E) -> None:
+        """Insert an entry; several may have the same key; O(1)."""
+        buckets = self._buckets
+        index = entry.key * _MULTIPLIER >> _SHIFT & self._mask
+        if index >= len(buckets):
+            index &= self._mask >> 1
+        self._push(index, entry)
+        self.count += 1
+        if self.count > self._goal:
+            self._goal = self.count
+        if len(buckets) != self._goal:
+            self.work(_STEPS)
+
+    def remove(self, entry: E) -> None:
+        """Take out an entry; O(1). Raises KeyError when it is not in the table."""
+        index = self._index(entry.key)
+        depth, before, at = 0, None, self._buckets[index]
+        while at is not entry:
+            if at is None:
+                raise KeyError(entry.key)
+            depth, before, at = depth + 1, at, at.chain
+        if before is None:
+            self._buckets[index] = entry.chain
+        else:
+            before.chain = entry.chain
+        at = entry.chain
+        entry.chain = None
+        while at is not None:
+            depth, at = depth + 1, at.chain
+        self._recount(depth + 1, depth)
+        self.count -= 1
+        if len(self._buckets) != self._goal:
+            self.work(_STEPS)
+
+    def find(self, key: int) -> list[E]:
+        """Return the entries with this key; O(1)."""
+        return [entry for entry in self._chain(self._index(key)) if entry.key == key]
+
+    def resize(self, hashsize: int) -> None:
+        """Aim at this many buckets, but not at fewer than there are entries; `work` brings it about."""
+        self._goal = max(hashsize, self.count, 1)
+
+    def work(self, steps: int) -> None:
+        """Add or take away at most `steps` buckets on the way to the size aimed at."""
+        for _ in range(steps):
+            if len(self._buckets) < self._goal:
+                self._split()
+            elif len(self._buckets) > self._goal:
+                self._merge()
+            else:
+                return
+
+    def check(self) -> None:
+        """Assert every invariant; O(n), for tests."""
+        size = len(self._buckets)
+        assert size >= 1
+        assert self._mask == (1 << size.bit_length()) - 1
+        seen: set[int] = set()  # by identity: keys need not be unique
+        depths: dict[int, int] = {}
+        for index in range(size):
+            chain = list(self._chain(index))
+            depths[len(chain)] = depths.get(len(chain), 0) + 1
+            for entry in chain:
+                assert self._index(entry.key) == index
+                assert id(entry) not in seen
+                seen.add(id(entry))
+        assert len(seen) == self.count <= self._goal
+        assert self.depths[-1] or size == len(self.depths)
+        assert {depth: n for depth, n in enumerate(self.depths) if n} == depths
+
+    def _index(self, key: int) -> int:
+        index = key * _MULTIPLIER >> _SHIFT & self._mask
+        return index if index < len(self._buckets) else index & self._mask >> 1
+
+    def _chain(self, index: int) -> Iterator[E]:
+        at = self._buckets[index]
+        while at is not None:
+            yield at
+            at = at.chain
+
+    def _push(self, index: int, entry: E) -> None:
+        """Put an entry at the head of a chain."""
+        at = entry.chain = self._buckets[index]
+        self._buckets[index] = entry
+        depth = 0
+        while at is not None:
+            depth, at = depth + 1, at.chain
+        self._recount(depth, depth + 1)
+
+    def _recount(self, was: int, becomes: int) -> None:
+        """Count a chain under its new length, one away from the old one."""
+        depths = self.depths
+        depths[was] -= 1
+        if becomes == len(depths):
+            depths.append(1)
+        else:
+            depths[becomes] += 1
+        if not depths[-1] and len(depths) > 1:
+            depths.pop()
+
+    def _split(self) -> None:
+        """Add a bucket, and give it what belongs there."""
+        new = len(self._buckets)
+        half = 1 << new.bit_length() - 1
+        old = new - half
+        chain = list(self._chain(old))
+        self._empty(old, len(chain))
+        self._buckets.append(None)
+        self.depths[0] += 1
+        self._mask = (1 << (new + 1).bit_length()) - 1
+        for entry in chain:
+            self._push(self._index(entry.key), entry)
+
+    def _merge(self) -> None:
+        """Take the last bucket away, and give what was there to the one it was split from."""
+        last = len(self._buckets) - 1
+        chain = list(self._chain(last))
+        self._empty(last, len(chain))
+        self._buckets.pop()
+        self.depths[0] -= 1
+        self._mask = (1 << last.bit_length()) - 1
+        for entry in chain:
+            self._push(self._index(entry.key), entry)
+
+    def _empty(self, index: int, depth: int) -> None:
+        self._buckets[index] = None
+        for was in range(depth, 0, -1):
+            self._recount(was, was - 1)

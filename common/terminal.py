@@ -1,0 +1,229 @@
+"""The prompt at a terminal: keys, completion, history, toolbar, and text above it."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Final, TextIO, cast
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.shortcuts import CompleteStyle
+from prompt_toolkit.styles import Style
+
+from common.grammar import KINDS
+from common.output import Output
+from common.shell import Shell
+
+# Seconds between two refreshes of the toolbar.
+_REFRESH: Final = 0.5
+
+# Seconds that a command may take before the prompt comes back while it goes on.
+_PATIENCE: Final = 0.2
+
+# Seconds for which lines that come unasked are gathered, to redraw the prompt once for all of them.
+_GATHER: Final = 0.1
+
+_HINT: Final = "Ctrl-D or `quit` leaves\n"
+
+Toolbar = Callable[[], Awaitable[str]]
+Addresses = Callable[[], Awaitable[list[str]]]
+
+_ADDRESSES: Final = ("ADDR", "ADDRS", "TARGET")
+
+
+class Terminal:
+    """One prompt after another; a line that is carried out for long leaves the prompt usable."""
+
+    _make_toolbar: Toolbar
+    _find_addresses: Addresses
+
+    def __init__(self, name: str, shell: Shell, output: Output) -> None:
+        self._shell = shell
+        self._output = output
+        self._toolbar = ""
+        self._unasked: list[str] = []
+        self._lines: asyncio.Queue[str] = asyncio.Queue()
+        self._idle = asyncio.Event()
+        self._command: asyncio.Task[None] | None = None
+        self._screen = _Screen(output)
+        self._completer = _CommandCompleter(shell)
+        self._session: PromptSession[str] = PromptSession(
+            f"{name} $ ",
+            history=_history(name),
+            auto_suggest=AutoSuggestFromHistory(),
+            enable_history_search=True,
+            completer=self._completer,
+            complete_style=CompleteStyle.READLINE_LIKE,
+            bottom_toolbar=lambda: self._toolbar,
+            key_bindings=self._keys(),
+            output=Vt100_Output(cast(TextIO, self._screen), _size, os.environ.get("TERM"), enable_cpr=False),
+            style=Style.from_dict({"bottom-toolbar": "noreverse bg:ansibrightblack fg:ansiwhite"}),
+        )
+
+    def serve(self, toolbar: Toolbar, addresses: Addresses) -> None:
+        """Take the toolbar's text, and the addresses to complete, from these."""
+        self._make_toolbar = toolbar
+        self._find_addresses = addresses
+
+    @property
+    def _app(self) -> Application[str]:
+        return self._session.app
+
+    async def run(self) -> None:
+        """Prompt until `quit`, Ctrl-D or a vanished terminal."""
+        tasks = [asyncio.create_task(job) for job in (self._carry_out(), self._refresh())]
+        try:
+            while not self._shell.leaving:
+                self._lines.put_nowait(await self._session.prompt_async(handle_sigint=False))
+                self._shell.further_line.set()
+                self._idle.clear()
+                await asyncio.wait([asyncio.ensure_future(self._idle.wait())], timeout=_PATIENCE)
+        except EOFError:
+            self._shell.leaving = True
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def show(self, text: str) -> None:
+        """Show whole lines above the prompt, and return when the terminal has room for more."""
+        self._print(text)
+        await self._output.room()
+
+    def note(self, text: str) -> None:
+        """Show whole lines that come unasked, above the prompt; given up while the terminal is not read."""
+        if self._output.full:
+            self._output.given_up += 1
+            return
+        if not self._unasked:
+            asyncio.get_running_loop().call_later(_GATHER, self._print_unasked)
+        self._unasked.append(text)
+
+    def _print_unasked(self) -> None:
+        self._print("".join(self._unasked))
+        self._unasked.clear()
+
+    def _print(self, text: str) -> None:
+        if text and self._app.is_running:
+            self._app.renderer.erase()
+            self._output.write(text)
+            self._app.invalidate()
+        else:
+            self._output.write(text)
+
+    async def _carry_out(self) -> None:
+        """Carry out the lines typed, one after the other."""
+        try:
+            while not self._shell.leaving:
+                line = await self._lines.get()
+                if self._lines.empty():
+                    self._shell.further_line.clear()
+                self._command = asyncio.create_task(self._shell.execute(line))
+                await asyncio.wait([self._command])
+                if self._command.cancelled():
+                    await self.show("Interrupted\n")
+                self._command = None
+                if self._lines.empty():
+                    self._idle.set()
+        finally:
+            if self._command:
+                self._command.cancel()
+            if self._app.is_running:
+                self._app.exit(exception=EOFError())
+
+    async def _refresh(self) -> None:
+        """Keep the toolbar and the addresses to complete up to date, and the screen whole."""
+        while True:
+            self._toolbar = await self._make_toolbar()
+            self._completer.addresses = await self._find_addresses()
+            if self._screen.torn and not self._output.full:
+                # What the terminal missed is not known, so the prompt is drawn anew on a line of its own.
+                self._screen.torn = False
+                self._output.write("\r\n")
+                self._app.renderer.reset()
+            self._app.invalidate()
+            await asyncio.sleep(_REFRESH)
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add("c-c")
+        def _(event: KeyPressEvent) -> None:
+            """Clear the line, else end the command that goes on, else say how to leave."""
+            if event.current_buffer.text:
+                event.current_buffer.reset()
+            elif self._command:
+                self._command.cancel()
+            else:
+                self._print(_HINT)
+
+        return keys
+
+
+class _CommandCompleter(Completer):
+    """What may come next on a line, from the registry, with the addresses there are."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.addresses: list[str] = []
+        self._shell = shell
+
+    def get_completions(self, document: Document, _event: CompleteEvent) -> Iterable[Completion]:
+        """Yield the words that the one under the cursor may become."""
+        before = document.text_before_cursor
+        *words, begun = before.split() if before.strip() and not before[-1].isspace() else [*before.split(), ""]
+        for name in self._shell.registry.expected(words):
+            for word in self._words(name):
+                if word.startswith(begun):
+                    yield Completion(word, -len(begun))
+
+    def _words(self, name: str) -> Iterable[str]:
+        if name in _ADDRESSES:
+            return self.addresses
+        if name == "NAME":
+            return self._shell.registry.commands
+        return () if name in KINDS else (name,)
+
+
+class _Screen:
+    """What the prompt is drawn on: each drawing is queued whole, or given up while the terminal is not read."""
+
+    encoding = "utf-8"
+
+    def __init__(self, output: Output) -> None:
+        self.torn = False
+        self._output = output
+
+    def write(self, text: str) -> int:
+        """Queue a drawing, or note that the screen lacks it."""
+        if not self._output.offer(text):
+            self.torn = True
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: the queue is drained at once."""
+
+
+def _size() -> Size:
+    columns, rows = shutil.get_terminal_size()
+    return Size(rows=rows, columns=columns)
+
+
+def _history(name: str) -> History:
+    """Return the history kept in the user's state directory, or one for this run where that cannot be written."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    path = Path(state) / "sessioner" / f"{name}_history"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except (OSError, RuntimeError):
+        return InMemoryHistory()
+    return FileHistory(path)

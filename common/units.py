@@ -1,0 +1,109 @@
+"""Numbers, rates and times as people write and read them."""
+
+import re
+from typing import Final
+
+from common.errors import UsageError
+
+_MULTIPLIERS: Final = {"": 1, "k": 1_000, "m": 1_000_000}
+
+_SECONDS: Final = {
+    name: seconds
+    for names, seconds in (
+        ("ms millisecond milliseconds", 0.001),
+        ("s sec second seconds", 1.0),
+        ("m min minute minutes", 60.0),
+        ("h hr hour hours", 3600.0),
+        ("d day days", 86400.0),
+    )
+    for name in names.split()
+}
+
+_NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)([km]?)", re.IGNORECASE)
+_TIME_PART: Final = re.compile(r"(\d+(?:\.\d+)?)([a-z]+)", re.IGNORECASE)
+_BARE: Final = re.compile(r"\d+(?:\.\d+)?")
+
+
+def parse_count(text: str) -> int:
+    """Return a whole number written like `100`, `100k` or `1.5m`.
+
+    Raises UsageError for anything else, negative numbers and fractions included.
+    """
+    match = _NUMBER.fullmatch(text)
+    if match:
+        value = round(float(match[1]) * _MULTIPLIERS[match[2].lower()], 6)
+        if value.is_integer():
+            return int(value)
+    raise UsageError(f'"{text}" is not a whole number; write one like 500, 100k or 1.5m')
+
+
+def parse_positive(text: str) -> int:
+    """Return a whole number of at least 1, written as for `parse_count`; raises UsageError."""
+    value = parse_count(text)
+    if value < 1:
+        raise UsageError(f'"{text}" is too small; at least 1 is needed')
+    return value
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds from a time written like `500ms`, `10s`, `1m30s`, `2h`, `1d`; a bare number is seconds.
+
+    Raises UsageError for anything else.
+    """
+    if _BARE.fullmatch(text):
+        return float(text)
+    total, end = 0.0, 0
+    for part in _TIME_PART.finditer(text):
+        unit = _SECONDS.get(part[2].lower())
+        if part.start() != end or unit is None:
+            break
+        total += float(part[1]) * unit
+        end = part.end()
+    if not text or end != len(text):
+        raise UsageError(f'"{text}" is not a time; write one like 500ms, 10s, 1m30s or 2h')
+    return total
+
+
+def parse_timeout(text: str) -> float:
+    """Return seconds, more than none, written as for `parse_duration`; raises UsageError."""
+    value = parse_duration(text)
+    if value <= 0:
+        raise UsageError(f'"{text}" is no time at all; write one like 500ms or 10s')
+    return value
+
+
+def parse_interval(text: str) -> tuple[float, float]:
+    """Return the two ends, in seconds, of a range of times like `5-10s` or `500ms-2s`.
+
+    The unit of the second time stands for the first one where that has none; one time alone is both ends.
+    Raises UsageError for anything else and for ends in the wrong order.
+    """
+    first, dash, last = text.partition("-")
+    if dash and _BARE.fullmatch(first) and (unit := _TIME_PART.fullmatch(last)):
+        first += unit[2]
+    low = parse_timeout(first)
+    high = parse_timeout(last) if dash else low
+    if high < low:
+        raise UsageError(f'"{text}" ends before it begins; write the shorter time first, like 5-10s')
+    return low, high
+
+
+def format_duration(seconds: float) -> str:
+    """Return a time for people: `0.4s`, `12s`, `3m05s`, `2h07m`, `4d03h`."""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def format_milliseconds(seconds: float) -> str:
+    """Return a latency in milliseconds for people: `0.043 ms`, `12.7 ms`, `1520 ms`."""
+    value = seconds * 1000
+    digits = 3 if value < 1 else 1 if value < 100 else 0
+    return f"{value:.{digits}f} ms"

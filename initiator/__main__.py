@@ -1,0 +1,70 @@
+"""The entry point of sessioner_initiator."""
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Final
+
+from common.addresses import Endpoint
+from common.daemon import Service, run
+from common.logs import Logs
+from common.shell import Shell
+from initiator.cli import Options, parse_options
+from initiator.commands import Commands
+from initiator.engine import Engine
+from initiator.render import greeting_text, toolbar_text
+from responder.engine import Engine as Responder
+from responder.settings import Settings as ResponderSettings
+
+# Listeners that --loopback starts where no target is given.
+_LOOPBACK_LISTENERS: Final = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run an initiator to its end."""
+    options = parse_options(arguments)
+
+    @asynccontextmanager
+    async def start(shell: Shell, logs: Logs) -> AsyncIterator[Service]:
+        if not options.loopback:
+            async with _service(options, options.targets, shell, logs) as service:
+                yield service
+            return
+        async with aclosing(Responder(ResponderSettings())) as responder:
+            targets = await _listen(responder, options)
+            async with _service(options, targets, shell, logs) as service:
+                yield service
+
+    sys.exit(run("initiator", options.process, start))
+
+
+@asynccontextmanager
+async def _service(
+    options: Options, targets: list[tuple[Endpoint, int]], shell: Shell, logs: Logs
+) -> AsyncIterator[Service]:
+    async with aclosing(Engine(options.settings)) as engine:
+        for endpoint, hashsize in targets:
+            await engine.add_targets(endpoint, hashsize)
+
+        async def toolbar() -> str:
+            return toolbar_text(await engine.snapshot())
+
+        async def addresses() -> list[str]:
+            return [row.target for row in (await engine.target_page(0)).rows]
+
+        commands = Commands(engine, shell, logs, options.hashsize).rows()
+        yield Service(greeting_text(await engine.snapshot(), options.settings), commands, toolbar, addresses)
+
+
+async def _listen(responder: Responder, options: Options) -> list[tuple[Endpoint, int]]:
+    """Listen on the targets, or on free ports where there are none, and return the targets."""
+    if options.targets:
+        for endpoint, _hashsize in options.targets:
+            await responder.add_listeners(endpoint)
+        return options.targets
+    free = [await responder.add_listeners(Endpoint("127.0.0.1", 0, 0)) for _ in range(_LOOPBACK_LISTENERS)]
+    return [(Endpoint(host, port, port), options.hashsize) for ((host, port),) in free]
+
+
+if __name__ == "__main__":
+    main()

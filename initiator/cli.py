@@ -1,0 +1,128 @@
+"""The initiator's command-line options."""
+
+import argparse
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common.addresses import Endpoint, parse_endpoint, parse_sources
+from common.errors import UsageError
+from common.options import Parser, Process, add_process_options, option, process_of
+from common.units import parse_count, parse_duration, parse_positive, parse_timeout
+from initiator.settings import CONNECT_TIMEOUT, HASHSIZE, PING_TIMEOUT, Keepalive, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for: each target with the size its table starts with, and that of later ones."""
+
+    targets: list[tuple[Endpoint, int]]
+    hashsize: int
+    loopback: bool
+    settings: Settings
+    process: Process
+
+
+class _AddTargets(argparse.Action):
+    """Targets with the --hashsize that came before them."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, options: argparse.Namespace, values: Any, _flag: str | None = None
+    ) -> None:
+        """Take note of the targets."""
+        options.targets = [*options.targets, *((endpoint, options.hashsize) for endpoint in values)]
+
+
+def parse_keepalive(text: str) -> Keepalive:
+    """Return what `IDLE[,INTERVAL,COUNT]` says, times in whole seconds; raises UsageError."""
+    parts = text.split(",")
+    if len(parts) not in (1, 3):
+        raise UsageError(f'"{text}" is not IDLE or IDLE,INTERVAL,COUNT; write one like 60s or 60s,10s,5')
+    times = [parse_duration(part) for part in parts[:2]]
+    if any(seconds < 1 or seconds != int(seconds) for seconds in times):
+        raise UsageError(f'"{text}": keepalive takes whole seconds, 1 or more')
+    if len(parts) == 1:
+        return Keepalive(int(times[0]))
+    return Keepalive(int(times[0]), int(times[1]), parse_positive(parts[2]))
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> Options:
+    """Return what the command line asks for; a wrong one ends the process with one line and exit code 2."""
+    parser = Parser("sessioner_initiator", "Open TCP sessions to targets and maintain them.")
+    parser.set_defaults(targets=[])
+    add = parser.add_argument
+    add(
+        "-t",
+        "--target",
+        action=_AddTargets,
+        nargs="+",
+        type=option(parse_endpoint),
+        metavar="ADDR:PORT[-PORT]",
+        help="hold sessions to an address and a port or a range of ports, one each at the start (repeatable)",
+    )
+    add(
+        "-s",
+        "--hashsize",
+        type=option(parse_positive),
+        default=HASHSIZE,
+        metavar="SIZE",
+        help=f"buckets that the tables of the targets after it start with; they grow by themselves ({HASHSIZE})",
+    )
+    add("-p", "--ping", action="store_true", help="send PING over each session now and then (`ping` switches it)")
+    add(
+        "--ping-timeout",
+        type=option(parse_timeout),
+        default=PING_TIMEOUT,
+        metavar="T",
+        help=f"a session that answers no ping for so long is lost, and replaced ({PING_TIMEOUT:.0f}s)",
+    )
+    add(
+        "--connect-timeout",
+        type=option(parse_timeout),
+        default=CONNECT_TIMEOUT,
+        metavar="T",
+        help=f"an attempt that takes longer has failed ({CONNECT_TIMEOUT:.0f}s)",
+    )
+    add(
+        "--connect-rate",
+        type=option(parse_positive),
+        metavar="RATE",
+        help="begin at most so many attempts a second (no limit; `rate` changes it)",
+    )
+    add(
+        "--source-ip",
+        action="extend",
+        nargs="+",
+        type=option(parse_sources),
+        default=[],
+        metavar="IP[-IP]",
+        help="open sessions from these addresses in turn (repeatable; the kernel's choice if none is given)",
+    )
+    add("--interface", metavar="NAME", help="open sessions through this interface alone")
+    add(
+        "--keepalive",
+        type=option(parse_keepalive),
+        metavar="IDLE[,INTERVAL,COUNT]",
+        help="let the kernel probe sessions that were idle for so long",
+    )
+    add("--seed", type=option(parse_count), metavar="N", help="repeat the draws of an earlier run")
+    add("--loopback", action="store_true", help="start a responder inside this process, for a first try")
+    add_process_options(parser)
+    options = parser.parse_args(arguments)
+    if not options.targets and not options.loopback:
+        parser.error("no target: give --target ADDR:PORT[-PORT], or --loopback for a first try")
+    return Options(options.targets, options.hashsize, options.loopback, _settings(options), process_of(options))
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        seed=random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed,
+        connect_timeout=options.connect_timeout,
+        connect_rate=options.connect_rate,
+        ping=options.ping,
+        ping_timeout=options.ping_timeout,
+        source_ips=tuple(ip for ips in options.source_ip for ip in ips),
+        interface=options.interface,
+        keepalive=options.keepalive,
+    )

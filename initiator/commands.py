@@ -1,0 +1,119 @@
+"""The initiator's commands: one row each."""
+
+from collections.abc import Iterable
+from functools import partial
+
+from common.addresses import Address, Endpoint
+from common.commands import Command, Listing
+from common.logs import Logs
+from common.paging import all_rows
+from common.shell import Shell
+from common.standard import Standard, in_time
+from common.units import format_duration
+from initiator.engine import Engine
+from initiator.render import session_text, status_text, target_text
+from initiator.snapshot import Snapshot
+
+
+class Commands:
+    """What runs behind the initiator's rows; `hashsize` is what the tables of added targets start with."""
+
+    def __init__(self, engine: Engine, shell: Shell, logs: Logs, hashsize: int) -> None:
+        self._engine = engine
+        self._logs = logs
+        self._hashsize = hashsize
+        self._standard = Standard(shell, logs, engine.demand)
+
+    def rows(self) -> list[Command]:
+        """Return the registry's rows in the order in which help shows them."""
+        own = [
+            Command("status", "", "the figures of this moment", self._engine.snapshot, self._status, reports=True),
+            Command("details", "", "every target with its share", self.details, target_text, reports=True),
+            Command(
+                "list",
+                "[N|ADDR]",
+                "the sessions: so many, or those of a target or of one local address",
+                self.list_sessions,
+                session_text,
+                reports=True,
+            ),
+            Command(
+                "set",
+                "N [TARGET]",
+                "hold N sessions, shared out over the targets or of one target",
+                self.set_sessions,
+                missing="You need to specify the number to requested connections!",
+            ),
+            Command("target", "add|remove ADDRS", "begin or cease to hold sessions to these addresses", self.target),
+            Command("rate", "RATE|off", "open at most so many sessions a second", self.rate),
+            Command(
+                "ping", "[on | off | interval TIMES]", "switch ping over, on or off, or set its interval", self.ping
+            ),
+            Command("hashsize", "SIZE [TARGET]", "resize the tables, or that of one target", self.hashsize),
+            Command("drop", "N|ADDR [rst|fin]", "end sessions on purpose (fin); they are replaced", self.drop),
+            Command("wait", "[held] [TIMEOUT]", "go on when all sessions asked for are held", self.wait),
+        ]
+        return [*own, *self._standard.rows()]
+
+    def _status(self, snapshot: Snapshot) -> Iterable[str]:
+        return status_text(snapshot, self._logs.debug)
+
+    async def details(self) -> Listing:
+        """List the targets."""
+        return Listing("", all_rows(self._engine.target_page, None))
+
+    async def list_sessions(self, n: int | None = None, addr: Address | None = None) -> Listing:
+        """List held sessions."""
+        first = await self._engine.session_page(addr, 0)  # an unknown address is refused before the title is shown
+        snapshot = await self._engine.snapshot()
+        title = f"Connected clients according to internal hash structure: {snapshot.held}"
+        return Listing(title, all_rows(partial(self._engine.session_page, addr), n, first))
+
+    async def set_sessions(self, n: int, target: Address | None = None) -> None:
+        """Ask for so many sessions."""
+        await self._engine.set_sessions(n, target)
+
+    async def target(self, addrs: Endpoint, add: bool = False, remove: bool = False) -> str:
+        """Add or remove targets."""
+        if remove:
+            return f"{await self._engine.remove_targets(addrs)} targets removed"
+        return f"{await self._engine.add_targets(addrs, self._hashsize)} targets added, with one session each"
+
+    async def rate(self, rate: int | None = None, off: bool = False) -> str:
+        """Limit the attempts a second, or do not."""
+        await self._engine.set_rate(None if off else rate)
+        return "Rate of new sessions not limited" if off else f"At most {rate} new sessions a second"
+
+    async def ping(
+        self,
+        on: bool = False,
+        off: bool = False,
+        interval: bool = False,
+        times: tuple[float, float] | None = None,
+    ) -> str:
+        """Switch ping, or set its interval."""
+        if times:
+            await self._engine.set_ping_interval(times)
+            low, high = map(format_duration, times)
+            return f"Ping interval {low} to {high}"
+        enabled = await self._engine.set_ping(on or (False if off else None))
+        return f"Ping {'enabled' if enabled else 'disabled'}"
+
+    async def hashsize(self, size: int, target: Address | None = None) -> None:
+        """Resize tables."""
+        await self._engine.set_hashsize(size, target)
+
+    async def drop(
+        self, n: int | None = None, addr: Address | None = None, rst: bool = False, fin: bool = False
+    ) -> str:
+        """End sessions on purpose."""
+        dropped = await self._engine.drop(addr or n or 0, reset=rst)
+        return f"{dropped} sessions dropped by {'RST' if rst else 'FIN'}"
+
+    async def wait(self, held: bool = True, timeout: float | None = None) -> None:
+        """Wait until all that is asked for is held."""
+        await in_time(self._engine.wait_held(), timeout, self._not_held)
+
+    async def _not_held(self) -> str:
+        snapshot = await self._engine.snapshot()
+        return f"{snapshot.held} of {snapshot.asked} sessions held"

@@ -1,0 +1,250 @@
+"""The initiator's engine: everything but the prompt, driven through its async methods and its snapshots."""
+
+import logging
+from time import monotonic
+from typing import Final, TypeGuard
+
+from common.addresses import Address, Endpoint, address_key, key_address
+from common.errors import UsageError
+from common.limits import Demand
+from common.paging import Page, page_of
+from common.rate import Rate
+from common.reactor import Handler, Reactor
+from common.resolver import SocketAddress, resolve
+from common.system import descriptor_limits
+from initiator.holder import Holder
+from initiator.plan import share_out
+from initiator.session import Session, State
+from initiator.settings import Settings
+from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
+from initiator.target import Target
+
+log = logging.getLogger("sessioner.initiator")
+
+# Buckets that a beat adds to or takes from each table that is being resized.
+_RESIZE_STEPS: Final = 500
+
+
+class Engine:
+    """Targets and their sessions; to be made and used inside a running loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._reactor = Reactor()
+        self._holder = Holder(self._reactor, settings)
+        self._targets: dict[Address, Target] = {}
+        self._asked = 0
+        self._rate = Rate()
+        self._reactor.on_beat(self._beat)
+        if settings.ping:
+            self._holder.ping.switch(True)
+
+    async def add_targets(self, endpoint: Endpoint, hashsize: int) -> int:
+        """Add every address that the endpoint names, with one session each; return how many were new.
+
+        Raises SessionerError when the host cannot be resolved, UsageError when all are targets already.
+        """
+        found = [item for item in await resolve(endpoint) if item.address not in self._targets]
+        if not found:
+            raise UsageError("that is a target already; `set N TARGET` changes its share")
+        for item in found:
+            self._add(item, hashsize)
+        return len(found)
+
+    async def remove_targets(self, endpoint: Endpoint) -> int:
+        """Close the sessions of the targets that the endpoint names, and forget them; return how many they were.
+
+        Raises UsageError when there is none of them.
+        """
+        known = [item.address for item in await resolve(endpoint) if item.address in self._targets]
+        if not known:
+            raise UsageError("that is no target; `details` shows the targets")
+        for address in known:
+            target = self._targets.pop(address)
+            self._give_share(target, 0)
+            self._holder.opener.without_ports.discard(target)
+        return len(known)
+
+    async def set_sessions(self, count: int, address: Address | None) -> None:
+        """Ask for so many sessions over all targets, or of one target alone; raises UsageError."""
+        if address:
+            self._give_share(self._target(address), count)
+            return
+        if not self._targets:
+            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
+        for target, share in zip(self._targets.values(), share_out(count, len(self._targets)), strict=True):
+            self._give_share(target, share)
+
+    async def set_rate(self, rate: float | None) -> None:
+        """Begin at most `rate` attempts a second, or as many as can be for None."""
+        self._holder.opener.set_rate(rate)
+
+    async def set_ping(self, enabled: bool | None) -> bool:
+        """Switch ping on or off, or over for None; return whether it is on."""
+        ping = self._holder.ping
+        ping.switch(not ping.enabled if enabled is None else enabled)
+        return ping.enabled
+
+    async def set_ping_interval(self, interval: tuple[float, float]) -> None:
+        """Ping each session after a time drawn from this interval, in seconds."""
+        self._holder.ping.set_interval(interval)
+
+    async def set_hashsize(self, hashsize: int, address: Address | None) -> None:
+        """Resize the table of one target or of all, a few buckets at a time; raises UsageError."""
+        for target in [self._target(address)] if address else self._targets.values():
+            target.table.resize(hashsize)
+
+    async def drop(self, what: int | Address, reset: bool) -> int:
+        """End so many sessions, or those of a target or of one local address, by FIN or by RST; return how many.
+
+        They are replaced. Raises UsageError for an address that no target and no session has.
+        """
+        most, target = (what, None) if isinstance(what, int) else (len(self._reactor.handlers), None)
+        if isinstance(what, Address):
+            target = self._targets.get(what)
+            if not target:
+                self._holder.drop(self._session(what), reset)
+                return 1
+        begin, dropped = monotonic(), 0
+
+        def visit(handler: Handler) -> bool:
+            nonlocal dropped
+            if dropped < most and _is_held(handler, target) and handler.since <= begin:
+                self._holder.drop(handler, reset)
+                dropped += 1
+            return dropped >= most
+
+        await self._reactor.run(self._reactor.walk(visit))
+        return dropped
+
+    async def wait_held(self) -> None:
+        """Return when as many sessions are held as are asked for."""
+        while self._holder.held != self._asked:
+            await self._reactor.beat()
+
+    async def snapshot(self) -> Snapshot:
+        """Return the figures of this moment; O(targets)."""
+        holder, opener = self._holder, self._holder.opener
+        targets = self._targets.values()
+        p50, p99 = holder.ping.round_trips.percentiles((50, 99))
+        return Snapshot(
+            age=0.0,
+            asked=self._asked,
+            held=holder.held,
+            targets=len(targets),
+            descriptors=descriptor_limits(),
+            ping=holder.ping.enabled,
+            rate=self._rate.per_second,
+            attempts=opener.attempts,
+            established=holder.established,
+            confirmed=holder.confirmed.ever,
+            confirmed_last_minute=holder.confirmed.last_minute(monotonic()),
+            losses=dict(holder.losses),
+            failures=dict(opener.failures),
+            pausing_targets=sum(1 for target in targets if target.due),
+            exhausted=tuple(sorted(opener.shortages.kinds)),
+            targets_without_ports=len(opener.without_ports),
+            pings_answered=holder.ping.round_trips.count,
+            round_trip_p50=p50,
+            round_trip_p99=p99,
+            hashsize=sum(target.table.hashsize for target in targets),
+            max_depth=max((target.table.max_depth for target in targets), default=0),
+            longest_pause=self._reactor.longest_pause,
+        )
+
+    async def target_page(self, start: int) -> Page[TargetSnapshot]:
+        """Return a page of the targets, in the order they were added."""
+        return page_of(list(self._targets.values()), start, self._describe)
+
+    async def session_page(self, address: Address | None, start: int) -> Page[SessionRow]:
+        """Return a page of the held sessions, those of one target or of one local address where one is given.
+
+        Raises UsageError for an address that no target and no session has.
+        """
+        target = self._targets.get(address) if address else None
+        if address and not target:
+            return Page([_row(self._session(address), monotonic())], None)
+        now = monotonic()
+
+        def row(handler: Handler | None) -> SessionRow | None:
+            return _row(handler, now) if _is_held(handler, target) else None
+
+        return page_of(self._reactor.handlers, start, row)
+
+    async def demand(self, sessions: int | None) -> Demand:
+        """Return what so many sessions, or those asked for, demand of the operating system."""
+        sources = max(1, len(self._settings.source_ips))
+        return Demand(
+            sessions=self._asked if sessions is None else sessions,
+            tuples=len(self._targets) * sources,
+            held=self._holder.held,
+        )
+
+    async def aclose(self) -> None:
+        """Close every session and stop."""
+        self._reactor.close()
+        self._holder.close_all()
+
+    def _add(self, item: SocketAddress, hashsize: int) -> None:
+        target = Target(item.address, item.family, item.sockaddr, hashsize, self._holder)
+        self._targets[item.address] = target
+        self._give_share(target, 1)
+
+    def _give_share(self, target: Target, share: int) -> None:
+        self._asked += share - target.share
+        target.share = share
+        self._holder.consider(target)
+
+    def _target(self, address: Address) -> Target:
+        target = self._targets.get(address)
+        if target is None:
+            raise UsageError(f"{address} is no target; `details` shows the targets")
+        return target
+
+    def _session(self, address: Address) -> Session:
+        """Return the held session with this local address."""
+        key = address_key(*address)
+        for target in self._targets.values():
+            for session in target.table.find(key):
+                return session
+        raise UsageError(f"no target and no session has the address {address}; `details` and `list` show them")
+
+    def _describe(self, target: Target) -> TargetSnapshot:
+        return TargetSnapshot(
+            target=str(target.address),
+            share=target.share,
+            held=target.held,
+            hashsize=target.table.hashsize,
+            max_depth=target.table.max_depth,
+            attempts=target.attempts,
+            established=target.established,
+            losses=dict(target.losses),
+            failures=dict(target.failures),
+            pausing=bool(target.due),
+            without_ports=target in self._holder.opener.without_ports,
+        )
+
+    def _beat(self) -> None:
+        self._rate.sample(self._reactor.now, self._holder.established)
+        for target in self._targets.values():
+            if target.table.resizing:
+                target.table.work(_RESIZE_STEPS)
+
+
+def _is_held(handler: Handler | None, target: Target | None) -> TypeGuard[Session]:
+    return (
+        type(handler) is Session
+        and (handler.state is State.HELD or handler.state is State.ASKED)
+        and (target is None or handler.target is target)
+    )
+
+
+def _row(session: Session, now: float) -> SessionRow:
+    return SessionRow(
+        local=str(key_address(session.key)),
+        remote=str(session.target.address),
+        age=now - session.since,
+        sent_ago=now - session.sent if session.sent else None,
+        heard_ago=now - session.heard if session.heard else None,
+        confirmed=bool(session.answered),
+    )

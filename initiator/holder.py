@@ -1,0 +1,237 @@
+"""The keeper of the held sessions: opens what is missing, closes what is too many, replaces what is lost."""
+
+import logging
+import os
+import random
+from collections import Counter
+from select import EPOLLRDHUP
+from typing import Final
+
+from common import reasons
+from common.deadlines import Deadlines
+from common.reactor import FAILED, READ, Handler, Job, Reactor
+from common.sockets import half_close, reset_at_close
+from initiator.confirmed import Confirmed
+from initiator.opener import Opener
+from initiator.session import Session, State
+from initiator.settings import PING_INTERVAL, Settings
+from initiator.target import Target
+from initiator.workloads.ping import Ping
+
+log = logging.getLogger("sessioner.initiator")
+
+Due = Session | Target
+
+# Bytes taken by one read, and reads of one session in a row before the others have their turn.
+BUFFER: Final = 1 << 16
+_READS: Final = 8
+
+# A session that ends sooner than this after its establishment counts as a failed attempt: a box that accepts and
+# resets at once must not be hammered at full speed.
+_SETTLED: Final = 1.0
+
+# Seconds that a session closed by us waits for the answer still under way, and for the peer's FIN.
+_CLOSE_TIMEOUT: Final = 1.0
+
+# Items handled in one step of the expiry.
+_EXPIRED_AT_ONCE: Final = 16
+
+_INPUT: Final = READ | FAILED
+_END: Final = EPOLLRDHUP | FAILED
+_HELD: Final = (State.HELD, State.ASKED)
+
+
+class Holder:
+    """The sessions of all targets on one reactor."""
+
+    def __init__(self, reactor: Reactor, settings: Settings) -> None:
+        rng = random.Random(settings.seed)
+        self.deadlines: Deadlines[Due] = Deadlines()
+        self.opener = Opener(reactor, self.deadlines, settings, rng)
+        self.ping = Ping(reactor, self.deadlines, PING_INTERVAL, settings.ping_timeout, rng)
+        self.confirmed = Confirmed()
+        self.held = 0
+        self.established = 0
+        self.losses: Counter[str] = Counter()
+        self._reactor = reactor
+        self._buffer = bytearray(BUFFER)
+        self._buffers = [self._buffer]
+        self._closing = False
+        self._close_again = False
+        self._expiring = False
+        reactor.on_beat(self._expire)
+
+    def consider(self, target: Target) -> None:
+        """Open or close what the target's plan says, beginning now and going on in slices."""
+        plan = target.plan()
+        if plan.open:
+            self.opener.want(target)
+        elif plan.close:
+            self._close_again = True
+            if not self._closing:
+                self._closing = True
+                self._reactor.start(self._close_surplus())
+
+    def ready(self, session: Session, events: int) -> None:
+        """Handle what epoll reported on a session."""
+        state = session.state
+        if state is State.CONNECTING:
+            if not self.opener.finish(session):
+                return
+            self._established(session)
+        if events & _INPUT and session.state is not State.CLOSED:
+            self._read(session, events)
+
+    def expired(self, session: Session) -> None:
+        """Handle that a session's due time has come: what it means follows from its state."""
+        state = session.state
+        if state is State.HELD:
+            try:
+                self.ping.send(session)
+            except OSError as failure:
+                self._lost(session, reasons.reason_of(failure.errno))
+        elif state is State.ASKED:
+            self._lost(session, reasons.TIMEOUT)
+        elif state is State.CONNECTING:
+            self.opener.fail(session, reasons.TIMEOUT)
+        elif state is State.CLOSING:
+            self._release(session)
+
+    def drop(self, session: Session, reset: bool) -> None:
+        """End a held session on purpose, by RST or by FIN; it is replaced."""
+        target = session.target
+        if reset:
+            self._leave(session)
+            reset_at_close(session.descriptor)
+            self._release(session)
+        else:
+            self.close(session)
+        self.consider(target)
+
+    def close(self, session: Session) -> None:
+        """End a held session in order, after the answer to its ping if one is under way."""
+        awaited = session.state is State.ASKED
+        self._leave(session)
+        if awaited and half_close(session.descriptor):
+            session.state = State.CLOSING
+            self.deadlines.file(session, self._reactor.now + _CLOSE_TIMEOUT)
+        else:
+            self._release(session)
+
+    def close_all(self) -> None:
+        """Release every session and attempt at once, at the end of the process."""
+        self.opener.close()
+        for handler in self._reactor.handlers:
+            if type(handler) is Session and handler.state is not State.CONNECTING:
+                os.close(handler.descriptor)
+
+    def _established(self, session: Session) -> None:
+        target = session.target
+        session.state = State.HELD
+        target.held += 1
+        target.established += 1
+        target.table.add(session)
+        self.held += 1
+        self.established += 1
+        if self.ping.enabled:
+            self.ping.arm(session, session.since)
+        else:
+            self.deadlines.cancel(session)
+        if target.surplus:
+            self.consider(target)
+
+    def _read(self, session: Session, events: int) -> None:
+        """Take what has come, and notice the end."""
+        heard = 0
+        ended = None
+        try:
+            for _ in range(_READS):
+                count = os.readv(session.descriptor, self._buffers)
+                if not count:
+                    ended = reasons.FIN
+                    break
+                heard += count
+                if count < BUFFER and not events & _END:
+                    break
+            else:
+                self._reactor.again(session, events)
+        except BlockingIOError:
+            pass
+        except OSError as failure:
+            ended = reasons.reason_of(failure.errno)
+        if session.state is State.CLOSING:
+            if ended:
+                self._release(session)
+            return
+        if heard:
+            self._heard(session, heard)
+        if ended:
+            self._lost(session, ended)
+
+    def _heard(self, session: Session, count: int) -> None:
+        now = session.heard = self._reactor.now
+        if session.state is State.ASKED:
+            self.ping.answered(session, now)
+            self.confirmed.answered(session.answered, now)
+            session.answered = now
+        log.debug("Received %d bytes on %s", count, session)
+
+    def _lost(self, session: Session, reason: str) -> None:
+        """Count a held session that ended unasked, and have it replaced."""
+        target = session.target
+        target.losses[reason] += 1
+        self.losses[reason] += 1
+        log.info("Lost %s: %s", session, reason)
+        self._leave(session)
+        if reason == reasons.TIMEOUT:
+            # On a silent path a FIN would be repeated, and would hold the port, long after the loss.
+            reset_at_close(session.descriptor)
+        self._release(session)
+        if self._reactor.now - session.since < _SETTLED:
+            self.opener.pause(target, session.since)
+        self.consider(target)
+
+    def _leave(self, session: Session) -> None:
+        """Take a held session out of the books; its descriptor is still open."""
+        target = session.target
+        target.table.remove(session)
+        target.held -= 1
+        self.held -= 1
+        self.confirmed.lost(session.answered)
+        self.deadlines.cancel(session)
+
+    def _release(self, session: Session) -> None:
+        """Close a descriptor: a FIN, unless bytes that nobody read are left."""
+        self._reactor.forget(session.descriptor)
+        os.close(session.descriptor)
+        self.deadlines.cancel(session)
+        session.mark_closed()
+
+    def _close_surplus(self) -> Job:
+        """Close sessions of the targets that have too many, as long as there are such."""
+
+        def close(handler: Handler) -> None:
+            if type(handler) is Session and handler.target.surplus > 0:
+                if handler.state is State.CONNECTING:
+                    self.opener.abandon(handler)
+                elif handler.state in _HELD:
+                    self.close(handler)
+
+        while self._close_again:
+            self._close_again = False
+            yield from self._reactor.walk(close)
+        self._closing = False
+
+    def _expire(self) -> None:
+        if not self._expiring:
+            self._expiring = True
+            self._reactor.start(self._expired())
+
+    def _expired(self) -> Job:
+        """Handle everything that is due, in slices."""
+        for handled, item in enumerate(self.deadlines.expired(self._reactor.now), 1):
+            item.expired()
+            if handled % _EXPIRED_AT_ONCE == 0:
+                yield
+        self.deadlines.tidy()
+        self._expiring = False

@@ -1,0 +1,262 @@
+"""The opening of sessions: attempts in slices, at a pace, from source addresses in turn."""
+
+import errno
+import logging
+import random
+from collections import Counter, deque
+from socket import (
+    IPPROTO_TCP,
+    SO_BINDTODEVICE,
+    SO_ERROR,
+    SO_KEEPALIVE,
+    SOCK_CLOEXEC,
+    SOCK_NONBLOCK,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    TCP_KEEPCNT,
+    TCP_KEEPIDLE,
+    TCP_KEEPINTVL,
+    TCP_USER_TIMEOUT,
+    SocketType,
+)
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from common import reasons, shortages
+from common.addresses import address_key
+from common.deadlines import Deadlines
+from common.pacing import Pace
+from common.reactor import EDGE, READ, WRITE, Job, Reactor
+from common.shortages import Shortages, highest_descriptor
+from initiator.session import Session
+from initiator.settings import Settings
+from initiator.sources import Sources
+from initiator.target import Target
+
+if TYPE_CHECKING:
+    from initiator.holder import Due
+
+log = logging.getLogger("sessioner.initiator")
+
+# Attempts begun in one step of the job: eight take a quarter of a millisecond, but one in a port range that is
+# nearly full takes up to 0.9 ms, so the clock is looked at as well.
+_STEP: Final = 8
+_STEP_SECONDS: Final = 0.0005
+
+_STREAM: Final = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
+_EVENTS: Final = READ | WRITE | EDGE
+
+Options = list[tuple[int, int, int | bytes]]
+
+
+class Opener:
+    """Targets that want sessions, and the attempts under way, each a socket until it is established."""
+
+    def __init__(self, reactor: Reactor, deadlines: "Deadlines[Due]", settings: Settings, rng: random.Random) -> None:
+        self.attempts = 0
+        self.failures: Counter[str] = Counter()
+        self.shortages = Shortages("no more sessions are opened until there is room")
+        self.without_ports: set[Target] = set()
+        self.pace: Pace | None = None
+        self._reactor = reactor
+        self._deadlines = deadlines
+        self._jitter = rng.random
+        self._timeout = settings.connect_timeout
+        self._options = _socket_options(settings)
+        self._user_timeout = round(settings.ping_timeout * 1000)
+        self._sources = Sources(settings.source_ips)
+        self._highest = highest_descriptor()
+        self._wanting: deque[Target] = deque()
+        self._sockets: dict[int, SocketType] = {}
+        self._running = False
+        self.set_rate(settings.connect_rate)
+        reactor.on_beat(self._resume)
+
+    def set_rate(self, rate: float | None) -> None:
+        """Begin at most `rate` attempts a second from now on, or as many as can be for None."""
+        self.pace = Pace(rate, monotonic()) if rate else None
+
+    def want(self, target: Target) -> None:
+        """Open what the target is short of, as soon as its turn comes."""
+        if target.may_open and not target.queued:
+            target.queued = True
+            self._wanting.append(target)
+            self._resume()
+
+    def finish(self, session: Session) -> bool:
+        """Return whether an attempt that epoll reported on is established; a failed one is dealt with."""
+        descriptor = session.descriptor
+        sock = self._sockets[descriptor]
+        error = sock.getsockopt(SOL_SOCKET, SO_ERROR)
+        if error:
+            self.fail(session, reasons.reason_of(error))
+            return False
+        try:
+            sock.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, self._user_timeout)
+            host, port = sock.getsockname()[:2]
+        except OSError as failure:
+            self.fail(session, reasons.reason_of(failure.errno))
+            return False
+        del self._sockets[descriptor]
+        sock.detach()
+        session.key = address_key(host, port)
+        now = session.since = self._reactor.now
+        target = session.target
+        self.attempts -= 1
+        target.attempts -= 1
+        target.retry.succeeded(now)
+        return True
+
+    def fail(self, session: Session, reason: str) -> None:
+        """End an attempt that came to nothing, count it, and let its target pause."""
+        target = session.target
+        self._count(target, reason)
+        self.abandon(session)
+        self.pause(target, session.since)
+        self.want(target)
+
+    def abandon(self, session: Session) -> None:
+        """End an attempt without counting it as anything."""
+        self._deadlines.cancel(session)
+        self._reactor.forget(session.descriptor)
+        self._sockets.pop(session.descriptor).close()
+        session.mark_closed()
+        self.attempts -= 1
+        session.target.attempts -= 1
+
+    def pause(self, target: Target, began: float) -> None:
+        """Let a target pause because what began at `began` (monotonic seconds) failed."""
+        now = self._reactor.now
+        seconds = target.retry.failed(began, now, self._jitter())
+        if seconds:
+            self._deadlines.file(target, now + seconds)
+            log.debug("Target %s pauses for %.1f s", target.address, seconds)
+
+    def close(self) -> None:
+        """End every attempt."""
+        for sock in self._sockets.values():
+            sock.close()
+        self._sockets.clear()
+
+    def _resume(self) -> None:
+        """Begin attempts again, if some are wanted and their time has come."""
+        if self._wanting and not self._running:
+            self._running = True
+            self._reactor.start(self._job())
+
+    def _job(self) -> Job:
+        """Begin attempts, target after target, until none is wanted or none can be begun for now."""
+        wanting = self._wanting
+        try:
+            while wanting and self._step():
+                yield
+        finally:
+            self._running = False
+
+    def _step(self) -> bool:
+        """Begin a few attempts; return whether more can be begun at once."""
+        begin = now = monotonic()
+        wanting = self._wanting
+        for _ in range(_STEP):
+            if self.pace and not self.pace.due(now):
+                self._reactor.call_later(self.pace.wait(now), self._resume)
+                return False
+            target = wanting[0]
+            if target.may_open:
+                if not self._begin(target, now):
+                    return False
+                wanting.rotate(-1)
+            else:
+                wanting.popleft().queued = False
+                if target.surplus >= 0:
+                    self._satisfied(target)
+                if not wanting:
+                    self._all_begun()
+                    return False
+            now = monotonic()
+            if now - begin > _STEP_SECONDS:
+                break
+        return True
+
+    def _begin(self, target: Target, now: float) -> bool:
+        """Begin one attempt; return False when there is no room for any."""
+        try:
+            sock = SocketType(target.family, _STREAM)
+        except OSError as failure:
+            self._no_room(failure.errno)
+            return False
+        descriptor = sock.fileno()
+        if descriptor >= self._highest:
+            sock.close()
+            self.shortages.begin(shortages.DESCRIPTORS)
+            return False
+        if self.pace:
+            self.pace.done()
+        error = self._connect(sock, target)
+        if error:
+            sock.close()
+            return self._refused_at_once(target, error, now)
+        session = Session(descriptor, target, now)
+        self._sockets[descriptor] = sock
+        self.attempts += 1
+        target.attempts += 1
+        self._reactor.add(descriptor, session, _EVENTS)
+        self._deadlines.file(session, now + self._timeout)
+        return True
+
+    def _connect(self, sock: SocketType, target: Target) -> int:
+        """Send the SYN; return 0, or the number of the error that stood in the way."""
+        try:
+            for level, name, value in self._options:
+                sock.setsockopt(level, name, value)
+            self._sources.bind(sock, target.family)
+        except OSError as failure:
+            return failure.errno or errno.EIO
+        error = sock.connect_ex(target.sockaddr)
+        return 0 if error == errno.EINPROGRESS else error
+
+    def _refused_at_once(self, target: Target, error: int, now: float) -> bool:
+        """Deal with a SYN that could not be sent; return False when there is no room for any."""
+        if error in reasons.NO_MEMORY:
+            self._no_room(error)
+            return False
+        if error == errno.EADDRNOTAVAIL:
+            self.without_ports.add(target)
+            self.shortages.begin(shortages.PORTS)
+        self._count(target, reasons.reason_of(error))
+        self.pause(target, now)
+        return True
+
+    def _count(self, target: Target, reason: str) -> None:
+        target.failures[reason] += 1
+        self.failures[reason] += 1
+        log.debug("Attempt to %s failed: %s", target.address, reason)
+
+    def _no_room(self, error: int | None) -> None:
+        self.shortages.begin(shortages.DESCRIPTORS if error in reasons.NO_DESCRIPTORS else shortages.MEMORY)
+
+    def _all_begun(self) -> None:
+        """Take note that nothing more is wanted for now: what had run out has sufficed."""
+        self.shortages.end(shortages.DESCRIPTORS)
+        self.shortages.end(shortages.MEMORY)
+
+    def _satisfied(self, target: Target) -> None:
+        """Take note that a target has, or is about to have, all it is asked to hold."""
+        self.without_ports.discard(target)
+        if not self.without_ports:
+            self.shortages.end(shortages.PORTS)
+
+
+def _socket_options(settings: Settings) -> Options:
+    options: Options = []
+    if settings.interface:
+        options.append((SOL_SOCKET, SO_BINDTODEVICE, settings.interface.encode() + b"\0"))
+    keepalive = settings.keepalive
+    if keepalive:
+        options.append((SOL_SOCKET, SO_KEEPALIVE, 1))
+        options.append((IPPROTO_TCP, TCP_KEEPIDLE, keepalive.idle))
+        if keepalive.interval:
+            options.append((IPPROTO_TCP, TCP_KEEPINTVL, keepalive.interval))
+        if keepalive.count:
+            options.append((IPPROTO_TCP, TCP_KEEPCNT, keepalive.count))
+    return options

@@ -1,0 +1,100 @@
+"""The initiator's figures as text for people; the first lines of each are those that scripts already read."""
+
+from collections.abc import Iterator
+
+from common.render import by_reason, field, progress_bar, yes_no
+from common.units import format_duration, format_milliseconds
+from initiator.settings import Settings
+from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
+
+
+def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
+    """Yield the lines of `status`."""
+    soft, hard = now.descriptors
+    yield field("Connections requested", now.asked)
+    yield field("Connected clients", now.held)
+    yield field("Configured targets", now.targets)
+    yield field("Max descriptors limit", f"{soft}/{hard}")
+    yield field("Ping through connections", yes_no(now.ping))
+    yield field("Debug output", yes_no(debug))
+    yield field("Sessions per second", f"{now.rate:.0f}")
+    yield field("Attempts under way", now.attempts)
+    yield field("Confirmed by an answer", f"{now.confirmed} ever, {now.confirmed_last_minute} in the last minute")
+    yield field("Lost sessions", by_reason(now.losses))
+    yield field("Failed attempts", by_reason(now.failures))
+    yield field("Pausing targets", now.pausing_targets)
+    yield field("Exhausted", _exhausted(now))
+    yield field("Ping round trip", _round_trip(now))
+    yield field("Sessions hash size", now.hashsize)
+    yield field("Sessions hash max depth", now.max_depth)
+    yield field("Longest pause", format_milliseconds(now.longest_pause))
+    yield field("Age of these figures", format_duration(now.age))
+
+
+def target_text(target: TargetSnapshot) -> Iterator[str]:
+    """Yield the lines of one target in `details`."""
+    yield f"Target {target.target}:"
+    yield f"   Maximum allowed connections       : {target.share}"
+    yield f"   Currently established connections : {target.held}"
+    yield f"   Session hash max depth            : {target.max_depth}"
+    yield f"   Session hash size                 : {target.hashsize}"
+    yield f"   Attempts under way                : {target.attempts}{_state(target)}"
+    yield f"   Lost sessions                     : {by_reason(target.losses)}"
+    yield f"   Failed attempts                   : {by_reason(target.failures)}"
+
+
+def session_text(row: SessionRow) -> Iterator[str]:
+    """Yield the line of one session in `list`."""
+    yield (
+        f"{row.local}->{row.remote} : age {format_duration(row.age)}, "
+        f"last sent {_ago(row.sent_ago)}, last heard {_ago(row.heard_ago)}"
+    )
+
+
+def _ago(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{format_duration(seconds)} ago"
+
+
+def _exhausted(now: Snapshot) -> str:
+    kinds = [f"{kind} ({now.targets_without_ports} targets)" if kind == "ports" else kind for kind in now.exhausted]
+    return ", ".join(kinds) or "nothing"
+
+
+def _round_trip(now: Snapshot) -> str:
+    if not now.pings_answered:
+        return "no answers yet"
+    p50, p99 = format_milliseconds(now.round_trip_p50), format_milliseconds(now.round_trip_p99)
+    return f"p50 {p50}, p99 {p99}, {now.pings_answered} answers"
+
+
+def _state(target: TargetSnapshot) -> str:
+    if target.without_ports:
+        return " (out of ports, pausing)"
+    return " (pausing after a failure)" if target.pausing else ""
+
+
+def greeting_text(now: Snapshot, settings: Settings) -> str:
+    """Return the line that says what this run is, so that it can be repeated."""
+    return (
+        f"{now.targets} targets, connect timeout {format_duration(settings.connect_timeout)}, "
+        f"ping {'on' if settings.ping else 'off'}, ping timeout {format_duration(settings.ping_timeout)}, "
+        f"at most {now.descriptors[0]} descriptors, seed {settings.seed}"
+    )
+
+
+def toolbar_text(now: Snapshot) -> str:
+    """Return the line below the prompt: the progress while there is some to make, then how things stand."""
+    parts = []
+    if now.held != now.asked:
+        parts.append(f"{progress_bar(now.held, now.asked)} {now.held}/{now.asked} sessions")
+        parts.append(f"{now.rate:.0f}/s")
+        if now.rate >= 1 and now.held < now.asked:
+            parts.append(f"{format_duration((now.asked - now.held) / now.rate)} left")
+    else:
+        parts.append(f"{now.held} sessions held")
+    parts.append(f"{sum(now.losses.values())} lost")
+    if now.pausing_targets:
+        parts.append(f"{now.pausing_targets} of {now.targets} targets pausing")
+    if now.exhausted:
+        parts.append(f"out of {_exhausted(now)}")
+    return "  ".join(parts)

@@ -1,0 +1,59 @@
+"""One session as the initiator holds it."""
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from common.addresses import key_address
+
+if TYPE_CHECKING:
+    from initiator.target import Target
+
+
+class State(Enum):
+    """Where a session is between its first SYN and its last FIN."""
+
+    CONNECTING = "connecting"
+    HELD = "held"
+    ASKED = "asked"  # held, and an answer to a ping is awaited
+    CLOSING = "closing"  # our FIN is sent, the answer still under way is awaited
+    CLOSED = "closed"
+
+
+class Session:
+    """A descriptor with its times (monotonic seconds); 0.0 stands for never.
+
+    `since` is when the attempt began while connecting, and when the session was established from then on. `key` is
+    the number of its local address, `chain` the table's link, `due` the tick it is filed under in the deadlines.
+    Nothing here may form a cycle that only the collector could free.
+    """
+
+    __slots__ = ("answered", "chain", "descriptor", "due", "heard", "key", "sent", "since", "state", "target")
+
+    def __init__(self, descriptor: int, target: "Target", now: float) -> None:
+        self.descriptor = descriptor
+        self.target = target
+        self.state = State.CONNECTING
+        self.since = now
+        self.sent = 0.0
+        self.heard = 0.0
+        self.answered = 0.0
+        self.key = 0
+        self.chain: Session | None = None
+        self.due = 0
+
+    def __str__(self) -> str:
+        """Return both ends, ours first, as `list` shows them."""
+        return f"{key_address(self.key)}->{self.target.address}"
+
+    def mark_closed(self) -> None:
+        """Take note that the descriptor is not this session's any more."""
+        self.state = State.CLOSED
+        self.descriptor = -1
+
+    def ready(self, events: int) -> None:
+        """Handle what epoll reported."""
+        self.target.holder.ready(self, events)
+
+    def expired(self) -> None:
+        """Handle that the session's due time has come."""
+        self.target.holder.expired(self)

@@ -1,0 +1,64 @@
+"""Frozen numbers of the initiator at one moment."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything `status` and the toolbar show.
+
+    Times are seconds; `age` is how old the figures are. `losses` are established sessions that ended
+    unasked, `failures` attempts that came to nothing, both by reason. The round trips are those of answered pings.
+    """
+
+    age: float
+    asked: int
+    held: int
+    targets: int
+    descriptors: tuple[int, int]
+    ping: bool
+    rate: float
+    attempts: int
+    established: int
+    confirmed: int
+    confirmed_last_minute: int
+    losses: dict[str, int]
+    failures: dict[str, int]
+    pausing_targets: int
+    exhausted: tuple[str, ...]
+    targets_without_ports: int
+    pings_answered: int
+    round_trip_p50: float
+    round_trip_p99: float
+    hashsize: int
+    max_depth: int
+    longest_pause: float
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSnapshot:
+    """Everything `details` shows of one target; `pausing` says that its attempts wait after a failure."""
+
+    target: str
+    share: int
+    held: int
+    hashsize: int
+    max_depth: int
+    attempts: int
+    established: int
+    losses: dict[str, int]
+    failures: dict[str, int]
+    pausing: bool
+    without_ports: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One held session as `list` shows it; seconds ago, None for never."""
+
+    local: str
+    remote: str
+    age: float
+    sent_ago: float | None
+    heard_ago: float | None
+    confirmed: bool

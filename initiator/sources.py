@@ -1,0 +1,43 @@
+"""The addresses that sessions are opened from, in turn."""
+
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
+from itertools import cycle
+from socket import AF_INET, AF_INET6, IPPROTO_IP, SOCK_STREAM, SocketType
+from typing import Final
+
+from common.errors import SessionerError
+
+# Not in the socket module of Python 3.11: linux/in.h. The port is then chosen at connect, for the whole four-tuple,
+# so that one source address gives a port range to each target instead of one to all of them: ip(7).
+_IP_BIND_ADDRESS_NO_PORT: Final = 24
+
+
+class Sources:
+    """Source addresses by family; a family without any is left to the kernel's choice."""
+
+    def __init__(self, ips: Sequence[str]) -> None:
+        self._turns: dict[int, Iterator[str]] = {}
+        for family, version in ((AF_INET, 4), (AF_INET6, 6)):
+            own = [ip for ip in ips if ip_address(ip).version == version]
+            if own:
+                self._turns[family] = cycle(own)
+
+    def bind(self, sock: SocketType, family: int) -> None:
+        """Bind a socket to the next address, if there is one; raises OSError."""
+        turns = self._turns.get(family)
+        if turns:
+            sock.setsockopt(IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((next(turns), 0))
+
+
+def check_sources(ips: Sequence[str]) -> None:
+    """Raise SessionerError for the first address that this host does not have."""
+    for ip in ips:
+        sock = SocketType(AF_INET6 if ":" in ip else AF_INET, SOCK_STREAM)
+        try:
+            sock.bind((ip, 0))
+        except OSError as failure:
+            raise SessionerError(f"source address {ip} cannot be used: {failure.strerror}") from None
+        finally:
+            sock.close()

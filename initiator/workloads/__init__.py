@@ -1,0 +1,1 @@
+"""Traffic run over or beside the held sessions."""

@@ -1,0 +1,89 @@
+"""The ping workload: now and then a few bytes on every held session, and the time until something comes back."""
+
+import os
+import random
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from common.deadlines import Deadlines
+from common.histogram import Histogram
+from common.reactor import Handler, Job, Reactor
+from initiator.session import Session, State
+
+if TYPE_CHECKING:
+    from initiator.holder import Due
+
+PAYLOAD: Final = b"PING"
+
+
+class Ping:
+    """When each session is pinged, and how long its answers take.
+
+    The first data that a session hears after a ping is its answer, whatever it is: any echo, or any server that
+    answers at all, shows that the path still knows the session.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        deadlines: "Deadlines[Due]",
+        interval: tuple[float, float],
+        timeout: float,
+        rng: random.Random,
+    ) -> None:
+        self.enabled = False
+        self.interval = interval
+        self.round_trips = Histogram()
+        self._reactor = reactor
+        self._deadlines = deadlines
+        self._timeout = timeout
+        self._draw = rng.random
+
+    def switch(self, enabled: bool) -> None:
+        """Ping from now on, or stop it; an answer that is awaited is awaited still."""
+        self.enabled = enabled
+        if enabled:
+            self._reactor.start(self._arm_all())
+
+    def set_interval(self, interval: tuple[float, float]) -> None:
+        """Ping each session after a time drawn from this interval (seconds), those that wait already included."""
+        self.interval = interval
+        if self.enabled:
+            self._reactor.start(self._arm_all())
+
+    def arm(self, session: Session, since: float) -> None:
+        """File a session's next ping at a drawn time after `since`."""
+        low, high = self.interval
+        self._deadlines.file(session, since + low + (high - low) * self._draw())
+
+    def send(self, session: Session) -> None:
+        """Send a ping on a held session, unless ping is off; raises OSError when the session is lost."""
+        if not self.enabled:
+            return
+        sent = monotonic()
+        try:
+            os.write(session.descriptor, PAYLOAD)
+        except BlockingIOError:
+            self.arm(session, sent)
+            return
+        session.sent = sent
+        session.state = State.ASKED
+        self._deadlines.file(session, sent + self._timeout)
+
+    def answered(self, session: Session, now: float) -> None:
+        """Record the answer to a session's ping, and file the next one."""
+        self.round_trips.record(now - session.sent)
+        session.state = State.HELD
+        if self.enabled:
+            self.arm(session, session.sent)
+        else:
+            self._deadlines.cancel(session)
+
+    def _arm_all(self) -> Job:
+        now = monotonic()
+
+        def arm(handler: Handler) -> None:
+            if type(handler) is Session and handler.state is State.HELD:
+                self.arm(handler, now)
+
+        return self._reactor.walk(arm)

@@ -1,0 +1,1 @@
+"""The daemon behind the box: accepts sessions and answers on them."""

@@ -1,0 +1,39 @@
+"""The entry point of sessioner_responder."""
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+
+from common.daemon import Service, run
+from common.logs import Logs
+from common.shell import Shell
+from responder.cli import parse_options
+from responder.commands import Commands
+from responder.engine import Engine
+from responder.render import greeting_text, toolbar_text
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a responder to its end."""
+    options = parse_options(arguments)
+
+    @asynccontextmanager
+    async def start(shell: Shell, logs: Logs) -> AsyncIterator[Service]:
+        async with aclosing(Engine(options.settings)) as engine:
+            for endpoint in options.listen:
+                await engine.add_listeners(endpoint)
+
+            async def toolbar() -> str:
+                return toolbar_text(await engine.snapshot())
+
+            async def addresses() -> list[str]:
+                return [row.listener for row in (await engine.listener_page(0)).rows]
+
+            greeting = greeting_text(await engine.snapshot(), options.settings)
+            yield Service(greeting, Commands(engine, shell, logs).rows(), toolbar, addresses)
+
+    sys.exit(run("responder", options.process, start))
+
+
+if __name__ == "__main__":
+    main()

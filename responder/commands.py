@@ -1,0 +1,83 @@
+"""The responder's commands: one row each."""
+
+from collections.abc import Iterable
+from functools import partial
+
+from common.addresses import Address, Endpoint
+from common.commands import Command, Listing
+from common.logs import Logs
+from common.paging import all_rows
+from common.shell import Shell
+from common.standard import Standard, in_time
+from responder.engine import Engine
+from responder.render import client_text, listener_text, status_text
+from responder.snapshot import Snapshot
+
+
+class Commands:
+    """What runs behind the responder's rows."""
+
+    def __init__(self, engine: Engine, shell: Shell, logs: Logs) -> None:
+        self._engine = engine
+        self._logs = logs
+        self._standard = Standard(shell, logs, engine.demand)
+
+    def rows(self) -> list[Command]:
+        """Return the registry's rows in the order in which help shows them."""
+        own = [
+            Command("status", "", "the figures of this moment", self._engine.snapshot, self._status, reports=True),
+            Command(
+                "list",
+                "[N|ADDR]",
+                "the clients: so many, or those of a listener or of one peer",
+                self.list_clients,
+                client_text,
+                reports=True,
+            ),
+            Command("listeners", "", "every listener", self.listeners, listener_text, reports=True),
+            Command("listen", "add|remove ADDRS", "begin or cease to listen on these addresses", self.listen),
+            Command("hashsize", "SIZE", "resize the table of clients", self.hashsize),
+            Command("drop", "N|ADDR [rst|fin]", "end clients' sessions on purpose (fin)", self.drop),
+            Command("wait", "[held | clients N] [TIMEOUT]", "go on when N clients are connected", self.wait),
+        ]
+        return [*own, *self._standard.rows()]
+
+    def _status(self, snapshot: Snapshot) -> Iterable[str]:
+        return status_text(snapshot, self._logs.debug)
+
+    async def list_clients(self, n: int | None = None, addr: Address | None = None) -> Listing:
+        """List clients."""
+        first = await self._engine.session_page(addr, 0)  # an unknown address is refused before the title is shown
+        snapshot = await self._engine.snapshot()
+        title = f"Connected clients according to internal hash structure: {snapshot.held}"
+        return Listing(title, all_rows(partial(self._engine.session_page, addr), n, first))
+
+    async def listeners(self) -> Listing:
+        """List the listeners."""
+        snapshot = await self._engine.snapshot()
+        title = f"Active listeners according to internal hash structure: {snapshot.listeners}"
+        return Listing(title, all_rows(self._engine.listener_page, None))
+
+    async def listen(self, addrs: Endpoint, add: bool = False, remove: bool = False) -> str:
+        """Add or remove listeners."""
+        if remove:
+            return f"{await self._engine.remove_listeners(addrs)} listeners removed, their clients stay"
+        return f"{len(await self._engine.add_listeners(addrs))} listeners added"
+
+    async def hashsize(self, size: int) -> None:
+        """Resize the table."""
+        await self._engine.set_hashsize(size)
+
+    async def drop(
+        self, n: int | None = None, addr: Address | None = None, rst: bool = False, fin: bool = False
+    ) -> str:
+        """End clients' sessions on purpose."""
+        dropped = await self._engine.drop(addr or n or 0, reset=rst)
+        return f"{dropped} sessions dropped by {'RST' if rst else 'FIN'}"
+
+    async def wait(self, held: bool = True, clients: bool = False, n: int = 0, timeout: float | None = None) -> None:
+        """Wait for so many clients."""
+        await in_time(self._engine.wait_clients(n), timeout, self._not_connected)
+
+    async def _not_connected(self) -> str:
+        return f"{(await self._engine.snapshot()).held} clients connected"

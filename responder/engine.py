@@ -1,0 +1,241 @@
+"""The responder's engine: everything but the prompt, driven through its async methods and its snapshots."""
+
+from socket import (
+    AF_INET6,
+    IPPROTO_IPV6,
+    IPV6_V6ONLY,
+    SO_REUSEADDR,
+    SOCK_CLOEXEC,
+    SOCK_NONBLOCK,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    SocketType,
+)
+from time import monotonic
+from typing import Final, TypeGuard
+
+from common.addresses import Address, Endpoint, address_key, key_address
+from common.errors import SessionerError, UsageError
+from common.limits import Demand
+from common.paging import Page, page_of
+from common.rate import Rate
+from common.reactor import Handler, Reactor
+from common.resolver import SocketAddress, resolve
+from common.sockets import local_address
+from common.system import descriptor_limits
+from responder.client import Client, client_key
+from responder.holder import Holder
+from responder.listener import Listener
+from responder.settings import Settings
+from responder.snapshot import ClientRow, ListenerRow, Snapshot
+
+# Buckets that a beat adds to or takes from the table while it is being resized.
+_RESIZE_STEPS: Final = 500
+
+_STREAM: Final = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
+_ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
+
+
+class Engine:
+    """Listeners and their clients; to be made and used inside a running loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._reactor = Reactor()
+        self._holder = Holder(self._reactor, settings.hashsize)
+        self._rate = Rate()
+        self._reactor.on_beat(self._beat)
+
+    async def add_listeners(self, endpoint: Endpoint) -> list[Address]:
+        """Listen on every address that the endpoint names, or on none; return the addresses.
+
+        Raises SessionerError that names the first one that cannot be listened on.
+        """
+        sockets: list[tuple[SocketType, SocketAddress]] = []
+        try:
+            for item in await resolve(endpoint):
+                sockets.append((self._listen(item), item))
+        except SessionerError:
+            for sock, _item in sockets:
+                sock.close()
+            raise
+        listeners = [Listener(sock, item, self._holder) for sock, item in sockets]
+        for listener in listeners:
+            self._holder.add(listener)
+        return [listener.address for listener in listeners]
+
+    async def remove_listeners(self, endpoint: Endpoint) -> int:
+        """Stop listening on the addresses that the endpoint names; their clients stay. Return how many they were.
+
+        Raises UsageError when there is none of them.
+        """
+        found = [
+            listener
+            for item in await resolve(endpoint)
+            for listener in self._holder.listeners.find(address_key(*item.address))
+        ]
+        if not found:
+            raise UsageError("there is no such listener; `listeners` shows them")
+        for listener in found:
+            self._holder.remove(listener)
+        return len(found)
+
+    async def set_hashsize(self, hashsize: int) -> None:
+        """Resize the table of clients, a few buckets at a time."""
+        self._holder.table.resize(hashsize)
+
+    async def drop(self, what: int | Address, reset: bool) -> int:
+        """End the sessions of so many clients, of one listener or of one peer, by FIN or RST; return how many.
+
+        Raises UsageError for an address that no listener and no client has.
+        """
+        listener = self._listener(what) if isinstance(what, Address) else None
+        if isinstance(what, Address) and not listener:
+            clients = await self._clients_of(what)
+            for client in clients:
+                self._holder.drop(client, reset)
+            return len(clients)
+        most = what if isinstance(what, int) else self._holder.table.count
+        dropped = 0
+
+        def visit(handler: Handler) -> bool:
+            nonlocal dropped
+            if dropped < most and _is_client(handler, listener):
+                self._holder.drop(handler, reset)
+                dropped += 1
+            return dropped >= most
+
+        await self._reactor.run(self._reactor.walk(visit))
+        return dropped
+
+    async def wait_clients(self, count: int) -> None:
+        """Return when at least so many clients are connected and the listeners are not paused."""
+        while self._holder.table.count < count or self._holder.paused:
+            await self._reactor.beat()
+
+    async def snapshot(self) -> Snapshot:
+        """Return the figures of this moment; O(1)."""
+        holder = self._holder
+        return Snapshot(
+            age=0.0,
+            held=holder.table.count,
+            listeners=holder.listeners.count,
+            hashsize=holder.table.hashsize,
+            max_depth=holder.table.max_depth,
+            listeners_max_depth=holder.listeners.max_depth,
+            descriptors=descriptor_limits(),
+            rate=self._rate.per_second,
+            accepted=holder.accepted,
+            losses=dict(holder.losses),
+            received=holder.echo.received,
+            sent=holder.echo.sent,
+            accept_errors=holder.accept_errors,
+            exhausted=tuple(sorted(holder.shortages.kinds)),
+            paused=holder.paused,
+            longest_pause=self._reactor.longest_pause,
+        )
+
+    async def listener_page(self, start: int) -> Page[ListenerRow]:
+        """Return a page of the listeners, by descriptor."""
+
+        def row(handler: Handler | None) -> ListenerRow | None:
+            if type(handler) is Listener:
+                return ListenerRow(str(handler.address), handler.accepted, handler.held)
+            return None
+
+        return page_of(self._reactor.handlers, start, row)
+
+    async def session_page(self, address: Address | None, start: int) -> Page[ClientRow]:
+        """Return a page of the clients, those of one listener or of one peer where an address is given.
+
+        Raises UsageError for an address that no listener and no client has.
+        """
+        now = monotonic()
+        listener = self._listener(address) if address else None
+        if address and not listener:
+            return Page([_client_row(client, now) for client in await self._clients_of(address)], None)
+
+        def row(handler: Handler | None) -> ClientRow | None:
+            return _client_row(handler, now) if _is_client(handler, listener) else None
+
+        return page_of(self._reactor.handlers, start, row)
+
+    async def demand(self, sessions: int | None) -> Demand:
+        """Return what so many clients, or those there are, demand of the operating system."""
+        held = self._holder.table.count
+        return Demand(
+            sessions=held if sessions is None else sessions,
+            listeners=self._holder.listeners.count,
+            backlog=self._settings.backlog,
+            held=held,
+        )
+
+    async def aclose(self) -> None:
+        """Close every session and every listener, and stop."""
+        self._reactor.close()
+        self._holder.close_all()
+
+    def _listen(self, item: SocketAddress) -> SocketType:
+        """Return a listening socket; raises SessionerError."""
+        try:
+            sock = SocketType(item.family, _STREAM)
+        except OSError as failure:
+            raise SessionerError(f"cannot listen on {item.address}: {failure.strerror}") from None
+        try:
+            sock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            if item.family == AF_INET6:
+                # Only [::] listens for both families; any other IPv6 address leaves its port to IPv4.
+                sock.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, item.address.host != "::")
+            sock.bind(item.sockaddr)
+            sock.listen(self._settings.backlog)
+        except OSError as failure:
+            sock.close()
+            raise SessionerError(f"cannot listen on {item.address}: {failure.strerror}") from None
+        return sock
+
+    def _listener(self, address: Address) -> Listener | None:
+        return next(iter(self._holder.listeners.find(address_key(*address))), None)
+
+    async def _clients_of(self, address: Address) -> list[Client]:
+        """Return the clients with this peer address, looked up under every port listened on."""
+        peer = address_key(*address)
+        clients: list[Client] = []
+        ports: set[int] = set()
+
+        def look_up(handler: Handler) -> None:
+            if type(handler) is Listener and handler.address.port not in ports:
+                ports.add(handler.address.port)
+                clients.extend(self._holder.table.find(client_key(peer, handler.address.port)))
+
+        await self._reactor.run(self._reactor.walk(look_up))
+        if not clients:
+            raise UsageError(f"no listener and no client has the address {address}; `listeners` and `list` show them")
+        return clients
+
+    def _beat(self) -> None:
+        self._rate.sample(self._reactor.now, self._holder.accepted)
+        self._holder.table.work(_RESIZE_STEPS)
+
+
+def _is_client(handler: Handler | None, listener: Listener | None) -> TypeGuard[Client]:
+    return type(handler) is Client and (listener is None or handler.listener is listener)
+
+
+def _client_row(client: Client, now: float) -> ClientRow:
+    return ClientRow(
+        peer=str(key_address(client.peer)),
+        local=str(_local(client)),
+        idle=now - client.active,
+        age=now - client.since,
+    )
+
+
+def _local(client: Client) -> Address:
+    """Return our end of a client's session, which a listener on every address does not tell."""
+    listener = client.listener
+    if listener.address.host in _ANY:
+        try:
+            return local_address(client.descriptor, listener.family)
+        except OSError:
+            pass
+    return listener.address

@@ -1,0 +1,148 @@
+"""The keeper of the clients: accepts them, counts how they end, pauses the listeners when there is no room."""
+
+import logging
+import os
+from collections import Counter
+from typing import Final
+
+from common import reasons, shortages
+from common.addresses import address_key
+from common.reactor import Reactor
+from common.shortages import Shortages, highest_descriptor
+from common.sockets import reset_at_close
+from common.table import SessionTable
+from responder.client import Client
+from responder.echo import READING, Echo
+from responder.listener import Listener
+
+log = logging.getLogger("sessioner.responder")
+
+# Clients accepted on one listener before the others have their turn: a millisecond.
+_AT_ONCE: Final = 64
+
+# Seconds after which accepting is tried again though no client has ended, and after which a shortage that has not
+# come back is over.
+_SETTLED: Final = 1.0
+
+_LISTENING: Final = 1  # EPOLLIN, level-triggered: what is left in a queue is reported again
+_PAUSED: Final = 0
+
+
+class Holder:
+    """The clients of all listeners on one reactor, in one table."""
+
+    def __init__(self, reactor: Reactor, hashsize: int) -> None:
+        self.table: SessionTable[Client] = SessionTable(hashsize)
+        self.listeners: SessionTable[Listener] = SessionTable(hashsize)
+        self.echo = Echo(reactor, self.ended)
+        self.accepted = 0
+        self.accept_errors = 0
+        self.losses: Counter[str] = Counter()
+        self.shortages = Shortages("no more clients are accepted until there is room, those accepted go on")
+        self.paused = False
+        self._reactor = reactor
+        self._highest = highest_descriptor()
+        self._freed = False
+        self._changed_at = reactor.now
+        reactor.on_beat(self._beat)
+
+    def accept(self, listener: Listener) -> None:
+        """Accept what is queued on a listener, as far as there is room."""
+        now = self._reactor.now
+        for _ in range(_AT_ONCE):
+            try:
+                # The public accept() makes a socket object for each client: five times the cost, and memory kept.
+                descriptor, peer = listener.sock._accept()  # type: ignore[attr-defined]
+            except BlockingIOError:
+                return
+            except OSError as failure:
+                if not self._survive(failure):
+                    return
+                continue
+            os.set_blocking(descriptor, False)
+            client = Client(descriptor, address_key(peer[0], peer[1]), listener, now)
+            self.table.add(client)
+            listener.accepted += 1
+            listener.held += 1
+            self.accepted += 1
+            self._reactor.add(descriptor, client, READING)
+            log.debug("Accepted %s", client)
+            if descriptor >= self._highest:
+                self._pause(shortages.DESCRIPTORS)
+                return
+
+    def add(self, listener: Listener) -> None:
+        """Begin to accept on a listener."""
+        self.listeners.add(listener)
+        self._reactor.add(listener.sock.fileno(), listener, _PAUSED if self.paused else _LISTENING)
+
+    def remove(self, listener: Listener) -> None:
+        """Stop listening; the listener's clients stay."""
+        self.listeners.remove(listener)
+        self._reactor.forget(listener.sock.fileno())
+        listener.sock.close()
+
+    def ended(self, client: Client, reason: str) -> None:
+        """Count a client that ended unasked, and close our side."""
+        self.losses[reason] += 1
+        log.info("Lost %s: %s", client, reason)
+        self._release(client)
+
+    def drop(self, client: Client, reset: bool) -> None:
+        """End a client's session on purpose, by RST or by FIN."""
+        if reset:
+            reset_at_close(client.descriptor)
+        self._release(client)
+
+    def close_all(self) -> None:
+        """Release everything at once, at the end of the process."""
+        for handler in self._reactor.handlers:
+            if type(handler) is Client:
+                os.close(handler.descriptor)
+            elif type(handler) is Listener:
+                handler.sock.close()
+
+    def _release(self, client: Client) -> None:
+        self._freed = True
+        client.listener.held -= 1
+        self.table.remove(client)
+        self._reactor.forget(client.descriptor)
+        os.close(client.descriptor)
+        client.descriptor = -1
+        client.unsent = None
+
+    def _survive(self, failure: OSError) -> bool:
+        """Deal with an error of accept(2); return whether the next in the queue may be accepted."""
+        if failure.errno in reasons.NO_DESCRIPTORS:
+            self._pause(shortages.DESCRIPTORS)
+        elif failure.errno in reasons.NO_MEMORY:
+            self._pause(shortages.MEMORY)
+        else:
+            self.accept_errors += 1
+            log.debug("Accept failed: %s", failure)
+            return True
+        return False
+
+    def _pause(self, kind: str) -> None:
+        """Accept nothing until a client has ended, or a while has passed."""
+        self.shortages.begin(kind)
+        self.paused = True
+        self._freed = False
+        self._changed_at = self._reactor.now
+        self._watch(_PAUSED)
+
+    def _watch(self, events: int) -> None:
+        for handler in self._reactor.handlers:
+            if type(handler) is Listener:
+                self._reactor.modify(handler.sock.fileno(), events)
+
+    def _beat(self) -> None:
+        """Accept again when there may be room, and end a shortage that has not come back."""
+        settled = self._reactor.now - self._changed_at > _SETTLED
+        if self.paused and (self._freed or settled):
+            self.paused = False
+            self._changed_at = self._reactor.now
+            self._watch(_LISTENING)
+        elif not self.paused and settled:
+            self.shortages.end(shortages.DESCRIPTORS)
+            self.shortages.end(shortages.MEMORY)

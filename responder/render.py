@@ -1,0 +1,57 @@
+"""The responder's figures as text for people; the first lines of each are those that scripts already read."""
+
+from collections.abc import Iterator
+
+from common.render import by_reason, field, yes_no
+from common.units import format_duration, format_milliseconds
+from responder.settings import Settings
+from responder.snapshot import ClientRow, ListenerRow, Snapshot
+
+
+def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
+    """Yield the lines of `status`."""
+    soft, hard = now.descriptors
+    yield field("Connected clients", now.held)
+    yield field("Active listeners", now.listeners)
+    yield field("Clients hash size", now.hashsize)
+    yield field("Clients hash max depth", now.max_depth)
+    yield field("Listeners hash max depth", now.listeners_max_depth)
+    yield field("Max descriptors limit", f"{soft}/{hard}")
+    yield field("Debug output", yes_no(debug))
+    yield field("Sessions per second", f"{now.rate:.0f}")
+    yield field("Accepted sessions", now.accepted)
+    yield field("Lost sessions", by_reason(now.losses))
+    yield field("Bytes received", now.received)
+    yield field("Bytes echoed", now.sent)
+    yield field("Accept errors", now.accept_errors)
+    yield field("Exhausted", _exhausted(now))
+    yield field("Longest pause", format_milliseconds(now.longest_pause))
+    yield field("Age of these figures", format_duration(now.age))
+
+
+def listener_text(row: ListenerRow) -> Iterator[str]:
+    """Yield the line of one listener in `listeners`."""
+    yield f"{row.listener} : {row.accepted} accepted connections"
+
+
+def client_text(row: ClientRow) -> Iterator[str]:
+    """Yield the line of one client in `list`."""
+    yield f"{row.peer}->{row.local} : last action {int(row.idle)} seconds ago"
+
+
+def _exhausted(now: Snapshot) -> str:
+    kinds = ", ".join(now.exhausted) or "nothing"
+    return f"{kinds} (listeners are paused)" if now.paused else kinds
+
+
+def greeting_text(now: Snapshot, settings: Settings) -> str:
+    """Return the line that says what this run is, so that it can be repeated."""
+    return f"{now.listeners} listeners, backlog {settings.backlog}, at most {now.descriptors[0]} descriptors"
+
+
+def toolbar_text(now: Snapshot) -> str:
+    """Return the line below the prompt."""
+    parts = [f"{now.held} clients", f"{now.rate:.0f}/s", f"{sum(now.losses.values())} lost"]
+    if now.exhausted:
+        parts.append(f"out of {_exhausted(now)}")
+    return "  ".join(parts)
