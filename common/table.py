@@ -11,7 +11,11 @@ from typing import Final, Generic, Protocol, Self, TypeVar
 
 DEFAULT_HASHSIZE: Final = 10_000
 
-# Buckets that one insertion or removal adds or takes away: two, so that the table outruns what is inserted.
+# Entries for each bucket beyond which the table grows: a chain of four is walked in a fifth of a microsecond, and a
+# bucket more for every entry would cost an insertion ten times that.
+_LOAD: Final = 4
+
+# Buckets that one insertion or removal adds or takes away: enough for the table to outrun what is inserted.
 _STEPS: Final = 2
 
 # The odd number nearest to 2**64 / golden ratio: multiplying by it spreads neighbouring keys (Knuth, TAOCP 6.4).
@@ -69,10 +73,16 @@ class SessionTable(Generic[E]):
         index = entry.key * _MULTIPLIER >> _SHIFT & self._mask
         if index >= len(buckets):
             index &= self._mask >> 1
-        self._push(index, entry)
+        at = entry.chain = buckets[index]
+        buckets[index] = entry
+        depth = 0
+        while at is not None:
+            depth += 1
+            at = at.chain
+        self._recount(depth, depth + 1)
         self.count += 1
-        if self.count > self._goal:
-            self._goal = self.count
+        if self.count > self._goal * _LOAD:
+            self._goal += 1
         if len(buckets) != self._goal:
             self.work(_STEPS)
 
@@ -102,8 +112,8 @@ class SessionTable(Generic[E]):
         return [entry for entry in self._chain(self._index(key)) if entry.key == key]
 
     def resize(self, hashsize: int) -> None:
-        """Aim at this many buckets, but not at fewer than there are entries; `work` brings it about."""
-        self._goal = max(hashsize, self.count, 1)
+        """Aim at this many buckets, or at those the entries need if that is more; `work` brings it about."""
+        self._goal = max(hashsize, -(-self.count // _LOAD), 1)
 
     def work(self, steps: int) -> None:
         """Add or take away at most `steps` buckets on the way to the size aimed at."""
@@ -129,8 +139,8 @@ class SessionTable(Generic[E]):
                 assert self._index(entry.key) == index
                 assert id(entry) not in seen
                 seen.add(id(entry))
-        assert len(seen) == self.count <= self._goal
-        assert self.depths[-1] or size == len(self.depths)
+        assert len(seen) == self.count <= self._goal * _LOAD
+        assert self.depths[-1]
         assert {depth: n for depth, n in enumerate(self.depths) if n} == depths
 
     def _index(self, key: int) -> int:
@@ -143,15 +153,6 @@ class SessionTable(Generic[E]):
             yield at
             at = at.chain
 
-    def _push(self, index: int, entry: E) -> None:
-        """Put an entry at the head of a chain."""
-        at = entry.chain = self._buckets[index]
-        self._buckets[index] = entry
-        depth = 0
-        while at is not None:
-            depth, at = depth + 1, at.chain
-        self._recount(depth, depth + 1)
-
     def _recount(self, was: int, becomes: int) -> None:
         """Count a chain under its new length, one away from the old one."""
         depths = self.depths
@@ -160,34 +161,51 @@ class SessionTable(Generic[E]):
             depths.append(1)
         else:
             depths[becomes] += 1
-        if not depths[-1] and len(depths) > 1:
+        if not depths[-1]:
             depths.pop()
 
     def _split(self) -> None:
         """Add a bucket, and give it what belongs there."""
-        new = len(self._buckets)
-        half = 1 << new.bit_length() - 1
-        old = new - half
-        chain = list(self._chain(old))
-        self._empty(old, len(chain))
-        self._buckets.append(None)
-        self.depths[0] += 1
+        buckets = self._buckets
+        new = len(buckets)
+        old = new - (1 << new.bit_length() - 1)
+        at = buckets[old]
+        buckets[old] = None
+        buckets.append(None)
         self._mask = (1 << (new + 1).bit_length()) - 1
-        for entry in chain:
-            self._push(self._index(entry.key), entry)
+        lengths = {old: 0, new: 0}
+        while at is not None:
+            after = at.chain
+            index = self._index(at.key)
+            at.chain = buckets[index]
+            buckets[index] = at
+            lengths[index] += 1
+            at = after
+        depths = self.depths
+        depths[lengths[old] + lengths[new]] -= 1
+        depths[lengths[old]] += 1
+        depths[lengths[new]] += 1
+        self._drop_empty_depths()
 
     def _merge(self) -> None:
         """Take the last bucket away, and give what was there to the one it was split from."""
-        last = len(self._buckets) - 1
-        chain = list(self._chain(last))
-        self._empty(last, len(chain))
-        self._buckets.pop()
-        self.depths[0] -= 1
+        buckets = self._buckets
+        last = len(buckets) - 1
+        into = last - (1 << last.bit_length() - 1)
+        moved = list(self._chain(last))
+        length = sum(1 for _ in self._chain(into))
+        buckets.pop()
         self._mask = (1 << last.bit_length()) - 1
-        for entry in chain:
-            self._push(self._index(entry.key), entry)
+        for entry in moved:
+            entry.chain = buckets[into]
+            buckets[into] = entry
+        depths = self.depths
+        depths.extend([0] * (length + len(moved) + 1 - len(depths)))
+        depths[length] -= 1
+        depths[len(moved)] -= 1
+        depths[length + len(moved)] += 1
+        self._drop_empty_depths()
 
-    def _empty(self, index: int, depth: int) -> None:
-        self._buckets[index] = None
-        for was in range(depth, 0, -1):
-            self._recount(was, was - 1)
+    def _drop_empty_depths(self) -> None:
+        while not self.depths[-1]:
+            self.depths.pop()

@@ -65,7 +65,7 @@ class Terminal:
             complete_style=CompleteStyle.READLINE_LIKE,
             bottom_toolbar=lambda: self._toolbar,
             key_bindings=self._keys(),
-            output=Vt100_Output(cast(TextIO, self._screen), _size, os.environ.get("TERM"), enable_cpr=False),
+            output=_Display(cast(TextIO, self._screen), _size, os.environ.get("TERM"), enable_cpr=False),
             style=Style.from_dict({"bottom-toolbar": "noreverse bg:ansibrightblack fg:ansiwhite"}),
         )
 
@@ -210,6 +210,14 @@ class _Screen:
 
     def flush(self) -> None:
         """Do nothing: the queue is drained at once."""
+
+
+class _Display(Vt100_Output):
+    """A terminal that is not asked where its cursor is, as some never answer."""
+
+    def get_rows_below_cursor_position(self) -> int:
+        """Return the one row that is certain; the drawing scrolls the rest into view."""
+        return 1
 
 
 def _size() -> Size:

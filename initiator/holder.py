@@ -62,11 +62,11 @@ class Holder:
         reactor.on_beat(self._expire)
 
     def consider(self, target: Target) -> None:
-        """Open or close what the target's plan says, beginning now and going on in slices."""
-        plan = target.plan()
-        if plan.open:
+        """Open what the target lacks or close what it has too many, beginning now and going on in slices."""
+        surplus = target.surplus
+        if surplus < 0:
             self.opener.want(target)
-        elif plan.close:
+        elif surplus > 0:
             self._close_again = True
             if not self._closing:
                 self._closing = True
@@ -92,8 +92,6 @@ class Holder:
                 self._lost(session, reasons.reason_of(failure.errno))
         elif state is State.ASKED:
             self._lost(session, reasons.TIMEOUT)
-        elif state is State.CONNECTING:
-            self.opener.fail(session, reasons.TIMEOUT)
         elif state is State.CLOSING:
             self._release(session)
 
@@ -135,9 +133,7 @@ class Holder:
         self.established += 1
         if self.ping.enabled:
             self.ping.arm(session, session.since)
-        else:
-            self.deadlines.cancel(session)
-        if target.surplus:
+        if not target.queued:
             self.consider(target)
 
     def _read(self, session: Session, events: int) -> None:

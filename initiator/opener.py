@@ -28,7 +28,7 @@ from common.deadlines import Deadlines
 from common.pacing import Pace
 from common.reactor import EDGE, READ, WRITE, Job, Reactor
 from common.shortages import Shortages, highest_descriptor
-from initiator.session import Session
+from initiator.session import Session, State
 from initiator.settings import Settings
 from initiator.sources import Sources
 from initiator.target import Target
@@ -43,6 +43,10 @@ log = logging.getLogger("sessioner.initiator")
 _STEP: Final = 8
 _STEP_SECONDS: Final = 0.0005
 
+# Attempts given up at one beat: a millisecond.
+_GIVEN_UP: Final = 64
+
+_CONNECTING: Final = State.CONNECTING
 _STREAM: Final = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
 _EVENTS: Final = READ | WRITE | EDGE
 
@@ -50,14 +54,17 @@ Options = list[tuple[int, int, int | bytes]]
 
 
 class Opener:
-    """Targets that want sessions, and the attempts under way, each a socket until it is established."""
+    """Targets that want sessions, and the attempts under way, each a socket until it is established.
+
+    All attempts have the same time limit, so those that take too long are at the head of the queue of those begun.
+    """
 
     def __init__(self, reactor: Reactor, deadlines: "Deadlines[Due]", settings: Settings, rng: random.Random) -> None:
         self.attempts = 0
         self.failures: Counter[str] = Counter()
         self.shortages = Shortages("no more sessions are opened until there is room")
         self.without_ports: set[Target] = set()
-        self.pace: Pace | None = None
+        self._pace: Pace | None = None
         self._reactor = reactor
         self._deadlines = deadlines
         self._jitter = rng.random
@@ -68,17 +75,18 @@ class Opener:
         self._highest = highest_descriptor()
         self._wanting: deque[Target] = deque()
         self._sockets: dict[int, SocketType] = {}
+        self._begun: deque[Session] = deque()
         self._running = False
         self.set_rate(settings.connect_rate)
-        reactor.on_beat(self._resume)
+        reactor.on_beat(self._beat)
 
     def set_rate(self, rate: float | None) -> None:
         """Begin at most `rate` attempts a second from now on, or as many as can be for None."""
-        self.pace = Pace(rate, monotonic()) if rate else None
+        self._pace = Pace(rate, monotonic()) if rate else None
 
     def want(self, target: Target) -> None:
         """Open what the target is short of, as soon as its turn comes."""
-        if target.may_open and not target.queued:
+        if not target.queued and target.openable > 0:
             target.queued = True
             self._wanting.append(target)
             self._resume()
@@ -117,7 +125,6 @@ class Opener:
 
     def abandon(self, session: Session) -> None:
         """End an attempt without counting it as anything."""
-        self._deadlines.cancel(session)
         self._reactor.forget(session.descriptor)
         self._sockets.pop(session.descriptor).close()
         session.mark_closed()
@@ -138,6 +145,17 @@ class Opener:
             sock.close()
         self._sockets.clear()
 
+    def _beat(self) -> None:
+        """Give up the attempts that take too long, and begin others where there was no room."""
+        begun, last = self._begun, self._reactor.now - self._timeout
+        given_up = 0
+        while begun and given_up < _GIVEN_UP and (begun[0].state is not _CONNECTING or begun[0].since <= last):
+            session = begun.popleft()
+            if session.state is _CONNECTING:
+                self.fail(session, reasons.TIMEOUT)
+                given_up += 1
+        self._resume()
+
     def _resume(self) -> None:
         """Begin attempts again, if some are wanted and their time has come."""
         if self._wanting and not self._running:
@@ -154,54 +172,55 @@ class Opener:
             self._running = False
 
     def _step(self) -> bool:
-        """Begin a few attempts; return whether more can be begun at once."""
-        begin = now = monotonic()
+        """Begin a few attempts on one target; return whether more can be begun at once."""
         wanting = self._wanting
-        for _ in range(_STEP):
-            if self.pace and not self.pace.due(now):
-                self._reactor.call_later(self.pace.wait(now), self._resume)
-                return False
-            target = wanting[0]
-            if target.may_open:
-                if not self._begin(target, now):
-                    return False
-                wanting.rotate(-1)
-            else:
-                wanting.popleft().queued = False
-                if target.surplus >= 0:
-                    self._satisfied(target)
-                if not wanting:
-                    self._all_begun()
-                    return False
+        target = wanting[0]
+        count = min(target.openable, _STEP)
+        if count <= 0:
+            wanting.popleft().queued = False
+            if target.surplus >= 0:
+                self._satisfied(target)
+            if not wanting:
+                self._all_begun()
+            return True
+        if self._pace:
             now = monotonic()
-            if now - begin > _STEP_SECONDS:
-                break
-        return True
+            count = min(count, self._pace.due(now))
+            if not count:
+                self._reactor.call_later(self._pace.wait(now), self._resume)
+                return False
+        wanting.rotate(-1)
+        return self._begin(target, count)
 
-    def _begin(self, target: Target, now: float) -> bool:
-        """Begin one attempt; return False when there is no room for any."""
-        try:
-            sock = SocketType(target.family, _STREAM)
-        except OSError as failure:
-            self._no_room(failure.errno)
-            return False
-        descriptor = sock.fileno()
-        if descriptor >= self._highest:
-            sock.close()
-            self.shortages.begin(shortages.DESCRIPTORS)
-            return False
-        if self.pace:
-            self.pace.done()
-        error = self._connect(sock, target)
-        if error:
-            sock.close()
-            return self._refused_at_once(target, error, now)
-        session = Session(descriptor, target, now)
-        self._sockets[descriptor] = sock
-        self.attempts += 1
-        target.attempts += 1
-        self._reactor.add(descriptor, session, _EVENTS)
-        self._deadlines.file(session, now + self._timeout)
+    def _begin(self, target: Target, count: int) -> bool:
+        """Begin so many attempts, or fewer if they take long; return False when there is no room for any."""
+        now = begun = monotonic()
+        for _ in range(count):
+            try:
+                sock = SocketType(target.family, _STREAM)
+            except OSError as failure:
+                self._no_room(failure.errno)
+                return False
+            descriptor = sock.fileno()
+            if descriptor >= self._highest:
+                sock.close()
+                self.shortages.begin(shortages.DESCRIPTORS)
+                return False
+            if self._pace:
+                self._pace.done()
+            error = self._connect(sock, target)
+            if error:
+                sock.close()
+                return self._refused_at_once(target, error, now)
+            session = Session(descriptor, target, now)
+            self._sockets[descriptor] = sock
+            self._begun.append(session)
+            self.attempts += 1
+            target.attempts += 1
+            self._reactor.add(descriptor, session, _EVENTS)
+            now = monotonic()
+            if now - begun > _STEP_SECONDS:
+                break
         return True
 
     def _connect(self, sock: SocketType, target: Target) -> int:

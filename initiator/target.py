@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from common.addresses import Address
 from common.table import SessionTable
-from initiator.plan import Plan, plan
 from initiator.retry import Retry
 from initiator.session import Session
 
@@ -37,19 +36,17 @@ class Target:
         self.queued = False
         self.due = 0
 
-    def plan(self) -> Plan:
-        """Return what it takes to get to the share."""
-        return plan(self.share, self.held, self.attempts)
-
     @property
     def surplus(self) -> int:
         """How many sessions, attempts included, there are above the share; negative when some are missing."""
         return self.held + self.attempts - self.share
 
     @property
-    def may_open(self) -> bool:
-        """Whether an attempt is wanted and allowed now."""
-        return self.surplus < 0 and not self.due and self.attempts < self.retry.window
+    def openable(self) -> int:
+        """How many attempts are wanted and allowed now; not above 0 when none is."""
+        if self.due:
+            return 0
+        return min(self.share - self.held, self.retry.window) - self.attempts
 
     def expired(self) -> None:
         """Handle that the pause is over."""

@@ -1,0 +1,1 @@
+"""Tests of whole daemons: pipes, terminals, real programs and network namespaces."""
