@@ -104,6 +104,11 @@ def host_number(host: str) -> int:
     return int(address) if address.version == 4 else int(address) | _V6
 
 
+def number_host(number: int) -> str:
+    """Return the IP literal that `host_number` made a number of."""
+    return str(IPv6Address(number & ~_V6)) if number & _V6 else str(IPv4Address(number))
+
+
 def address_key(host: str, port: int) -> int:
     """Return the one number that a table keys an address by."""
     return host_number(host) << 16 | port
@@ -111,9 +116,7 @@ def address_key(host: str, port: int) -> int:
 
 def key_address(key: int) -> Address:
     """Return the address that `address_key` made `key` of."""
-    number = key >> 16
-    host = str(IPv6Address(number & ~_V6)) if number & _V6 else str(IPv4Address(number))
-    return Address(host, key & HIGHEST_PORT)
+    return Address(number_host(key >> 16), key & HIGHEST_PORT)
 
 
 def _parse_host(text: str, bracketed: str | None, name: str | None) -> str:

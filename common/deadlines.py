@@ -63,6 +63,10 @@ class Deadlines(Generic[T]):
             self._live -= 1
             self._stale += 1
 
+    def any_expired(self, now: float) -> bool:
+        """Return whether a tick has come that something was filed under; O(1)."""
+        return bool(self._ticks) and self._ticks.peekitem(0)[0] <= int(now / TICK)
+
     def expired(self, now: float) -> Iterator[T]:
         """Take out and yield, earliest tick first, what is due at `now` (monotonic seconds).
 

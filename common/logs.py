@@ -13,6 +13,9 @@ from typing import Final
 
 ROOT: Final = "sessioner"
 
+# Commands are for the log file alone: whoever looks at the console has typed them.
+COMMANDS: Final = "sessioner.commands"
+
 # Records a second, by level, that are shown; the rest are counted. A terminal takes so many without falling behind.
 _MOST: Final = 200
 
@@ -60,6 +63,7 @@ class Logs:
         self._logger = logging.getLogger(ROOT)
         self._logger.propagate = False
         self._console = TextHandler(show, logging.WARNING, "%(message)s")
+        self._console.addFilter(lambda record: record.name != COMMANDS)
         self._file: TextHandler | None = None
         self._logger.addHandler(self._console)
         self._set_level()

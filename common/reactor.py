@@ -28,7 +28,7 @@ _WALK: Final = 64
 
 # Seconds between two beats of the pulse, which expires deadlines and takes samples. A pause of the loop is noticed
 # by the lateness of a beat, so to within so much.
-BEAT: Final = 0.02
+BEAT: Final = 0.05
 
 READ: Final = select.EPOLLIN | select.EPOLLRDHUP
 WRITE: Final = select.EPOLLOUT
@@ -63,6 +63,7 @@ class Reactor:
         self._soon: asyncio.Handle | None = None
         self._pulse: asyncio.TimerHandle | None = None
         self._next_beat: asyncio.Future[None] | None = None
+        self._after_batch: list[Callable[[], None]] = []
         self._on_beat: list[Callable[[], None]] = []
         self._loop.add_reader(self._epoll.fileno(), self._wake)
         self._beat_again()
@@ -70,8 +71,8 @@ class Reactor:
     def add(self, descriptor: int, handler: Handler, events: int) -> None:
         """Call the handler whenever one of `events` (an epoll mask) is reported for the descriptor."""
         handlers = self.handlers
-        while descriptor >= len(handlers):
-            handlers.append(None)
+        if descriptor >= len(handlers):
+            handlers.extend([None] * (descriptor + 1 - len(handlers)))
         handlers[descriptor] = handler
         self._epoll.register(descriptor, events)
 
@@ -126,6 +127,10 @@ class Reactor:
         if self._next_beat is None:
             self._next_beat = self._loop.create_future()
         await asyncio.shield(self._next_beat)
+
+    def after_batch(self, callback: Callable[[], None]) -> None:
+        """Call back whenever a batch of events has been handled."""
+        self._after_batch.append(callback)
 
     def on_beat(self, callback: Callable[[], None]) -> None:
         """Call back at every beat of the pulse."""
@@ -186,6 +191,8 @@ class Reactor:
                     handler.ready(events)
                 except Exception:
                     log.exception(_BUG)
+        for callback in self._after_batch:
+            callback()
 
     def _repeat(self) -> None:
         again, self._again = self._again, []

@@ -8,8 +8,10 @@ from typing import Final, Protocol
 from common import render
 from common.commands import Call, Listing, Registry
 from common.errors import SessionerError
+from common.logs import COMMANDS
 
 log = logging.getLogger("sessioner")
+commands = logging.getLogger(COMMANDS)
 
 # Lines of a listing that are handed over at once, with a turn for everything else in between: half a millisecond.
 _LINES: Final = 50
@@ -45,7 +47,7 @@ class Shell:
             call = self.registry.parse(line) if line.strip() else self._last
             if call:
                 self._last = call
-                log.info("Command: %s", line.strip() or call.command.name)
+                commands.info("Command: %s", line.strip() or call.command.name)
                 await self.run(call)
         except SessionerError as error:
             self._failed(error.exit_code)

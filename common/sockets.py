@@ -2,7 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from socket import AF_INET, SHUT_WR, SO_LINGER, SOCK_STREAM, SOL_SOCKET, SocketType
+from socket import (
+    AF_INET,
+    IPPROTO_TCP,
+    SHUT_WR,
+    SO_LINGER,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    TCP_USER_TIMEOUT,
+    SocketType,
+)
 from struct import pack
 from typing import Final
 
@@ -25,6 +34,12 @@ def reset_at_close(descriptor: int) -> None:
     """Let the next close of the descriptor send a RST instead of a FIN: socket(7), SO_LINGER."""
     with _socket_over(descriptor) as sock:
         sock.setsockopt(SOL_SOCKET, SO_LINGER, _NO_LINGER)
+
+
+def set_user_timeout(descriptor: int, seconds: float) -> None:
+    """Let the kernel end the session when what was sent is not acknowledged for so long: tcp(7), TCP_USER_TIMEOUT."""
+    with _socket_over(descriptor) as sock:
+        sock.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, max(1, round(seconds * 1000)))
 
 
 def half_close(descriptor: int) -> bool:

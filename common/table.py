@@ -18,10 +18,9 @@ _LOAD: Final = 4
 # Buckets that one insertion or removal adds or takes away: enough for the table to outrun what is inserted.
 _STEPS: Final = 2
 
-# The odd number nearest to 2**64 / golden ratio: multiplying by it spreads neighbouring keys (Knuth, TAOCP 6.4).
-# The low bits of a product depend on the low bits of the key alone, so the hash is taken from bit 24 up.
-_MULTIPLIER: Final = 0x9E3779B97F4A7C15
-_SHIFT: Final = 24
+# What is keyed differs in its ports above all, the low 16 bits of a key and the 16 above them: those folded onto each
+# other are spread evenly already, for the kernel gives ports out in sequence.
+_FOLD: Final = 16
 
 
 class Entry(Protocol):
@@ -70,16 +69,22 @@ class SessionTable(Generic[E]):
     def add(self, entry: E) -> None:
         """Insert an entry; several may have the same key; O(1)."""
         buckets = self._buckets
-        index = entry.key * _MULTIPLIER >> _SHIFT & self._mask
+        key = entry.key
+        index = (key ^ key >> _FOLD) & self._mask
         if index >= len(buckets):
             index &= self._mask >> 1
         at = entry.chain = buckets[index]
         buckets[index] = entry
-        depth = 0
+        depth = 1
         while at is not None:
             depth += 1
             at = at.chain
-        self._recount(depth, depth + 1)
+        depths = self.depths
+        depths[depth - 1] -= 1
+        if depth < len(depths):
+            depths[depth] += 1
+        else:
+            depths.append(1)
         self.count += 1
         if self.count > self._goal * _LOAD:
             self._goal += 1
@@ -102,7 +107,9 @@ class SessionTable(Generic[E]):
         entry.chain = None
         while at is not None:
             depth, at = depth + 1, at.chain
-        self._recount(depth + 1, depth)
+        self.depths[depth + 1] -= 1
+        self.depths[depth] += 1
+        self._drop_empty_depths()
         self.count -= 1
         if len(self._buckets) != self._goal:
             self.work(_STEPS)
@@ -144,7 +151,7 @@ class SessionTable(Generic[E]):
         assert {depth: n for depth, n in enumerate(self.depths) if n} == depths
 
     def _index(self, key: int) -> int:
-        index = key * _MULTIPLIER >> _SHIFT & self._mask
+        index = (key ^ key >> _FOLD) & self._mask
         return index if index < len(self._buckets) else index & self._mask >> 1
 
     def _chain(self, index: int) -> Iterator[E]:
@@ -152,17 +159,6 @@ class SessionTable(Generic[E]):
         while at is not None:
             yield at
             at = at.chain
-
-    def _recount(self, was: int, becomes: int) -> None:
-        """Count a chain under its new length, one away from the old one."""
-        depths = self.depths
-        depths[was] -= 1
-        if becomes == len(depths):
-            depths.append(1)
-        else:
-            depths[becomes] += 1
-        if not depths[-1]:
-            depths.pop()
 
     def _split(self) -> None:
         """Add a bucket, and give it what belongs there."""

@@ -143,14 +143,16 @@ class Terminal:
     async def _refresh(self) -> None:
         """Keep the toolbar and the addresses to complete up to date, and the screen whole."""
         while True:
-            self._toolbar = await self._make_toolbar()
+            before, self._toolbar = self._toolbar, await self._make_toolbar()
             self._completer.addresses = await self._find_addresses()
             if self._screen.torn and not self._output.full:
                 # What the terminal missed is not known, so the prompt is drawn anew on a line of its own.
                 self._screen.torn = False
                 self._output.write("\r\n")
                 self._app.renderer.reset()
-            self._app.invalidate()
+                self._app.invalidate()
+            elif self._toolbar != before:
+                self._app.invalidate()
             await asyncio.sleep(_REFRESH)
 
     def _keys(self) -> KeyBindings:

@@ -33,7 +33,6 @@ class Engine:
         self._reactor = Reactor()
         self._holder = Holder(self._reactor, settings)
         self._targets: dict[Address, Target] = {}
-        self._asked = 0
         self._rate = Rate()
         self._reactor.on_beat(self._beat)
         if settings.ping:
@@ -61,19 +60,19 @@ class Engine:
             raise UsageError("that is no target; `details` shows the targets")
         for address in known:
             target = self._targets.pop(address)
-            self._give_share(target, 0)
+            self._holder.ask(target, 0)
             self._holder.opener.without_ports.discard(target)
         return len(known)
 
     async def set_sessions(self, count: int, address: Address | None) -> None:
         """Ask for so many sessions over all targets, or of one target alone; raises UsageError."""
         if address:
-            self._give_share(self._target(address), count)
+            self._holder.ask(self._target(address), count)
             return
         if not self._targets:
             raise UsageError("there is no target; `target add ADDR:PORT` adds one")
         for target, share in zip(self._targets.values(), share_out(count, len(self._targets)), strict=True):
-            self._give_share(target, share)
+            self._holder.ask(target, share)
 
     async def set_rate(self, rate: float | None) -> None:
         """Begin at most `rate` attempts a second, or as many as can be for None."""
@@ -119,8 +118,7 @@ class Engine:
 
     async def wait_held(self) -> None:
         """Return when as many sessions are held as are asked for."""
-        while self._holder.held != self._asked:
-            await self._reactor.beat()
+        await self._holder.wait_held()
 
     async def snapshot(self) -> Snapshot:
         """Return the figures of this moment; O(targets)."""
@@ -129,7 +127,7 @@ class Engine:
         p50, p99 = holder.ping.round_trips.percentiles((50, 99))
         return Snapshot(
             age=0.0,
-            asked=self._asked,
+            asked=self._holder.asked,
             held=holder.held,
             targets=len(targets),
             descriptors=descriptor_limits(),
@@ -175,7 +173,7 @@ class Engine:
         """Return what so many sessions, or those asked for, demand of the operating system."""
         sources = max(1, len(self._settings.source_ips))
         return Demand(
-            sessions=self._asked if sessions is None else sessions,
+            sessions=self._holder.asked if sessions is None else sessions,
             tuples=len(self._targets) * sources,
             held=self._holder.held,
         )
@@ -188,12 +186,7 @@ class Engine:
     def _add(self, item: SocketAddress, hashsize: int) -> None:
         target = Target(item.address, item.family, item.sockaddr, hashsize, self._holder)
         self._targets[item.address] = target
-        self._give_share(target, 1)
-
-    def _give_share(self, target: Target, share: int) -> None:
-        self._asked += share - target.share
-        target.share = share
-        self._holder.consider(target)
+        self._holder.ask(target, 1)
 
     def _target(self, address: Address) -> Target:
         target = self._targets.get(address)

@@ -1,9 +1,12 @@
 """The keeper of the held sessions: opens what is missing, closes what is too many, replaces what is lost."""
 
+import asyncio
 import logging
 import os
 import random
 from collections import Counter
+from itertools import groupby
+from operator import attrgetter
 from select import EPOLLRDHUP
 from typing import Final
 
@@ -33,16 +36,21 @@ _SETTLED: Final = 1.0
 # Seconds that a session closed by us waits for the answer still under way, and for the peer's FIN.
 _CLOSE_TIMEOUT: Final = 1.0
 
-# Items handled in one step of the expiry.
-_EXPIRED_AT_ONCE: Final = 16
+# Items handled in one step of the expiry: few, for the answers to pings wait meanwhile.
+_EXPIRED_AT_ONCE: Final = 4
 
 _INPUT: Final = READ | FAILED
 _END: Final = EPOLLRDHUP | FAILED
+_ESTABLISHED: Final = State.HELD
+_TARGET: Final = attrgetter("target")
 _HELD: Final = (State.HELD, State.ASKED)
 
 
 class Holder:
-    """The sessions of all targets on one reactor."""
+    """The sessions of all targets on one reactor.
+
+    `connected` gathers what a batch of events reports as connected: taken in together it costs less.
+    """
 
     def __init__(self, reactor: Reactor, settings: Settings) -> None:
         rng = random.Random(settings.seed)
@@ -50,16 +58,27 @@ class Holder:
         self.opener = Opener(reactor, self.deadlines, settings, rng)
         self.ping = Ping(reactor, self.deadlines, PING_INTERVAL, settings.ping_timeout, rng)
         self.confirmed = Confirmed()
+        self.asked = 0
         self.held = 0
         self.established = 0
         self.losses: Counter[str] = Counter()
         self._reactor = reactor
+        self._all_held: asyncio.Future[None] | None = None
         self._buffer = bytearray(BUFFER)
         self._buffers = [self._buffer]
         self._closing = False
         self._close_again = False
         self._expiring = False
+        self.connected: list[Session] = []
         reactor.on_beat(self._expire)
+        reactor.after_batch(self._establish_connected)
+
+    def ask(self, target: Target, share: int) -> None:
+        """Hold so many sessions to a target from now on."""
+        self.asked += share - target.share
+        target.share = share
+        self.consider(target)
+        self._tell_held()
 
     def consider(self, target: Target) -> None:
         """Open what the target lacks or close what it has too many, beginning now and going on in slices."""
@@ -72,13 +91,20 @@ class Holder:
                 self._closing = True
                 self._reactor.start(self._close_surplus())
 
+    async def wait_held(self) -> None:
+        """Return when as many sessions are held as are asked for."""
+        while self.held != self.asked:
+            if self._all_held is None:
+                self._all_held = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._all_held)
+
     def ready(self, session: Session, events: int) -> None:
         """Handle what epoll reported on a session."""
-        state = session.state
-        if state is State.CONNECTING:
-            if not self.opener.finish(session):
+        if session.state is State.CONNECTING:
+            if events & FAILED:
+                self.opener.refused(session)
                 return
-            self._established(session)
+            self._establish([session])
         if events & _INPUT and session.state is not State.CLOSED:
             self._read(session, events)
 
@@ -123,18 +149,40 @@ class Holder:
             if type(handler) is Session and handler.state is not State.CONNECTING:
                 os.close(handler.descriptor)
 
-    def _established(self, session: Session) -> None:
-        target = session.target
-        session.state = State.HELD
-        target.held += 1
-        target.established += 1
-        target.table.add(session)
-        self.held += 1
-        self.established += 1
+    def _tell_held(self) -> None:
+        if self._all_held and self.held == self.asked:
+            self._all_held.set_result(None)
+            self._all_held = None
+
+    def _establish_connected(self) -> None:
+        """Take in what the last batch of events reported as connected."""
+        if self.connected:
+            connected, self.connected = self.connected, []
+            self._establish(connected)
+
+    def _establish(self, sessions: list[Session]) -> None:
+        """Take attempts that have succeeded into the books."""
+        now = self._reactor.now
+        self.opener.established(sessions)
+        self.held += len(sessions)
+        self.established += len(sessions)
+        for target, group in groupby(sessions, _TARGET):
+            table_add, count = target.table.add, 0
+            for session in group:
+                session.state = _ESTABLISHED
+                session.since = now
+                table_add(session)
+                count += 1
+            target.attempts -= count
+            target.held += count
+            target.established += count
+            target.retry.succeeded(now, count)
+            if not target.queued:
+                self.consider(target)
         if self.ping.enabled:
-            self.ping.arm(session, session.since)
-        if not target.queued:
-            self.consider(target)
+            for session in sessions:
+                self.ping.arm(session, now)
+        self._tell_held()
 
     def _read(self, session: Session, events: int) -> None:
         """Take what has come, and notice the end."""
@@ -193,6 +241,7 @@ class Holder:
         target.table.remove(session)
         target.held -= 1
         self.held -= 1
+        self._tell_held()
         self.confirmed.lost(session.answered)
         self.deadlines.cancel(session)
 
@@ -219,7 +268,7 @@ class Holder:
         self._closing = False
 
     def _expire(self) -> None:
-        if not self._expiring:
+        if not self._expiring and self.deadlines.any_expired(self._reactor.now):
             self._expiring = True
             self._reactor.start(self._expired())
 

@@ -27,10 +27,9 @@ class Retry:
         self._failed_at = 0.0
         self._good_since: float | None = None
 
-    def succeeded(self, now: float) -> None:
-        """Take note that an attempt succeeded."""
-        if self.window < WIDEST_WINDOW:
-            self.window += 1
+    def succeeded(self, now: float, count: int) -> None:
+        """Take note that so many attempts succeeded."""
+        self.window = min(self.window + count, WIDEST_WINDOW)
         if self._good_since is None:
             self._good_since = now
 

@@ -1,7 +1,8 @@
 """One session as the initiator holds it."""
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from select import EPOLLOUT
+from typing import TYPE_CHECKING, Final
 
 from common.addresses import key_address
 
@@ -17,6 +18,12 @@ class State(Enum):
     ASKED = "asked"  # held, and an answer to a ping is awaited
     CLOSING = "closing"  # our FIN is sent, the answer still under way is awaited
     CLOSED = "closed"
+
+
+_CONNECTING: Final = State.CONNECTING
+
+# All that epoll reports on an attempt that has succeeded, unless the peer was quick to send something.
+_CONNECTED: Final = EPOLLOUT
 
 
 class Session:
@@ -52,7 +59,11 @@ class Session:
 
     def ready(self, events: int) -> None:
         """Handle what epoll reported."""
-        self.target.holder.ready(self, events)
+        holder = self.target.holder
+        if events == _CONNECTED and self.state is _CONNECTING:
+            holder.connected.append(self)
+        else:
+            holder.ready(self, events)
 
     def expired(self) -> None:
         """Handle that the session's due time has come."""

@@ -14,7 +14,7 @@ from socket import (
 from time import monotonic
 from typing import Final, TypeGuard
 
-from common.addresses import Address, Endpoint, address_key, key_address
+from common.addresses import Address, Endpoint, address_key
 from common.errors import SessionerError, UsageError
 from common.limits import Demand
 from common.paging import Page, page_of
@@ -198,14 +198,13 @@ class Engine:
 
     async def _clients_of(self, address: Address) -> list[Client]:
         """Return the clients with this peer address, looked up under every port listened on."""
-        peer = address_key(*address)
         clients: list[Client] = []
         ports: set[int] = set()
 
         def look_up(handler: Handler) -> None:
             if type(handler) is Listener and handler.address.port not in ports:
                 ports.add(handler.address.port)
-                clients.extend(self._holder.table.find(client_key(peer, handler.address.port)))
+                clients.extend(self._holder.table.find(client_key(*address, handler.address.port)))
 
         await self._reactor.run(self._reactor.walk(look_up))
         if not clients:
@@ -223,7 +222,7 @@ def _is_client(handler: Handler | None, listener: Listener | None) -> TypeGuard[
 
 def _client_row(client: Client, now: float) -> ClientRow:
     return ClientRow(
-        peer=str(key_address(client.peer)),
+        peer=str(client.peer),
         local=str(_local(client)),
         idle=now - client.active,
         age=now - client.since,

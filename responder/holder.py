@@ -6,12 +6,11 @@ from collections import Counter
 from typing import Final
 
 from common import reasons, shortages
-from common.addresses import address_key
 from common.reactor import Reactor
 from common.shortages import Shortages, highest_descriptor
 from common.sockets import reset_at_close
 from common.table import SessionTable
-from responder.client import Client
+from responder.client import Client, client_key
 from responder.echo import READING, Echo
 from responder.listener import Listener
 
@@ -48,28 +47,32 @@ class Holder:
 
     def accept(self, listener: Listener) -> None:
         """Accept what is queued on a listener, as far as there is room."""
-        now = self._reactor.now
+        now, local_port, highest = self._reactor.now, listener.address.port, self._highest
+        accept, add, table_add = listener.accept, self._reactor.add, self.table.add
+        debug = log.isEnabledFor(logging.DEBUG)
+        accepted = 0
         for _ in range(_AT_ONCE):
             try:
-                # The public accept() makes a socket object for each client: five times the cost, and memory kept.
-                descriptor, peer = listener.sock._accept()  # type: ignore[attr-defined]
+                descriptor, peer = accept()
             except BlockingIOError:
-                return
+                break
             except OSError as failure:
-                if not self._survive(failure):
-                    return
-                continue
+                if self._survive(failure):
+                    continue
+                break
+            accepted += 1
             os.set_blocking(descriptor, False)
-            client = Client(descriptor, address_key(peer[0], peer[1]), listener, now)
-            self.table.add(client)
-            listener.accepted += 1
-            listener.held += 1
-            self.accepted += 1
-            self._reactor.add(descriptor, client, READING)
-            log.debug("Accepted %s", client)
-            if descriptor >= self._highest:
+            client = Client(descriptor, client_key(peer[0], peer[1], local_port), listener, now)
+            table_add(client)
+            add(descriptor, client, READING)
+            if debug:
+                log.debug("Accepted %s", client)
+            if descriptor >= highest:
                 self._pause(shortages.DESCRIPTORS)
-                return
+                break
+        listener.accepted += accepted
+        listener.held += accepted
+        self.accepted += accepted
 
     def add(self, listener: Listener) -> None:
         """Begin to accept on a listener."""

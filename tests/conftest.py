@@ -2,15 +2,18 @@
 
 import asyncio
 import gc
+import inspect
 import logging
-import os
 import random
 import socket
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import pytest
 import uvloop
+
+from tests.support import PATIENCE
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -23,11 +26,58 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test is a failed run")
 
 
+def pytest_collection_finish() -> None:
+    """Make what is made once and kept, and leave that and what was imported out of every test's collection."""
+    uvloop.new_event_loop().close()
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.config.getoption("--no-skips") and reporter and reporter.stats.get("skipped"):
         reporter.write_line("tests were skipped that this machine should run", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+class _Keeper(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine, in bounded time, by the `run` fixture that its module uses."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+
+    async def in_time() -> None:
+        async with asyncio.timeout(PATIENCE):
+            await pyfuncitem.obj(**arguments)
+
+    run = cast(Run[None], pyfuncitem.funcargs["run"])
+    run(in_time())
+    return True
+
+
+@pytest.fixture
+def logged() -> Iterator[list[logging.LogRecord]]:
+    """Give the list of what is logged during the test, debug output included."""
+    handler = _Keeper()
+    logger = logging.getLogger("sessioner")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield handler.records
+    logger.removeHandler(handler)
+    logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
@@ -91,9 +141,9 @@ def _is_free(port: int) -> bool:
 def _descriptors() -> set[str]:
     """Return what the process has open, without what is gone by the time it is looked at."""
     found = set()
-    for name in os.listdir("/proc/self/fd"):
+    for entry in Path("/proc/self/fd").iterdir():
         try:
-            found.add(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
+            found.add(f"{entry.name} {entry.readlink()}")
         except OSError:
             continue
     return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from common.deadlines import Deadlines
 from common.histogram import Histogram
 from common.reactor import Handler, Job, Reactor
+from common.sockets import set_user_timeout
 from initiator.session import Session, State
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Ping:
         if not self.enabled:
             return
         sent = monotonic()
+        if not session.sent:
+            set_user_timeout(session.descriptor, self._timeout)
         try:
             os.write(session.descriptor, PAYLOAD)
         except BlockingIOError:

@@ -1,0 +1,252 @@
+"""Tests of the grammar of one command."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.addresses import Address, Endpoint
+from common.errors import UsageError
+from common.grammar import KINDS, Usage
+
+# A text of every kind, and the value it stands for.
+VALUES: dict[str, tuple[str, Any]] = {
+    "N": ("1.5k", 1_500),
+    "RATE": ("100k", 100_000),
+    "SIZE": ("10", 10),
+    "T": ("1m30s", 90.0),
+    "TIMEOUT": ("10s", 10.0),
+    "TIMES": ("5-10s", (5.0, 10.0)),
+    "ADDR": ("[::1]:80", Address("::1", 80)),
+    "TARGET": ("10.0.0.1:80", Address("10.0.0.1", 80)),
+    "ADDRS": ("10.0.0.1:80-90", Endpoint("10.0.0.1", 80, 90)),
+    "NAME": ("status", "status"),
+}
+
+USAGES = [
+    "",
+    "N",
+    "[N]",
+    "N [TARGET]",
+    "[N|ADDR]",
+    "N|ADDR [rst|fin]",
+    "add|remove ADDRS",
+    "RATE|off",
+    "[on | off | interval TIMES]",
+    "[held | clients N] [TIMEOUT]",
+    "COMMAND... TIMEOUT",
+    "COMMAND...",
+    "[N [TARGET]]",
+]
+
+words = st.lists(
+    st.sampled_from(
+        [
+            "5",
+            "10s",
+            "10.0.0.1:80",
+            "[::1]:80",
+            "on",
+            "off",
+            "interval",
+            "5-10s",
+            "add",
+            "held",
+            "clients",
+            "rst",
+            "x",
+            "",
+        ]
+    ),
+    max_size=5,
+)
+
+
+def bind(usage: str, line: str) -> dict[str, Any]:
+    """Return what a line binds under a usage."""
+    return Usage(usage).bind(line.split())
+
+
+def test_every_kind_has_an_example_here() -> None:
+    """The tables below leave out no kind of value."""
+    assert set(VALUES) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_a_value_is_bound_under_the_name_of_its_kind(kind: str) -> None:
+    """A word in capitals takes one value of its kind, under its name in lower case."""
+    text, value = VALUES[kind]
+    assert Usage(kind).bind([text]) == {kind.lower(): value}
+
+
+@pytest.mark.parametrize("kind", sorted(set(VALUES) - {"NAME"}))
+def test_a_wrong_value_is_named(kind: str) -> None:
+    """A word that is no value of the kind wanted is named in the refusal."""
+    with pytest.raises(UsageError, match='"wrong!"'):
+        Usage(f"go {kind}").bind(["go", "wrong!"])
+
+
+@pytest.mark.parametrize(("kind", "text"), [("RATE", "0"), ("SIZE", "0"), ("TIMEOUT", "0"), ("TIMES", "10-5s")])
+def test_a_value_out_of_range_is_refused(kind: str, text: str) -> None:
+    """A kind whose values have a least one refuses what is less."""
+    with pytest.raises(UsageError):
+        Usage(kind).bind([text])
+
+
+@pytest.mark.parametrize(
+    ("usage", "line", "bound"),
+    [
+        ("", "", {}),
+        ("[N]", "", {}),
+        ("[N]", "5", {"n": 5}),
+        ("N [TARGET]", "5", {"n": 5}),
+        ("N [TARGET]", "5 10.0.0.1:80", {"n": 5, "target": Address("10.0.0.1", 80)}),
+        ("[N|ADDR]", "", {}),
+        ("[N|ADDR]", "5", {"n": 5}),
+        ("[N|ADDR]", "10.0.0.1:80", {"addr": Address("10.0.0.1", 80)}),
+        ("N|ADDR [rst|fin]", "5 fin", {"n": 5, "fin": True}),
+        ("N|ADDR [rst|fin]", "10.0.0.1:80 rst", {"addr": Address("10.0.0.1", 80), "rst": True}),
+        ("add|remove ADDRS", "remove a:1", {"remove": True, "addrs": Endpoint("a", 1, 1)}),
+        ("RATE|off", "off", {"off": True}),
+        ("[on | off | interval TIMES]", "", {}),
+        ("[on | off | interval TIMES]", "off", {"off": True}),
+        ("[on | off | interval TIMES]", "interval 1-2s", {"interval": True, "times": (1.0, 2.0)}),
+        ("[held | clients N] [TIMEOUT]", "", {}),
+        ("[held | clients N] [TIMEOUT]", "10s", {"timeout": 10.0}),
+        ("[held | clients N] [TIMEOUT]", "held", {"held": True}),
+        ("[held | clients N] [TIMEOUT]", "clients 5 10", {"clients": True, "n": 5, "timeout": 10.0}),
+        ("COMMAND... TIMEOUT", "status 5s", {"command": ["status"], "timeout": 5.0}),
+        ("COMMAND... TIMEOUT", "list 5 --json 5s", {"command": ["list", "5", "--json"], "timeout": 5.0}),
+        ("COMMAND... TIMEOUT", "5s 5s", {"command": ["5s"], "timeout": 5.0}),
+        ("COMMAND...", "a b c", {"command": ["a", "b", "c"]}),
+        ("[N [TARGET]]", "5 10.0.0.1:80", {"n": 5, "target": Address("10.0.0.1", 80)}),
+    ],
+)
+def test_words_are_bound_as_the_usage_says(usage: str, line: str, bound: dict[str, Any]) -> None:
+    """Literals are bound as True, values under their kind, and what may be left out need not be there."""
+    assert bind(usage, line) == bound
+
+
+@pytest.mark.parametrize(
+    ("usage", "line", "word"),
+    [
+        ("", "junk", "junk"),
+        ("[N]", "junk", "junk"),
+        ("[N]", "5 junk", "junk"),
+        ("N [TARGET]", "junk", "junk"),
+        ("N [TARGET]", "5 junk", "junk"),
+        ("N [TARGET]", "5 10.0.0.1:80 junk", "junk"),
+        ("[N|ADDR]", "junk", "junk"),
+        ("[N|ADDR]", "5 junk", "junk"),
+        ("[N|ADDR]", "10.0.0.1:80 junk", "junk"),
+        ("[N|ADDR]", "10.0.0.1:80-90", "10.0.0.1:80-90"),
+        ("N|ADDR [rst|fin]", "junk rst", "junk"),
+        ("N|ADDR [rst|fin]", "5 junk", "junk"),
+        ("N|ADDR [rst|fin]", "5 rst fin", "fin"),
+        ("add|remove ADDRS", "junk 10.0.0.1:80", "junk"),
+        ("add|remove ADDRS", "add junk", "junk"),
+        ("add|remove ADDRS", "add a:1 junk", "junk"),
+        ("add|remove ADDRS", "Add a:1", "Add"),
+        ("RATE|off", "on", "on"),
+        ("[on | off | interval TIMES]", "junk", "junk"),
+        ("[on | off | interval TIMES]", "on off", "off"),
+        ("[on | off | interval TIMES]", "interval junk", "junk"),
+        ("[held | clients N] [TIMEOUT]", "junk", "junk"),
+        ("[held | clients N] [TIMEOUT]", "clients junk", "junk"),
+        ("[held | clients N] [TIMEOUT]", "held junk", "junk"),
+        ("[held | clients N] [TIMEOUT]", "10s held", "held"),
+        ("[held | clients N] [TIMEOUT]", "clients 5 10s junk", "junk"),
+        ("COMMAND... TIMEOUT", "status junk", "junk"),
+        ("COMMAND... TIMEOUT", "status 5s junk", "junk"),
+    ],
+)
+def test_the_first_word_that_does_not_fit_is_named(usage: str, line: str, word: str) -> None:
+    """A refusal tells which word is wrong, however far the words before it came."""
+    with pytest.raises(UsageError, match=f'"{word}"'):
+        bind(usage, line)
+
+
+@pytest.mark.parametrize(
+    ("usage", "line"),
+    [
+        ("N", ""),
+        ("add|remove ADDRS", ""),
+        ("add|remove ADDRS", "add"),
+        ("[on | off | interval TIMES]", "interval"),
+        ("[held | clients N] [TIMEOUT]", "clients"),
+        ("COMMAND... TIMEOUT", ""),
+        ("COMMAND... TIMEOUT", "status"),
+        ("COMMAND...", ""),
+    ],
+)
+def test_what_is_missing_is_told_with_the_form(usage: str, line: str) -> None:
+    """Words that end too early are answered with the form."""
+    with pytest.raises(UsageError) as refusal:
+        bind(usage, line)
+    assert str(refusal.value) == f"something is missing; the form is: {usage}"
+
+
+def test_a_word_too_many_is_told_with_the_form() -> None:
+    """A word after the last one wanted is answered with the form."""
+    with pytest.raises(UsageError) as refusal:
+        bind("N [TARGET]", "5 10.0.0.1:80 6")
+    assert str(refusal.value) == '"6" does not belong there; the form is: N [TARGET]'
+
+
+@pytest.mark.parametrize(
+    ("usage", "line", "expected"),
+    [
+        ("", "", []),
+        ("N [TARGET]", "", ["N"]),
+        ("N [TARGET]", "5", ["TARGET"]),
+        ("N [TARGET]", "5 10.0.0.1:80", []),
+        ("N [TARGET]", "junk", []),
+        ("[N|ADDR]", "", ["N", "ADDR"]),
+        ("N|ADDR [rst|fin]", "5", ["rst", "fin"]),
+        ("N|ADDR [rst|fin]", "10.0.0.1:80", ["rst", "fin"]),
+        ("add|remove ADDRS", "", ["add", "remove"]),
+        ("add|remove ADDRS", "add", ["ADDRS"]),
+        ("[on | off | interval TIMES]", "", ["on", "off", "interval"]),
+        ("[on | off | interval TIMES]", "interval", ["TIMES"]),
+        ("[on | off | interval TIMES]", "on", []),
+        ("[held | clients N] [TIMEOUT]", "", ["held", "clients", "TIMEOUT"]),
+        ("[held | clients N] [TIMEOUT]", "clients", ["N"]),
+        ("[held | clients N] [TIMEOUT]", "clients 5", ["TIMEOUT"]),
+        ("[held | clients N] [TIMEOUT]", "10s", []),
+        ("COMMAND... TIMEOUT", "", ["COMMAND..."]),
+        ("COMMAND... TIMEOUT", "status", ["TIMEOUT"]),
+    ],
+)
+def test_what_may_come_next_is_told(usage: str, line: str, expected: list[str]) -> None:
+    """Completion gets literals as they are and kinds in capitals, and nothing after a word that is wrong."""
+    assert Usage(usage).expected(line.split()) == expected
+
+
+@given(st.sampled_from(USAGES), words)
+def test_words_are_bound_or_refused(usage: str, line: list[str]) -> None:
+    """No words make binding fail in any other way than by a refusal of one line."""
+    try:
+        bound = Usage(usage).bind(line)
+    except UsageError as refusal:
+        assert "\n" not in str(refusal)
+    else:
+        assert len(bound) <= len(line)
+
+
+@given(st.sampled_from(USAGES), words)
+def test_a_word_is_expected_exactly_where_more_is_taken_or_missing(usage: str, line: list[str]) -> None:
+    """Words that are refused as incomplete expect a further one; those refused for a wrong one expect none."""
+    expected = Usage(usage).expected(line)
+    try:
+        Usage(usage).bind(line)
+    except UsageError as refusal:
+        assert bool(expected) == str(refusal).startswith("something is missing")
+    assert len(set(expected)) == len(expected)
+
+
+@pytest.mark.parametrize("usage", ["[N", "[on | off", "N]"])
+def test_a_usage_with_unbalanced_brackets_is_a_bug(usage: str) -> None:
+    """A usage text that is wrong is found as soon as the row is made."""
+    with pytest.raises((AssertionError, ValueError)):
+        Usage(usage)

@@ -1,0 +1,186 @@
+"""Tests of lines that come from pipes, files and /dev/null, with a shell and commands behind them."""
+
+import os
+import threading
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.commands import Command, Registry
+from common.errors import SessionerError
+from common.limits import Demand
+from common.logs import Logs
+from common.output import Output
+from common.pipe import Pipe
+from common.shell import Shell
+from common.standard import Standard
+from tests.conftest import Run
+from tests.support import PATIENCE
+
+
+class Console:
+    """A pipe console over given descriptors, with the standard commands and `say WORD`, which keeps what it is told."""
+
+    def __init__(self, reading: int, output: Output, errors: Output) -> None:
+        self.said: list[str] = []
+        self.shell = Shell()
+        self.pipe = Pipe(reading, self.shell, output, errors)
+        self.shell.sink = self.pipe
+        self.logs = Logs(self.pipe.note)
+        standard = Standard(self.shell, self.logs, self.demand).rows()
+        self.shell.registry = Registry([Command("say", "NAME", "keep a word", self.say), *standard])
+
+    async def say(self, name: str) -> str:
+        if name == "oops":
+            raise SessionerError("that is not said")
+        self.said.append(name)
+        return f"said {name}"
+
+    async def demand(self, n: int | None) -> Demand:
+        return Demand(sessions=n or 0)
+
+
+@contextmanager
+def files(tmp_path: Path) -> Iterator[tuple[int, int]]:
+    """Give descriptors of two new files, for the output and for the errors."""
+    descriptors = [os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in ("output", "errors")]
+    yield descriptors[0], descriptors[1]
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+@asynccontextmanager
+async def console(reading: int, tmp_path: Path) -> AsyncIterator[Console]:
+    """Give a console that writes into two files, closed at the end of the block."""
+    with files(tmp_path) as (output, errors):
+        outputs = Output(output), Output(errors)
+        made = Console(reading, *outputs)
+        yield made
+        made.logs.close()
+        for one in outputs:
+            one.close(PATIENCE)
+
+
+@pytest.fixture
+def carry_out(run: Run[Any], tmp_path: Path) -> Callable[[int], tuple[Console, str]]:
+    """Give a function that carries out what comes from a descriptor, and returns the console and its output."""
+
+    def carry_out_all(reading: int) -> tuple[Console, str]:
+        async def scenario() -> Console:
+            async with console(reading, tmp_path) as made:
+                await made.pipe.run()
+            return made
+
+        made = run(scenario())
+        return made, (tmp_path / "output").read_text()
+
+    return carry_out_all
+
+
+@contextmanager
+def piped(data: bytes) -> Iterator[tuple[int, int]]:
+    """Give both ends of a pipe that holds some data; what is open of it at the end is closed when nobody reads."""
+    reading, writing = os.pipe()
+    os.write(writing, data)
+    try:
+        yield reading, writing
+    finally:
+        os.close(writing)
+        join_reader()
+        os.close(reading)
+
+
+def join_reader() -> None:
+    """Wait for the thread that reads to end."""
+    for thread in threading.enumerate():
+        if thread.name == "input":
+            thread.join(PATIENCE)
+
+
+CarryOut = Callable[[int], tuple[Console, str]]
+
+
+def test_each_line_is_carried_out_in_order(carry_out: CarryOut) -> None:
+    with piped(b"say a\nsay b\n\nsay oops\nsay c\nquit\n") as (reading, _):
+        made, output = carry_out(reading)
+    assert made.said == ["a", "b", "b", "c"]
+    assert output == "said a\nsaid b\nsaid b\nthat is not said\nsaid c\n"
+    assert made.shell.leaving
+    assert made.shell.exit_code == 1
+
+
+def test_a_file_is_read_to_its_end_with_a_last_line_that_lacks_its_end(carry_out: CarryOut, tmp_path: Path) -> None:
+    (tmp_path / "input").write_text("say a\r\nsay b\nsay c")
+    reading = os.open(tmp_path / "input", os.O_RDONLY)
+    made, _ = carry_out(reading)
+    join_reader()
+    os.close(reading)
+    assert made.said == ["a", "b", "c"]
+    assert not made.shell.leaving
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/"])
+def test_input_that_has_nothing_or_cannot_be_read_ends_at_once(carry_out: CarryOut, path: str) -> None:
+    reading = os.open(path, os.O_RDONLY)
+    made, output = carry_out(reading)
+    join_reader()
+    os.close(reading)
+    assert (made.said, output, made.shell.exit_code) == ([], "", 0)
+
+
+def test_bytes_that_are_no_text_are_an_unknown_command(carry_out: CarryOut) -> None:
+    with piped(b"\xff\xfe\x00\nsay a\nquit\n") as (reading, _):
+        made, output = carry_out(reading)
+    assert made.said == ["a"]
+    assert output.startswith('Unknown command "\ufffd\ufffd\0", valid commands are:\n  say ')
+
+
+def test_an_empty_line_before_any_other_does_nothing(carry_out: CarryOut) -> None:
+    with piped(b"\n   \n\nsay a\nquit\n") as (reading, _):
+        made, output = carry_out(reading)
+    assert made.said == ["a"]
+    assert output == "said a\n"
+
+
+def test_a_long_line_arrives_whole(carry_out: CarryOut, tmp_path: Path) -> None:
+    word = "x" * 200_000
+    (tmp_path / "input").write_text(f"say {word}\n")
+    reading = os.open(tmp_path / "input", os.O_RDONLY)
+    made, _ = carry_out(reading)
+    join_reader()
+    os.close(reading)
+    assert made.said == [word]
+
+
+def test_watching_ends_with_the_next_line(carry_out: CarryOut) -> None:
+    with piped(b"watch say w 1h\nsay a\nquit\n") as (reading, _):
+        made, _ = carry_out(reading)
+    assert made.said == ["w", "a"]
+
+
+def test_watching_ends_with_the_next_line_however_many_were_sent_at_once(carry_out: CarryOut) -> None:
+    with piped(b"sleep 50ms\nwatch say w 1h\nsay a\nwatch say v 1h\nsay b\nquit\n") as (reading, _):
+        made, _ = carry_out(reading)
+    assert made.said == ["w", "a", "v", "b"]
+
+
+def test_a_line_to_watch_is_repeated(carry_out: CarryOut) -> None:
+    with piped(b"watch say w 1ms\n") as (reading, writing):
+        threading.Timer(0.1, os.write, (writing, b"quit\n")).start()
+        made, _ = carry_out(reading)
+    assert made.said[:2] == ["w", "w"]
+
+
+def test_what_comes_after_quit_is_dropped_in_silence(carry_out: CarryOut) -> None:
+    with piped(b"say a\nquit\n" + 100 * b"say b\n") as (reading, writing):
+        made, _ = carry_out(reading)
+        with warnings.catch_warnings(record=True) as caught:
+            os.write(writing, b"say c\n")
+            os.close(os.dup(writing))
+            join_reader_after(writing)
+    assert made.said == ["a"]
+    assert not caught
