@@ -85,7 +85,7 @@ async def _live(name: str, process: Process, start: Start, warning: str | None) 
                 shell.registry = Registry(service.commands)
                 if isinstance(console, Terminal):
                     console.serve(service.toolbar, service.addresses)
-                console.note(f"{service.greeting}\n")
+                await console.greet(f"{service.greeting}\n")
                 return await _until_stopped(_converse(process, script, shell, console)) or shell.exit_code
         except SessionerError as error:
             errors.write(f"sessioner_{name}: {error}\n")

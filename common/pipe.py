@@ -41,6 +41,10 @@ class Pipe:
         self._output.write(text)
         await self._output.room()
 
+    async def greet(self, text: str) -> None:
+        """Show the first line, on standard error: what reads the output expects the commands' alone."""
+        self._errors.write(text)
+
     def note(self, text: str) -> None:
         """Show whole lines that come unasked, on standard error; given up while nobody reads that."""
         self._errors.offer(text)

@@ -23,6 +23,9 @@ SLICE: Final = 0.004
 # Events taken at once: few, for the time is looked at only between batches.
 _BATCH: Final = 16
 
+# Places for descriptors to come that are made at once.
+_SPARE: Final = 256
+
 # Handlers visited in one step of a walk: closing as many takes under a millisecond.
 _WALK: Final = 64
 
@@ -58,11 +61,11 @@ class Reactor:
         self.longest_pause = 0.0
         self._loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
+        self._register = self._epoll.register
         self._jobs: deque[Job] = deque()
         self._again: list[tuple[Handler, int]] = []
         self._soon: asyncio.Handle | None = None
         self._pulse: asyncio.TimerHandle | None = None
-        self._next_beat: asyncio.Future[None] | None = None
         self._after_batch: list[Callable[[], None]] = []
         self._on_beat: list[Callable[[], None]] = []
         self._loop.add_reader(self._epoll.fileno(), self._wake)
@@ -70,11 +73,12 @@ class Reactor:
 
     def add(self, descriptor: int, handler: Handler, events: int) -> None:
         """Call the handler whenever one of `events` (an epoll mask) is reported for the descriptor."""
-        handlers = self.handlers
-        if descriptor >= len(handlers):
-            handlers.extend([None] * (descriptor + 1 - len(handlers)))
-        handlers[descriptor] = handler
-        self._epoll.register(descriptor, events)
+        try:
+            self.handlers[descriptor] = handler
+        except IndexError:
+            self.handlers.extend([None] * (descriptor + _SPARE - len(self.handlers)))
+            self.handlers[descriptor] = handler
+        self._register(descriptor, events)
 
     def modify(self, descriptor: int, events: int) -> None:
         """Report these events from now on; those that are pending already are reported again."""
@@ -121,12 +125,6 @@ class Reactor:
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call back once, after so many seconds."""
         self._loop.call_later(seconds, callback)
-
-    async def beat(self) -> None:
-        """Return at the next beat of the pulse."""
-        if self._next_beat is None:
-            self._next_beat = self._loop.create_future()
-        await asyncio.shield(self._next_beat)
 
     def after_batch(self, callback: Callable[[], None]) -> None:
         """Call back whenever a batch of events has been handled."""
@@ -222,9 +220,6 @@ class Reactor:
     def _beat(self) -> None:
         self.now = monotonic()
         self.noticed_pause(self.now - self._due)
-        if self._next_beat:
-            self._next_beat.set_result(None)
-            self._next_beat = None
         for callback in self._on_beat:
             try:
                 callback()

@@ -66,7 +66,7 @@ class Terminal:
             bottom_toolbar=lambda: self._toolbar,
             key_bindings=self._keys(),
             output=_Display(cast(TextIO, self._screen), _size, os.environ.get("TERM"), enable_cpr=False),
-            style=Style.from_dict({"bottom-toolbar": "noreverse bg:ansibrightblack fg:ansiwhite"}),
+            style=Style.from_dict({"prompt": "bold", "bottom-toolbar": "noreverse bg:ansibrightblack fg:ansiwhite"}),
         )
 
     def serve(self, toolbar: Toolbar, addresses: Addresses) -> None:
@@ -98,6 +98,10 @@ class Terminal:
         """Show whole lines above the prompt, and return when the terminal has room for more."""
         self._print(text)
         await self._output.room()
+
+    async def greet(self, text: str) -> None:
+        """Show the first line."""
+        await self.show(text)
 
     def note(self, text: str) -> None:
         """Show whole lines that come unasked, above the prompt; given up while the terminal is not read."""

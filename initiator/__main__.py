@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 @asynccontextmanager
 async def _service(
-    options: Options, targets: list[tuple[Endpoint, int]], shell: Shell, logs: Logs
+    options: Options, targets: list[tuple[Endpoint, int | None]], shell: Shell, logs: Logs
 ) -> AsyncIterator[Service]:
     async with aclosing(Engine(options.settings)) as engine:
         for endpoint, hashsize in targets:
@@ -56,7 +56,7 @@ async def _service(
         yield Service(greeting_text(await engine.snapshot(), options.settings), commands, toolbar, addresses)
 
 
-async def _listen(responder: Responder, options: Options) -> list[tuple[Endpoint, int]]:
+async def _listen(responder: Responder, options: Options) -> list[tuple[Endpoint, int | None]]:
     """Listen on the targets, or on free ports where there are none, and return the targets."""
     if options.targets:
         for endpoint, _hashsize in options.targets:

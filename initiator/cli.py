@@ -17,8 +17,8 @@ from initiator.settings import CONNECT_TIMEOUT, HASHSIZE, PING_TIMEOUT, Keepaliv
 class Options:
     """What the command line asks for: each target with the size its table starts with, and that of later ones."""
 
-    targets: list[tuple[Endpoint, int]]
-    hashsize: int
+    targets: list[tuple[Endpoint, int | None]]
+    hashsize: int | None
     loopback: bool
     settings: Settings
     process: Process
@@ -65,7 +65,6 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         "-s",
         "--hashsize",
         type=option(parse_positive),
-        default=HASHSIZE,
         metavar="SIZE",
         help=f"buckets that the tables of the targets after it start with; they grow by themselves ({HASHSIZE})",
     )

@@ -18,7 +18,7 @@ from initiator.snapshot import Snapshot
 class Commands:
     """What runs behind the initiator's rows; `hashsize` is what the tables of added targets start with."""
 
-    def __init__(self, engine: Engine, shell: Shell, logs: Logs, hashsize: int) -> None:
+    def __init__(self, engine: Engine, shell: Shell, logs: Logs, hashsize: int | None) -> None:
         self._engine = engine
         self._logs = logs
         self._hashsize = hashsize

@@ -15,7 +15,7 @@ from common.system import descriptor_limits
 from initiator.holder import Holder
 from initiator.plan import share_out
 from initiator.session import Session, State
-from initiator.settings import Settings
+from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
 
@@ -38,14 +38,16 @@ class Engine:
         if settings.ping:
             self._holder.ping.switch(True)
 
-    async def add_targets(self, endpoint: Endpoint, hashsize: int) -> int:
+    async def add_targets(self, endpoint: Endpoint, hashsize: int | None) -> int:
         """Add every address that the endpoint names, with one session each; return how many were new.
 
+        Each one's table starts with `hashsize` buckets, or with as many as suit the number of them.
         Raises SessionerError when the host cannot be resolved, UsageError when all are targets already.
         """
         found = [item for item in await resolve(endpoint) if item.address not in self._targets]
         if not found:
             raise UsageError("that is a target already; `set N TARGET` changes its share")
+        hashsize = hashsize or max(1, min(HASHSIZE, HASHSIZE_TOGETHER // len(found)))
         for item in found:
             self._add(item, hashsize)
         return len(found)

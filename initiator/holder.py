@@ -167,12 +167,12 @@ class Holder:
         self.held += len(sessions)
         self.established += len(sessions)
         for target, group in groupby(sessions, _TARGET):
-            table_add, count = target.table.add, 0
-            for session in group:
+            established = list(group)
+            for session in established:
                 session.state = _ESTABLISHED
                 session.since = now
-                table_add(session)
-                count += 1
+            count = len(established)
+            target.table.add(established)
             target.attempts -= count
             target.held += count
             target.established += count
@@ -268,6 +268,7 @@ class Holder:
         self._closing = False
 
     def _expire(self) -> None:
+        self.deadlines.tidy()
         if not self._expiring and self.deadlines.any_expired(self._reactor.now):
             self._expiring = True
             self._reactor.start(self._expired())
@@ -278,5 +279,4 @@ class Holder:
             item.expired()
             if handled % _EXPIRED_AT_ONCE == 0:
                 yield
-        self.deadlines.tidy()
         self._expiring = False

@@ -107,9 +107,9 @@ class Opener:
         That is what SO_ERROR would say: the kernel reports EPOLLOUT for a TCP socket that is past SYN_SENT, and
         EPOLLERR or EPOLLHUP with it if the socket has an error or is closed (tcp_poll in net/ipv4/tcp.c).
         """
-        sockets = self._sockets
+        take = self._sockets.pop
         for session in sessions:
-            sock = sockets.pop(session.descriptor)
+            sock = take(session.descriptor)
             address = sock.getsockname()
             sock.detach()
             session.key = host_number(address[0]) << 16 | address[1]

@@ -7,9 +7,10 @@ CONNECT_TIMEOUT: Final = 5.0
 PING_TIMEOUT: Final = 10.0
 PING_INTERVAL: Final = (30.0, 60.0)
 
-# Buckets a target's table starts with. One table a target, and it grows by itself: a large start would only cost
-# memory for each of the thousands of targets that a range of ports makes.
-HASHSIZE: Final = 100
+# Buckets that a target's table starts with unless --hashsize says otherwise, and how many those of one range of ports
+# have together: 8 MB, where ten thousand for each of 65,535 targets would be 5 GB.
+HASHSIZE: Final = 10_000
+HASHSIZE_TOGETHER: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from common.addresses import HIGHEST_PORT, Address, host_number, number_host
+from common.addresses import HIGHEST_PORT, Address, number_host
 
 if TYPE_CHECKING:
     from responder.listener import Listener
-
-
-def client_key(host: str, port: int, local_port: int) -> int:
-    """Return the number that a table keys a client by: one port of a peer may speak to many of our ports."""
-    return host_number(host) << 32 | local_port << 16 | port
 
 
 class Client:

@@ -23,7 +23,7 @@ from common.reactor import Handler, Reactor
 from common.resolver import SocketAddress, resolve
 from common.sockets import local_address
 from common.system import descriptor_limits
-from responder.client import Client, client_key
+from responder.client import Client
 from responder.holder import Holder
 from responder.listener import Listener
 from responder.settings import Settings
@@ -109,9 +109,8 @@ class Engine:
         return dropped
 
     async def wait_clients(self, count: int) -> None:
-        """Return when at least so many clients are connected and the listeners are not paused."""
-        while self._holder.table.count < count or self._holder.paused:
-            await self._reactor.beat()
+        """Return when at least so many clients are connected."""
+        await self._holder.wait_clients(count)
 
     async def snapshot(self) -> Snapshot:
         """Return the figures of this moment; O(1)."""
@@ -204,7 +203,7 @@ class Engine:
         def look_up(handler: Handler) -> None:
             if type(handler) is Listener and handler.address.port not in ports:
                 ports.add(handler.address.port)
-                clients.extend(self._holder.table.find(client_key(*address, handler.address.port)))
+                clients.extend(self._holder.table.find(handler.client_key(address)))
 
         await self._reactor.run(self._reactor.walk(look_up))
         if not clients:

@@ -1,8 +1,10 @@
 """The keeper of the clients: accepts them, counts how they end, pauses the listeners when there is no room."""
 
+import asyncio
 import logging
 import os
 from collections import Counter
+from os import set_blocking
 from typing import Final
 
 from common import reasons, shortages
@@ -10,7 +12,7 @@ from common.reactor import Reactor
 from common.shortages import Shortages, highest_descriptor
 from common.sockets import reset_at_close
 from common.table import SessionTable
-from responder.client import Client, client_key
+from responder.client import Client
 from responder.echo import READING, Echo
 from responder.listener import Listener
 
@@ -43,40 +45,51 @@ class Holder:
         self._highest = highest_descriptor()
         self._freed = False
         self._changed_at = reactor.now
+        self._awaited = 0
+        self._enough: asyncio.Future[None] | None = None
         reactor.on_beat(self._beat)
 
     def accept(self, listener: Listener) -> None:
         """Accept what is queued on a listener, as far as there is room."""
-        now, local_port, highest = self._reactor.now, listener.address.port, self._highest
-        accept, add, table_add = listener.accept, self._reactor.add, self.table.add
-        debug = log.isEnabledFor(logging.DEBUG)
-        accepted = 0
-        for _ in range(_AT_ONCE):
+        now, highest = self._reactor.now, self._highest
+        accept, add, key_of = listener.accept, self._reactor.add, listener.client_key
+        clients: list[Client] = []
+        for _ in range(min(listener.queued(), _AT_ONCE)):
             try:
                 descriptor, peer = accept()
-            except BlockingIOError:
-                break
             except OSError as failure:
                 if self._survive(failure):
                     continue
                 break
-            accepted += 1
-            os.set_blocking(descriptor, False)
-            client = Client(descriptor, client_key(peer[0], peer[1], local_port), listener, now)
-            table_add(client)
+            set_blocking(descriptor, False)
+            client = Client(descriptor, key_of(peer), listener, now)
+            clients.append(client)
             add(descriptor, client, READING)
-            if debug:
-                log.debug("Accepted %s", client)
             if descriptor >= highest:
                 self._pause(shortages.DESCRIPTORS)
                 break
-        listener.accepted += accepted
-        listener.held += accepted
-        self.accepted += accepted
+        self.table.add(clients)
+        listener.accepted += len(clients)
+        listener.held += len(clients)
+        self.accepted += len(clients)
+        if log.isEnabledFor(logging.DEBUG):
+            for client in clients:
+                log.debug("Accepted %s", client)
+        if self._enough and self.table.count >= self._awaited:
+            self._enough.set_result(None)
+            self._enough, self._awaited = None, 0
+
+    async def wait_clients(self, count: int) -> None:
+        """Return when at least so many clients are connected."""
+        while self.table.count < count:
+            self._awaited = min(self._awaited or count, count)
+            if self._enough is None:
+                self._enough = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._enough)
 
     def add(self, listener: Listener) -> None:
         """Begin to accept on a listener."""
-        self.listeners.add(listener)
+        self.listeners.add((listener,))
         self._reactor.add(listener.sock.fileno(), listener, _PAUSED if self.paused else _LISTENING)
 
     def remove(self, listener: Listener) -> None:
@@ -116,6 +129,8 @@ class Holder:
 
     def _survive(self, failure: OSError) -> bool:
         """Deal with an error of accept(2); return whether the next in the queue may be accepted."""
+        if isinstance(failure, BlockingIOError):
+            return False
         if failure.errno in reasons.NO_DESCRIPTORS:
             self._pause(shortages.DESCRIPTORS)
         elif failure.errno in reasons.NO_MEMORY:

@@ -1,14 +1,19 @@
 """One local address that clients are accepted on."""
 
+import sys
 from collections.abc import Callable
-from socket import SocketType
-from typing import TYPE_CHECKING
+from socket import IPPROTO_TCP, TCP_INFO, SocketType
+from typing import TYPE_CHECKING, Final
 
-from common.addresses import Address, address_key
+from common.addresses import Address, address_key, host_number
 from common.resolver import SocketAddress
 
 if TYPE_CHECKING:
     from responder.holder import Holder
+
+
+# Where tcpi_unacked is in struct tcp_info: linux/tcp.h.
+_UNACKED: Final = 24
 
 
 class Listener:
@@ -26,6 +31,19 @@ class Listener:
         self.accepted = 0
         self.held = 0
         self._holder = holder
+        self._port = self.address.port << 16
+
+    def queued(self) -> int:
+        """Return how many clients wait to be accepted: an accept(2) in vain costs as much as one that is not.
+
+        For a listening socket tcpi_unacked is the length of its queue: tcp_get_info in net/ipv4/tcp.c.
+        """
+        info = self.sock.getsockopt(IPPROTO_TCP, TCP_INFO, _UNACKED + 4)
+        return int.from_bytes(info[_UNACKED:], sys.byteorder)
+
+    def client_key(self, peer: tuple[str, int]) -> int:
+        """Return the number that the table keys a client by: one port of a peer may speak to many of our ports."""
+        return host_number(peer[0]) << 32 | self._port | peer[1]
 
     def ready(self, _events: int) -> None:
         """Accept what is queued."""

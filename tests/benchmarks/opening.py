@@ -1,10 +1,11 @@
 """Opening sessions against the floor, a raw-epoll pair in C, and against the loop's own connections."""
 
 import asyncio
-import sys
+import os
 from collections.abc import Iterator
 from functools import partial
 from statistics import median
+from time import monotonic
 
 import uvloop
 
@@ -12,7 +13,6 @@ from tests.benchmarks.harness import (
     RUNS,
     Figure,
     SetUp,
-    clock,
     compile_floor,
     cpu_seconds,
     floor_set_up,
@@ -69,7 +69,7 @@ def _create_connection() -> SetUp:
     """Open as many sessions with one transport and protocol each, 256 attempts under way at once."""
     first = find_free_ports(4)
     with responder(first, 4) as behind:
-        own = _own_cpu()
+        own = cpu_seconds(os.getpid())
         accepting = cpu_seconds(behind.process.pid)
 
         async def open_all() -> float:
@@ -82,25 +82,14 @@ def _create_connection() -> SetUp:
                     made = await loop.create_connection(asyncio.Protocol, "127.0.0.1", first + number % 4)
                     transports.append(made[0])
 
-            begin = clock()
+            begin = monotonic()
             await asyncio.gather(*(open_some() for _ in range(256)))
-            wall = clock() - begin
+            wall = monotonic() - begin
             for transport in transports:
                 transport.abort()
             return wall
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             wall = runner.run(open_all())
-        cpu = _own_cpu() - own + cpu_seconds(behind.process.pid) - accepting
+        cpu = cpu_seconds(os.getpid()) - own + cpu_seconds(behind.process.pid) - accepting
     return SetUp(wall, cpu / SESSIONS * 1e6)
-
-
-def _own_cpu() -> float:
-    import os
-
-    return cpu_seconds(os.getpid())
-
-
-if __name__ == "__main__":
-    for figure in (*measure(), *measure_one_port()):
-        sys.stdout.write(f"{figure}\n")
