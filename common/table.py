@@ -18,9 +18,9 @@ _LOAD: Final = 4
 # Buckets that one insertion adds at most: enough for the table to outrun what is inserted.
 _STEPS: Final = 2
 
-# What is keyed differs in its ports above all, the low 16 bits of a key and the 16 above them: those folded onto each
-# other are spread evenly already, for the kernel gives ports out in sequence.
-_FOLD: Final = 16
+# A key's hash is its remainder by the greatest prime below 2**22: every part of the key takes part in it, neighbouring
+# ports, which the kernel gives out in sequence, get neighbouring buckets, and one division is all it costs.
+_PRIME: Final = 4_194_301
 
 
 class Entry(Protocol):
@@ -75,8 +75,7 @@ class SessionTable(Generic[E]):
         buckets, mask, depths = self._buckets, self._mask, self.depths
         size, count, full = len(buckets), self.count, self._full
         for entry in entries:
-            key = entry.key
-            index = (key ^ key >> _FOLD) & mask
+            index = entry.key % _PRIME & mask
             if index >= size:
                 index &= mask >> 1
             at = entry.chain = buckets[index]
@@ -161,7 +160,7 @@ class SessionTable(Generic[E]):
         self.work(_STEPS)
 
     def _index(self, key: int) -> int:
-        index = (key ^ key >> _FOLD) & self._mask
+        index = key % _PRIME & self._mask
         return index if index < len(self._buckets) else index & self._mask >> 1
 
     def _chain(self, index: int) -> Iterator[E]:
@@ -174,16 +173,16 @@ class SessionTable(Generic[E]):
         """Add a bucket, and give it what belongs there."""
         buckets = self._buckets
         new = len(buckets)
-        old = new - (1 << new.bit_length() - 1)
+        half = 1 << new.bit_length() - 1
+        old, bits = new - half, 2 * half - 1
         at = buckets[old]
         buckets[old] = None
         buckets.append(None)
         self._mask = (1 << (new + 1).bit_length()) - 1
-        mask, stay, move = self._mask, 0, 0
+        stay = move = 0
         while at is not None:
             after = at.chain
-            key = at.key
-            if (key ^ key >> _FOLD) & mask == new:
+            if at.key % _PRIME & bits == new:
                 at.chain = buckets[new]
                 buckets[new] = at
                 move += 1

@@ -82,6 +82,7 @@ class Daemon:
         end = monotonic() + PATIENCE
         while not check(status := self.ask("status --json")):
             assert monotonic() < end, f"the status stays at {status}"
+            self.send("sleep 10ms")
         return status
 
     def end(self, *lines: str) -> tuple[str, str, int]:
@@ -94,6 +95,11 @@ class Daemon:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the daemon."""
         self.process.send_signal(number)
+
+
+def limited(descriptors: int) -> Sequence[str]:
+    """Return the prefix that starts a daemon with a limit on its descriptors."""
+    return ("sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh")
 
 
 def responder(first: int, count: int = 1, *arguments: str) -> Daemon:

@@ -245,7 +245,7 @@ def test_a_word_is_expected_exactly_where_more_is_taken_or_missing(usage: str, l
     assert len(set(expected)) == len(expected)
 
 
-@pytest.mark.parametrize("usage", ["[N", "[on | off", "N]"])
+@pytest.mark.parametrize("usage", ["[N", "[on | off", "N]", "N] x"])
 def test_a_usage_with_unbalanced_brackets_is_a_bug(usage: str) -> None:
     """A usage text that is wrong is found as soon as the row is made."""
     with pytest.raises((AssertionError, ValueError)):

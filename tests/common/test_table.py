@@ -1,5 +1,6 @@
 """Tests of the hashed session table."""
 
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from common.addresses import address_key
+from common.addresses import address_key, host_number
 from common.table import DEFAULT_HASHSIZE, SessionTable
 
 # Enough single steps of work for every size that is aimed at here.
@@ -29,10 +30,32 @@ def table_of(numbers: Sequence[int], hashsize: int = 4) -> tuple[SessionTable[It
     """Return a table with an item of each key, and the items."""
     table: SessionTable[Item] = SessionTable(hashsize)
     items = [Item(number) for number in numbers]
-    for item in items:
-        table.add(item)
+    table.add(items)
     table.check()
     return table, items
+
+
+def client(host: str, port: int, local_port: int) -> int:
+    """Return a key made of a peer's address and our port."""
+    return host_number(host) << 32 | local_port << 16 | port
+
+
+# Where sessions really come from: ports of one host in sequence, or of many hosts at random.
+rng = random.Random(1)
+KEYS = {
+    "ports": [address_key("10.0.0.1", port) for port in range(32_768, 60_999)],
+    "even-ports": [address_key("10.0.0.1", port) for port in range(32_768, 60_999, 2)],
+    "sources": [address_key(f"10.1.{host >> 8}.{host & 255}", rng.randrange(32_768, 60_999)) for host in range(20_000)],
+    "one-listener": [client("10.0.0.1", port, 3_000) for port in range(32_768, 60_999)],
+    "hundred-listeners": [
+        client("10.0.0.1", first + step, listener)
+        for listener in range(3_000, 3_100)
+        for first in [rng.randrange(32_768, 60_000)]
+        for step in range(0, 560, 2)
+    ],
+    "peers": [client(f"10.{host >> 8}.{host & 255}.1", rng.randrange(32_768, 60_999), 3_000) for host in range(20_000)],
+    "v6-peers": [client(f"2001:db8:{host:x}::1", rng.randrange(32_768, 60_999), 3_000) for host in range(20_000)],
+}
 
 
 def same(found: list[Item], wanted: list[Item]) -> bool:
@@ -95,7 +118,7 @@ def test_removing_twice_is_refused() -> None:
     assert item.chain is None
     with pytest.raises(KeyError):
         table.remove(item)
-    table.add(item)
+    table.add([item])
     assert table.find(1) == [item]
     table.check()
 
@@ -120,19 +143,25 @@ def test_a_table_outgrows_a_small_start(hashsize: int) -> None:
     assert table.max_depth < 32
 
 
+@pytest.mark.parametrize("name", KEYS)
+def test_what_differs_in_its_ports_is_spread(name: str) -> None:
+    """The keys that real sessions have make short chains."""
+    table, _items = table_of(KEYS[name], DEFAULT_HASHSIZE)
+    assert table.max_depth < 32
+
+
 @pytest.mark.parametrize(
     "numbers",
     [
-        [address_key("10.0.0.1", port) for port in range(32_768, 60_999)],
-        [address_key(f"10.{host >> 8}.{host & 255}.1", 5_000) for host in range(30_000)],
-        [address_key(f"2001:db8::{host:x}", 5_000) for host in range(30_000)],
-        [address_key(f"2001:db8:{host:x}::1", 5_000) for host in range(30_000)],
-        [address_key("10.0.0.1", port) << 16 | 5_000 for port in range(32_768, 60_999)],
+        [address_key(f"10.0.{host >> 8}.{host & 255}", 5_000) for host in range(2_000)],
+        [address_key(f"2001:db8::{host:x}", 5_000) for host in range(2_000)],
+        [address_key(f"2001:db8:{host:x}::1", 5_000) for host in range(2_000)],
+        [client(f"10.0.{host >> 8}.{host & 255}", 5_000, 3_000) for host in range(2_000)],
     ],
-    ids=["ports", "hosts", "v6-hosts", "v6-networks", "clients"],
+    ids=["hosts", "v6-hosts", "v6-networks", "clients"],
 )
-def test_neighbouring_addresses_are_spread(numbers: list[int]) -> None:
-    """Keys that differ in a few bits, as those of real peers do, still make short chains."""
+def test_what_differs_in_its_hosts_alone_is_spread_too(numbers: list[int]) -> None:
+    """Peers that all use the same port, as a box that keeps ports lets them, do not share one chain."""
     table, _items = table_of(numbers, DEFAULT_HASHSIZE)
     assert table.max_depth < 32
 
@@ -170,18 +199,30 @@ def test_a_table_does_not_shrink_below_its_entries() -> None:
     assert table.hashsize == 1
 
 
-def test_adding_and_removing_bring_a_resize_about_as_well() -> None:
-    """A table in use reaches the size aimed at without any other work."""
-    table, items = table_of(range(100), 25)
-    table.resize(200)
-    for key in range(100, 300):
-        table.add(Item(key))
-    assert table.hashsize == 200
-    table.resize(100)
-    for item in items:
-        table.remove(item)
-    assert table.hashsize == 100
-    table.check()
+def test_a_table_that_fills_up_on_its_way_to_another_size_keeps_up() -> None:
+    """Entries that come while a resize is under way find room, whatever the size aimed at."""
+    for end in (1, 1_000):
+        table, items = table_of(range(100), 25)
+        table.resize(end)
+        more = [Item(key) for key in range(100, 3_000)]
+        table.add(more)
+        table.check()
+        assert table.max_depth < 500
+        table.work(PLENTY)
+        table.check()
+        assert table.max_depth < 32
+        assert all(table.find(item.key) == [item] for item in items + more)
+
+
+def test_entries_are_added_at_once_or_one_by_one() -> None:
+    """However they are added, the same entries make the same table."""
+    at_once, _items = table_of(range(0, 9_000, 7), 3)
+    one_by_one: SessionTable[Item] = SessionTable(3)
+    for key in range(0, 9_000, 7):
+        one_by_one.add(iter([Item(key)]))
+    one_by_one.add([])
+    one_by_one.check()
+    assert (one_by_one.hashsize, one_by_one.depths) == (at_once.hashsize, at_once.depths)
 
 
 class TableMachine(RuleBasedStateMachine):
@@ -194,19 +235,19 @@ class TableMachine(RuleBasedStateMachine):
         self.model: dict[int, list[Item]] = {}
         self.live: list[Item] = []
 
-    @rule(key=keys)
-    def add(self, key: int) -> None:
-        """Add an item, of a key that is there already now and then."""
-        item = Item(key)
-        self.table.add(item)
-        self.model.setdefault(key, []).append(item)
-        self.live.append(item)
+    @rule(numbers=st.lists(keys, max_size=5))
+    def add(self, numbers: list[int]) -> None:
+        """Add items, of keys that are there already now and then."""
+        items = [Item(number) for number in numbers]
+        self.table.add(items)
+        self.live += items
+        for item in items:
+            self.model.setdefault(item.key, []).append(item)
 
     @rule(first=st.integers(0, 2**40), count=st.integers(10, 60))
     def add_many(self, first: int, count: int) -> None:
-        """Add so many that the table must grow."""
-        for key in range(first, first + count):
-            self.add(key)
+        """Add so many at once that the table must grow."""
+        self.add(list(range(first, first + count)))
 
     @precondition(lambda self: self.live)
     @rule(at=st.integers(0, 1_000), count=st.integers(1, 60))

@@ -113,7 +113,7 @@ class Namespace:
         """Change links, addresses or routes of the namespace, and return the output."""
         return _run("ip", "-n", self.name, *arguments)
 
-    def sysctl(self, name: str, value: int) -> None:
+    def sysctl(self, name: str, value: int | str) -> None:
         """Set a value of the kernel below net/, for this namespace alone."""
         self.run("tee", f"/proc/sys/net/{name}", text=f"{value}\n")
 
