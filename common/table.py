@@ -18,9 +18,9 @@ _LOAD: Final = 4
 # Buckets that one insertion adds at most: enough for the table to outrun what is inserted.
 _STEPS: Final = 2
 
-# A key's hash is its remainder by the greatest prime below 2**22: every part of the key takes part in it, neighbouring
+# A key's hash is its remainder by a prime just above a million: every part of the key takes part in it, neighbouring
 # ports, which the kernel gives out in sequence, get neighbouring buckets, and one division is all it costs.
-_PRIME: Final = 4_194_301
+_PRIME: Final = 1_000_003
 
 
 class Entry(Protocol):
