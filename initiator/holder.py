@@ -11,6 +11,7 @@ from select import EPOLLRDHUP
 from typing import Final
 
 from common import reasons
+from common.coarse import Coarse
 from common.deadlines import Deadlines
 from common.reactor import FAILED, READ, Handler, Job, Reactor
 from common.sockets import half_close, reset_at_close
@@ -61,6 +62,7 @@ class Holder:
         self.asked = 0
         self.held = 0
         self.established = 0
+        self._coarse = Coarse()
         self.losses: Counter[str] = Counter()
         self._reactor = reactor
         self._all_held: asyncio.Future[None] | None = None
@@ -110,15 +112,12 @@ class Holder:
 
     def expired(self, session: Session) -> None:
         """Handle that a session's due time has come: what it means follows from its state."""
-        state = session.state
-        if state is State.HELD:
+        if session.state is State.HELD:
             try:
                 self.ping.send(session)
             except OSError as failure:
                 self._lost(session, reasons.reason_of(failure.errno))
-        elif state is State.ASKED:
-            self._lost(session, reasons.TIMEOUT)
-        elif state is State.CLOSING:
+        elif session.state is State.CLOSING:
             self._release(session)
 
     def drop(self, session: Session, reset: bool) -> None:
@@ -213,11 +212,12 @@ class Holder:
             self._lost(session, ended)
 
     def _heard(self, session: Session, count: int) -> None:
-        now = session.heard = self._reactor.now
+        now = self._reactor.now
+        session.heard = self._coarse.of(now)
         if session.state is State.ASKED:
             self.ping.answered(session, now)
-            self.confirmed.answered(session.answered, now)
-            session.answered = now
+            self.confirmed.answered(session.answered, session.heard)
+            session.answered = session.heard
         log.debug("Received %d bytes on %s", count, session)
 
     def _lost(self, session: Session, reason: str) -> None:
@@ -269,7 +269,8 @@ class Holder:
 
     def _expire(self) -> None:
         self.deadlines.tidy()
-        if not self._expiring and self.deadlines.any_expired(self._reactor.now):
+        now = self._reactor.now
+        if not self._expiring and (self.deadlines.any_expired(now) or self.ping.any_overdue(now)):
             self._expiring = True
             self._reactor.start(self._expired())
 
@@ -277,6 +278,10 @@ class Holder:
         """Handle everything that is due, in slices."""
         for handled, item in enumerate(self.deadlines.expired(self._reactor.now), 1):
             item.expired()
+            if handled % _EXPIRED_AT_ONCE == 0:
+                yield
+        for handled, session in enumerate(self.ping.overdue(self._reactor.now), 1):
+            self._lost(session, reasons.TIMEOUT)
             if handled % _EXPIRED_AT_ONCE == 0:
                 yield
         self._expiring = False

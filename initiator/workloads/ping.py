@@ -2,9 +2,12 @@
 
 import os
 import random
+from collections import deque
+from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from common.coarse import Coarse
 from common.deadlines import Deadlines
 from common.histogram import Histogram
 from common.reactor import Handler, Job, Reactor
@@ -19,6 +22,8 @@ PAYLOAD: Final = b"PING"
 
 class Ping:
     """When each session is pinged, and how long its answers take.
+
+    All pings have the same time limit, so those that wait too long are at the head of the queue of those sent.
 
     The first data that a session hears after a ping is its answer, whatever it is: any echo, or any server that
     answers at all, shows that the path still knows the session.
@@ -35,6 +40,9 @@ class Ping:
         self.enabled = False
         self.interval = interval
         self.round_trips = Histogram()
+        self._asked: deque[Session] = deque()
+        self._asked_at: deque[float] = deque()
+        self._coarse_sent = Coarse()
         self._reactor = reactor
         self._deadlines = deadlines
         self._timeout = timeout
@@ -71,16 +79,35 @@ class Ping:
             return
         session.sent = sent
         session.state = State.ASKED
-        self._deadlines.file(session, sent + self._timeout)
+        self._asked.append(session)
+        self._asked_at.append(sent)
 
     def answered(self, session: Session, now: float) -> None:
         """Record the answer to a session's ping, and file the next one."""
-        self.round_trips.record(now - session.sent)
+        sent = session.sent
+        self.round_trips.record(now - sent)
         session.state = State.HELD
+        session.sent = self._coarse_sent.of(sent)
         if self.enabled:
-            self.arm(session, session.sent)
-        else:
-            self._deadlines.cancel(session)
+            self.arm(session, sent)
+
+    def any_overdue(self, now: float) -> bool:
+        """Return whether the oldest ping that waits for an answer has waited for too long."""
+        self._forget_answered()
+        return bool(self._asked_at) and self._asked_at[0] <= now - self._timeout
+
+    def overdue(self, now: float) -> Iterator[Session]:
+        """Take out and yield the sessions whose pings have waited for an answer for too long."""
+        while self.any_overdue(now):
+            self._asked_at.popleft()
+            yield self._asked.popleft()
+
+    def _forget_answered(self) -> None:
+        """Drop the oldest pings that wait no more: a session that is asked again has sent at another time."""
+        asked, asked_at = self._asked, self._asked_at
+        while asked and (asked[0].state is not State.ASKED or asked[0].sent != asked_at[0]):
+            asked.popleft()
+            asked_at.popleft()
 
     def _arm_all(self) -> Job:
         now = monotonic()

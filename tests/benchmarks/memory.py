@@ -11,6 +11,7 @@ def measure() -> Iterator[Figure]:
     """Yield the bytes of each session at either end, every one of them pinged and answered."""
     with pair(4, "--ping") as (front, behind):
         front.send("ping interval 1-3s")
+        front.line()
         sizes = []
         for sessions in (FEW, MANY):
             set_up(front, behind, sessions)
