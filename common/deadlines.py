@@ -39,13 +39,14 @@ class _Bucket(list[T]):
 class Deadlines(Generic[T]):
     """Items by the tick they are due at; filing, cancelling and expiring are O(log ticks) an item."""
 
-    __slots__ = ("_live", "_stale", "_sweep", "_ticks")
+    __slots__ = ("_live", "_stale", "_sweep", "_swept", "_ticks")
 
     def __init__(self) -> None:
         self._ticks: SortedDict[int, _Bucket[T]] = SortedDict()
         self._live = 0
         self._stale = 0
-        self._sweep: list[int] = []
+        self._sweep: list[int] = []  # the ticks still to be swept, and how much of the last one has been
+        self._swept = 0
 
     def __len__(self) -> int:
         """Return how many items are filed."""
@@ -101,15 +102,20 @@ class Deadlines(Generic[T]):
         """Drop a bounded number of leftovers when they outnumber what is live."""
         if not self._sweep and self._stale > self._live + _SWEPT_AT_ONCE:
             self._sweep = list(self._ticks)
-        swept = 0
-        while self._sweep and swept < _SWEPT_AT_ONCE:
-            tick = self._sweep.pop()
-            bucket = self._ticks.get(tick)
-            if bucket is not None:
-                before = len(bucket)
-                bucket[:] = [item for item in bucket if item.due == tick]
-                self._stale -= before - len(bucket)
-                swept += before
+        left = _SWEPT_AT_ONCE
+        while self._sweep and left:
+            tick = self._sweep[-1]
+            bucket = self._ticks.get(tick, ())
+            part = bucket[self._swept : self._swept + left]
+            if not part:
+                self._sweep.pop()
+                self._swept = 0
+                continue
+            live = [item for item in part if item.due == tick]
+            bucket[self._swept : self._swept + len(part)] = live
+            self._stale -= len(part) - len(live)
+            self._swept += len(live)
+            left -= len(part)
 
     def check(self) -> None:
         """Assert every invariant; O(n), for tests."""

@@ -66,7 +66,11 @@ class Terminal:
             bottom_toolbar=lambda: self._toolbar,
             key_bindings=self._keys(),
             output=_Display(cast(TextIO, self._screen), _size, os.environ.get("TERM"), enable_cpr=False),
-            style=Style.from_dict({"prompt": "bold", "bottom-toolbar": "noreverse bg:ansibrightblack fg:ansiwhite"}),
+            # The prompt's own colour, for a space without one is not written at the end of a line, and programs that
+            # drive the prompt wait for it.
+            style=Style.from_dict(
+                {"prompt": "bold ansidefault", "bottom-toolbar": "noreverse bg:ansibrightblack fg:ansiwhite"}
+            ),
         )
 
     def serve(self, toolbar: Toolbar, addresses: Addresses) -> None:

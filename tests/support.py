@@ -89,7 +89,7 @@ class Daemon:
         """Write last lines, close the input, and return what came out, what was said on stderr, the exit code."""
         text = "".join(f"{line}\n" for line in lines)
         output, errors = self.process.communicate(text.encode(), timeout=PATIENCE)
-        output, self._read = self._read + output, b""
+        output, self._read = self._read + (output or b""), b""
         return output.decode(), errors.decode(), self.process.returncode
 
     def signal(self, number: signal.Signals) -> None:
