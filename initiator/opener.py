@@ -201,45 +201,49 @@ class Opener:
         """Begin so many attempts, or fewer if they take long; return False when there is no room for any."""
         now = begun = monotonic()
         family, sockaddr, sockets, highest = target.family, target.sockaddr, self._sockets, self._highest
-        wide = self._can_be_wide and target.share > _MANY
         add, remember = self._reactor.add, self._begun.append
+        prepared = self._prepared or target.share > _MANY
+        sent = 0
+        room = True
         for _ in range(count):
             try:
                 sock = SocketType(family, _STREAM)
             except OSError as failure:
-                self._no_room(failure.errno)
-                return False
+                room = self._no_room(failure.errno)
+                break
             descriptor = sock.fileno()
             if descriptor >= highest:
                 sock.close()
-                self.shortages.begin(shortages.DESCRIPTORS)
-                return False
-            if self._pace:
-                self._pace.done()
-            if wide:
-                sock.setsockopt(IPPROTO_IP, _IP_LOCAL_PORT_RANGE, _WHOLE_RANGE)
-            error = self._prepare(sock, family) if self._prepared else 0
+                room = self._no_room(errno.EMFILE)
+                break
+            error = self._prepare(sock, target) if prepared else 0
             error = error or sock.connect_ex(sockaddr)
             if error != errno.EINPROGRESS:
                 sock.close()
-                return self._refused_at_once(target, error, now)
-            sockets[descriptor] = sock
+                room = self._refused_at_once(target, error, now)
+                break
             session = Session(descriptor, target, now)
+            sockets[descriptor] = sock
             remember(session)
             add(descriptor, session, _EVENTS)
-            self.attempts += 1
-            target.attempts += 1
+            sent += 1
             now = monotonic()
             if now - begun > _STEP_SECONDS:
                 break
-        return True
+        self.attempts += sent
+        target.attempts += sent
+        if self._pace:
+            self._pace.done(sent)
+        return room
 
-    def _prepare(self, sock: SocketType, family: int) -> int:
-        """Set what the command line asks for; return 0, or the number of the error that stood in the way."""
+    def _prepare(self, sock: SocketType, target: Target) -> int:
+        """Set what the target and the command line ask for; return 0, or the number of the error in the way."""
         try:
+            if target.share > _MANY and self._can_be_wide:
+                sock.setsockopt(IPPROTO_IP, _IP_LOCAL_PORT_RANGE, _WHOLE_RANGE)
             for level, name, value in self._options:
                 sock.setsockopt(level, name, value)
-            self._sources.bind(sock, family)
+            self._sources.bind(sock, target.family)
         except OSError as failure:
             return failure.errno or errno.EIO
         return 0
@@ -247,8 +251,7 @@ class Opener:
     def _refused_at_once(self, target: Target, error: int, now: float) -> bool:
         """Deal with a SYN that could not be sent; return False when there is no room for any."""
         if error in reasons.NO_MEMORY:
-            self._no_room(error)
-            return False
+            return self._no_room(error)
         if error == errno.EADDRNOTAVAIL:
             self.without_ports.add(target)
             self.shortages.begin(shortages.PORTS)
@@ -261,8 +264,10 @@ class Opener:
         self.failures[reason] += 1
         log.debug("Attempt to %s failed: %s", target.address, reason)
 
-    def _no_room(self, error: int | None) -> None:
+    def _no_room(self, error: int | None) -> bool:
+        """Take note that there is no room for any attempt now, and return False for that."""
         self.shortages.begin(shortages.DESCRIPTORS if error in reasons.NO_DESCRIPTORS else shortages.MEMORY)
+        return False
 
     def _all_begun(self) -> None:
         """Take note that nothing more is wanted for now: what had run out has sufficed."""
