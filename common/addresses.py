@@ -17,9 +17,8 @@ MOST_SOURCES: Final = 65536
 _V6: Final = 1 << 128
 
 _ENDPOINT: Final = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^:\[\]]*)):(?P<first>\d+)(?:-(?P<last>\d+))?")
-_HOST_NAME: Final = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?", re.I
-)
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
 
 
 class Address(NamedTuple):
@@ -46,8 +45,8 @@ def parse_endpoint(text: str) -> Endpoint:
     match = _ENDPOINT.fullmatch(text)
     if not match:
         raise _bad(text, "no port" if ":" not in text else "not an address and a port")
-    first = int(match["first"])
-    last = int(match["last"] or first)
+    first = _port(match["first"])
+    last = _port(match["last"] or match["first"])
     if not 1 <= first <= HIGHEST_PORT or not 1 <= last <= HIGHEST_PORT:
         raise _bad(text, f"ports go from 1 to {HIGHEST_PORT}")
     if last < first:
@@ -119,10 +118,15 @@ def key_address(key: int) -> Address:
     return Address(number_host(key >> 16), key & HIGHEST_PORT)
 
 
+def _port(digits: str) -> int:
+    """Return a number, or one that is no port for more digits than int() may take."""
+    return int(digits) if len(digits) < 10 else HIGHEST_PORT + 1
+
+
 def _parse_host(text: str, bracketed: str | None, name: str | None) -> str:
     if bracketed is not None:
         try:
-            return str(IPv6Address(bracketed))
+            return plain_host(str(IPv6Address(bracketed)))
         except ValueError:
             raise _bad(text, "no IPv6 address between the brackets") from None
     if not name:

@@ -75,7 +75,7 @@ class Registry:
 
     def parse_words(self, words: Sequence[str]) -> Call:
         """Return the call that the words of a line stand for; raises UsageError."""
-        name, *rest = words
+        name, *rest = words or [""]
         command = self.commands.get(name)
         if command is None:
             raise UsageError(f'Unknown command "{name}", valid commands are:\n  {" ".join(self.commands)}')
@@ -99,6 +99,14 @@ class Registry:
         expected = command.grammar.expected(words[1:])
         if REST in expected:
             expected = self.expected(words[1:])
-        if command.reports and JSON not in words:
+        if command.reports and _is_whole(command.grammar, words[1:]):
             expected.append(JSON)
         return expected
+
+
+def _is_whole(usage: Usage, words: Sequence[str]) -> bool:
+    try:
+        usage.bind(words)
+    except UsageError:
+        return False
+    return True

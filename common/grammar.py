@@ -72,6 +72,7 @@ class Usage:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        assert text.count("[") == text.count("]"), f"unbalanced brackets in {text!r}"
         tokens = _TOKEN.findall(text)
         (self._sequence,) = _parse(tokens)
         assert not tokens, f"unbalanced brackets in {text!r}"

@@ -4,6 +4,7 @@ Values are whole microseconds from 1 µs to 100 s, kept to three significant dig
 count of its own, and from there each doubling of the value has 1,024 of them (http://hdrhistogram.org).
 """
 
+import math
 from array import array
 from collections.abc import Sequence
 from typing import Final
@@ -55,7 +56,7 @@ class Histogram:
         if not self.count:
             return [0.0] * len(wanted)
         results: list[float] = []
-        ranks = [max(1, -(-self.count * percent // 100)) for percent in wanted]
+        ranks = [max(1, math.ceil(round(self.count * percent / 100, 6))) for percent in wanted]
         seen, first = 0, _index(self._lowest)
         for index, counted in enumerate(self._counts[first : _index(self._highest) + 1], first):
             seen += counted

@@ -20,40 +20,42 @@ COMMANDS: Final = "sessioner.commands"
 _MOST: Final = 200
 
 
-class RateLimit(logging.Filter):
-    """At most _MOST records of each level a second; the next one after that tells how many were left out."""
+class _RateLimit:
+    """At most _MOST records of each level a second."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._seconds: dict[int, int] = {}
         self._counts: dict[int, int] = {}
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record may be shown."""
-        level, second = record.levelno, int(monotonic())
-        count = self._counts.get(level, 0)
-        if self._seconds.get(level) != second:
-            self._seconds[level] = second
-            left_out = count - _MOST
-            count = 0
-            if left_out > 0:
-                record.msg = f"({left_out} lines like the next one were left out)\n{record.msg}"
-        self._counts[level] = count + 1
-        return count < _MOST
+    def left_out(self, level: int) -> int | None:
+        """Return how many were left out before the one that comes now, or None if it is left out as well."""
+        second, count = int(monotonic()), self._counts.get(level, 0)
+        if self._seconds.get(level) == second:
+            self._counts[level] = count + 1
+            return 0 if count < _MOST else None
+        self._seconds[level] = second
+        self._counts[level] = 1
+        return max(0, count - _MOST)
 
 
 class TextHandler(logging.Handler):
-    """Records as lines for a function that shows or drops them."""
+    """Records as lines for a function that shows or drops them, but for those of one logger."""
 
-    def __init__(self, show: Callable[[str], object], level: int, form: str) -> None:
+    def __init__(self, show: Callable[[str], object], level: int, form: str, without: str = "") -> None:
         super().__init__(level)
         self._show = show
+        self._without = without
+        self._limit = _RateLimit()
         self.setFormatter(logging.Formatter(form))
-        self.addFilter(RateLimit())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a record as whole lines."""
-        self._show(self.format(record) + "\n")
+        """Show a record as whole lines, behind the number of those like it that were left out."""
+        if record.name == self._without:
+            return
+        left_out = self._limit.left_out(record.levelno)
+        if left_out is not None:
+            note = f"({left_out} lines like the next one were left out)\n" if left_out else ""
+            self._show(f"{note}{self.format(record)}\n")
 
 
 class Logs:
@@ -62,8 +64,7 @@ class Logs:
     def __init__(self, show: Callable[[str], object]) -> None:
         self._logger = logging.getLogger(ROOT)
         self._logger.propagate = False
-        self._console = TextHandler(show, logging.WARNING, "%(message)s")
-        self._console.addFilter(lambda record: record.name != COMMANDS)
+        self._console = TextHandler(show, logging.WARNING, "%(message)s", without=COMMANDS)
         self._file: TextHandler | None = None
         self._logger.addHandler(self._console)
         self._set_level()

@@ -24,17 +24,24 @@ class Pipe:
         self._output = output
         self._errors = errors
         self._loop = asyncio.get_running_loop()
-        self._lines: asyncio.Queue[str | None] = asyncio.Queue(maxsize=1)
+        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._room = threading.Semaphore()
+        self._ended = False
 
     async def run(self) -> None:
         """Carry out the lines until `quit` or the end of the input."""
         threading.Thread(target=self._read, name="input", daemon=True).start()
-        while not self._shell.leaving:
-            line = await self._lines.get()
-            self._shell.further_line.clear()
-            if line is None:
-                return
-            await self._shell.execute(line)
+        try:
+            while not self._shell.leaving:
+                line = await self._lines.get()
+                self._shell.further_line.clear()
+                self._room.release()
+                if line is None:
+                    return
+                await self._shell.execute(line)
+        finally:
+            self._ended = True
+            self._room.release()
 
     async def show(self, text: str) -> None:
         """Show whole lines, and return when there is room for more."""
@@ -50,13 +57,15 @@ class Pipe:
         self._errors.offer(text)
 
     def _read(self) -> None:
-        """The thread: hand over one line after the other, and the end, waiting until each is taken."""
+        """The thread: hand over one line after the other, and the end; one line waits at most."""
         left = b""
-        with contextlib.suppress(RuntimeError, asyncio.CancelledError):  # the loop has ended
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             while data := self._take():
                 *lines, left = (left + data).split(b"\n")
                 for line in lines:
                     self._hand_over(line.decode(errors="replace"))
+                    if self._ended:
+                        return
             if left:
                 self._hand_over(left.decode(errors="replace"))
             self._hand_over(None)
@@ -68,8 +77,10 @@ class Pipe:
             return b""
 
     def _hand_over(self, line: str | None) -> None:
-        asyncio.run_coroutine_threadsafe(self._put(line), self._loop).result()
+        self._room.acquire()
+        if not self._ended:
+            self._loop.call_soon_threadsafe(self._put, line)
 
-    async def _put(self, line: str | None) -> None:
+    def _put(self, line: str | None) -> None:
         self._shell.further_line.set()
-        await self._lines.put(line)
+        self._lines.put_nowait(line)

@@ -123,8 +123,13 @@ class Reactor:
             yield
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Call back once, after so many seconds."""
-        self._loop.call_later(seconds, callback)
+        """Call back once, after so many seconds, unless closed by then."""
+
+        def call() -> None:
+            if not self._epoll.closed:
+                self._call_back([callback])
+
+        self._loop.call_later(seconds, call)
 
     def after_batch(self, callback: Callable[[], None]) -> None:
         """Call back whenever a batch of events has been handled."""
@@ -189,8 +194,7 @@ class Reactor:
                     handler.ready(events)
                 except Exception:
                     log.exception(_BUG)
-        for callback in self._after_batch:
-            callback()
+        self._call_back(self._after_batch)
 
     def _repeat(self) -> None:
         again, self._again = self._again, []
@@ -220,9 +224,12 @@ class Reactor:
     def _beat(self) -> None:
         self.now = monotonic()
         self.noticed_pause(self.now - self._due)
-        for callback in self._on_beat:
+        self._call_back(self._on_beat)
+        self._beat_again()
+
+    def _call_back(self, callbacks: list[Callable[[], None]]) -> None:
+        for callback in callbacks:
             try:
                 callback()
             except Exception:
                 log.exception(_BUG)
-        self._beat_again()

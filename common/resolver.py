@@ -24,8 +24,9 @@ async def resolve(endpoint: Endpoint) -> list[SocketAddress]:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(endpoint.host, None, type=SOCK_STREAM)
-    except gaierror as failure:
-        raise SessionerError(f'host "{endpoint.host}" cannot be resolved: {failure.strerror}') from None
+    except (gaierror, UnicodeError) as failure:
+        why = failure.strerror if isinstance(failure, gaierror) else failure
+        raise SessionerError(f'host "{endpoint.host}" cannot be resolved: {why}') from None
     hosts = {info[4][0]: info for info in found}
     return [
         SocketAddress(Address(plain_host(str(host)), port), info[0], (host, port, *info[4][2:]))

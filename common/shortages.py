@@ -45,4 +45,4 @@ class Shortages:
         """Take note that there is room again."""
         if kind in self.kinds:
             self.kinds.discard(kind)
-            log.warning("There are %s again", kind)
+            log.warning("There %s %s again", "is" if kind == MEMORY else "are", kind)

@@ -6,9 +6,13 @@ from socket import (
     AF_INET,
     IPPROTO_TCP,
     SHUT_WR,
+    SO_KEEPALIVE,
     SO_LINGER,
     SOCK_STREAM,
     SOL_SOCKET,
+    TCP_KEEPCNT,
+    TCP_KEEPIDLE,
+    TCP_KEEPINTVL,
     TCP_USER_TIMEOUT,
     SocketType,
 )
@@ -16,8 +20,22 @@ from struct import pack
 from typing import Final
 
 from common.addresses import Address, plain_host
+from common.keepalive import Keepalive
 
 _NO_LINGER: Final = pack("ii", 1, 0)
+
+
+Option = tuple[int, int, int | bytes]
+
+
+def keepalive_options(keepalive: Keepalive) -> Iterator[Option]:
+    """Yield the socket options that bring keepalive about; a listening socket hands them on to those it accepts."""
+    yield SOL_SOCKET, SO_KEEPALIVE, 1
+    yield IPPROTO_TCP, TCP_KEEPIDLE, keepalive.idle
+    if keepalive.interval:
+        yield IPPROTO_TCP, TCP_KEEPINTVL, keepalive.interval
+    if keepalive.count:
+        yield IPPROTO_TCP, TCP_KEEPCNT, keepalive.count
 
 
 @contextmanager

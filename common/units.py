@@ -1,6 +1,7 @@
 """Numbers, rates and times as people write and read them."""
 
 import re
+from decimal import Decimal
 from typing import Final
 
 from common.errors import UsageError
@@ -19,9 +20,12 @@ _SECONDS: Final = {
     for name in names.split()
 }
 
-_NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)([km]?)", re.IGNORECASE)
-_TIME_PART: Final = re.compile(r"(\d+(?:\.\d+)?)([a-z]+)", re.IGNORECASE)
-_BARE: Final = re.compile(r"\d+(?:\.\d+)?")
+# More digits than these are a slip of the hand, and thousands of them are more than int() takes.
+_DIGITS: Final = r"\d{1,20}(?:\.\d{1,20})?"
+
+_NUMBER: Final = re.compile(rf"({_DIGITS})([km]?)", re.IGNORECASE | re.ASCII)
+_TIME_PART: Final = re.compile(rf"({_DIGITS})([a-z]+)", re.IGNORECASE | re.ASCII)
+_BARE: Final = re.compile(_DIGITS, re.ASCII)
 
 
 def parse_count(text: str) -> int:
@@ -31,8 +35,8 @@ def parse_count(text: str) -> int:
     """
     match = _NUMBER.fullmatch(text)
     if match:
-        value = round(float(match[1]) * _MULTIPLIERS[match[2].lower()], 6)
-        if value.is_integer():
+        value = Decimal(match[1]) * _MULTIPLIERS[match[2].lower()]
+        if value == int(value):
             return int(value)
     raise UsageError(f'"{text}" is not a whole number; write one like 500, 100k or 1.5m')
 

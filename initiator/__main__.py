@@ -13,6 +13,7 @@ from initiator.cli import Options, parse_options
 from initiator.commands import Commands
 from initiator.engine import Engine
 from initiator.render import greeting_text, toolbar_text
+from initiator.sources import check_sources
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
 
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 async def _service(
     options: Options, targets: list[tuple[Endpoint, int | None]], shell: Shell, logs: Logs
 ) -> AsyncIterator[Service]:
+    check_sources(options.settings.source_ips, options.settings.interface)
     async with aclosing(Engine(options.settings)) as engine:
         for endpoint, hashsize in targets:
             await engine.add_targets(endpoint, hashsize)

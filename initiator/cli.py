@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.addresses import Endpoint, parse_endpoint, parse_sources
-from common.errors import UsageError
+from common.keepalive import parse_keepalive
 from common.options import Parser, Process, add_process_options, option, process_of
-from common.units import parse_count, parse_duration, parse_positive, parse_timeout
-from initiator.settings import CONNECT_TIMEOUT, HASHSIZE, PING_TIMEOUT, Keepalive, Settings
+from common.units import parse_count, parse_positive, parse_timeout
+from initiator.settings import CONNECT_TIMEOUT, HASHSIZE, PING_TIMEOUT, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +32,6 @@ class _AddTargets(argparse.Action):
     ) -> None:
         """Take note of the targets."""
         options.targets = [*options.targets, *((endpoint, options.hashsize) for endpoint in values)]
-
-
-def parse_keepalive(text: str) -> Keepalive:
-    """Return what `IDLE[,INTERVAL,COUNT]` says, times in whole seconds; raises UsageError."""
-    parts = text.split(",")
-    if len(parts) not in (1, 3):
-        raise UsageError(f'"{text}" is not IDLE or IDLE,INTERVAL,COUNT; write one like 60s or 60s,10s,5')
-    times = [parse_duration(part) for part in parts[:2]]
-    if any(seconds < 1 or seconds != int(seconds) for seconds in times):
-        raise UsageError(f'"{text}": keepalive takes whole seconds, 1 or more')
-    if len(parts) == 1:
-        return Keepalive(int(times[0]))
-    return Keepalive(int(times[0]), int(times[1]), parse_positive(parts[2]))
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> Options:

@@ -32,7 +32,7 @@ class Engine:
         self._settings = settings
         self._reactor = Reactor()
         self._holder = Holder(self._reactor, settings)
-        self._targets: dict[Address, Target] = {}
+        self._targets = self._holder.targets
         self._rate = Rate()
         self._reactor.on_beat(self._beat)
         if settings.ping:

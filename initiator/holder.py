@@ -11,6 +11,7 @@ from select import EPOLLRDHUP
 from typing import Final
 
 from common import reasons
+from common.addresses import Address
 from common.coarse import Coarse
 from common.deadlines import Deadlines
 from common.reactor import FAILED, READ, Handler, Job, Reactor
@@ -59,6 +60,7 @@ class Holder:
         self.opener = Opener(reactor, self.deadlines, settings, rng)
         self.ping = Ping(reactor, self.deadlines, PING_INTERVAL, settings.ping_timeout, rng)
         self.confirmed = Confirmed()
+        self.targets: dict[Address, Target] = {}
         self.asked = 0
         self.held = 0
         self.established = 0
@@ -94,8 +96,8 @@ class Holder:
                 self._reactor.start(self._close_surplus())
 
     async def wait_held(self) -> None:
-        """Return when as many sessions are held as are asked for."""
-        while self.held != self.asked:
+        """Return when every target has as many sessions as it is asked to hold."""
+        while not self._is_all_held():
             if self._all_held is None:
                 self._all_held = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._all_held)
@@ -148,8 +150,12 @@ class Holder:
             if type(handler) is Session and handler.state is not State.CONNECTING:
                 os.close(handler.descriptor)
 
+    def _is_all_held(self) -> bool:
+        """Return whether every target has its share; O(1) as long as the sums tell that some have not."""
+        return self.held == self.asked and all(target.held == target.share for target in self.targets.values())
+
     def _tell_held(self) -> None:
-        if self._all_held and self.held == self.asked:
+        if self._all_held and self._is_all_held():
             self._all_held.set_result(None)
             self._all_held = None
 
@@ -253,19 +259,23 @@ class Holder:
         session.mark_closed()
 
     def _close_surplus(self) -> Job:
-        """Close sessions of the targets that have too many, as long as there are such."""
+        """Close sessions of the targets that have too many; attempts do not count as held, and go first."""
 
         def close(handler: Handler) -> None:
-            if type(handler) is Session and handler.target.surplus > 0:
+            if type(handler) is Session:
+                target = handler.target
                 if handler.state is State.CONNECTING:
-                    self.opener.abandon(handler)
-                elif handler.state in _HELD:
+                    if target.surplus > 0:
+                        self.opener.abandon(handler)
+                elif target.held > target.share and handler.state in _HELD:
                     self.close(handler)
 
-        while self._close_again:
-            self._close_again = False
-            yield from self._reactor.walk(close)
-        self._closing = False
+        try:
+            while self._close_again:
+                self._close_again = False
+                yield from self._reactor.walk(close)
+        finally:
+            self._closing = False
 
     def _expire(self) -> None:
         self.deadlines.tidy()
@@ -276,12 +286,14 @@ class Holder:
 
     def _expired(self) -> Job:
         """Handle everything that is due, in slices."""
-        for handled, item in enumerate(self.deadlines.expired(self._reactor.now), 1):
-            item.expired()
-            if handled % _EXPIRED_AT_ONCE == 0:
-                yield
-        for handled, session in enumerate(self.ping.overdue(self._reactor.now), 1):
-            self._lost(session, reasons.TIMEOUT)
-            if handled % _EXPIRED_AT_ONCE == 0:
-                yield
-        self._expiring = False
+        try:
+            for handled, item in enumerate(self.deadlines.expired(self._reactor.now), 1):
+                item.expired()
+                if handled % _EXPIRED_AT_ONCE == 0:
+                    yield
+            for handled, session in enumerate(self.ping.overdue(self._reactor.now), 1):
+                self._lost(session, reasons.TIMEOUT)
+                if handled % _EXPIRED_AT_ONCE == 0:
+                    yield
+        finally:
+            self._expiring = False

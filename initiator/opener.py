@@ -7,17 +7,11 @@ from collections import Counter, deque
 from socket import (
     AF_INET,
     IPPROTO_IP,
-    IPPROTO_TCP,
-    SO_BINDTODEVICE,
     SO_ERROR,
-    SO_KEEPALIVE,
     SOCK_CLOEXEC,
     SOCK_NONBLOCK,
     SOCK_STREAM,
     SOL_SOCKET,
-    TCP_KEEPCNT,
-    TCP_KEEPIDLE,
-    TCP_KEEPINTVL,
     SocketType,
 )
 from time import monotonic
@@ -29,9 +23,10 @@ from common.deadlines import Deadlines
 from common.pacing import Pace
 from common.reactor import EDGE, READ, WRITE, Job, Reactor
 from common.shortages import Shortages, highest_descriptor
+from common.sockets import Option, keepalive_options
 from initiator.session import Session, State
 from initiator.settings import Settings
-from initiator.sources import Sources
+from initiator.sources import Sources, bind_to_device
 from initiator.target import Target
 
 if TYPE_CHECKING:
@@ -44,9 +39,6 @@ log = logging.getLogger("sessioner.initiator")
 _STEP: Final = 8
 _STEP_SECONDS: Final = 0.0005
 
-# Attempts given up at one beat: a millisecond.
-_GIVEN_UP: Final = 64
-
 _CONNECTING: Final = State.CONNECTING
 _STREAM: Final = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
 _EVENTS: Final = READ | WRITE | EDGE
@@ -58,8 +50,6 @@ _EVENTS: Final = READ | WRITE | EDGE
 _IP_LOCAL_PORT_RANGE: Final = 51
 _WHOLE_RANGE: Final = 1
 _MANY: Final = 8192
-
-Options = list[tuple[int, int, int | bytes]]
 
 
 class Opener:
@@ -87,6 +77,7 @@ class Opener:
         self._sockets: dict[int, SocketType] = {}
         self._begun: deque[Session] = deque()
         self._running = False
+        self._giving_up = False
         self.set_rate(settings.connect_rate)
         reactor.on_beat(self._beat)
 
@@ -152,14 +143,28 @@ class Opener:
 
     def _beat(self) -> None:
         """Give up the attempts that take too long, and begin others where there was no room."""
-        begun, last = self._begun, self._reactor.now - self._timeout
-        given_up = 0
-        while begun and given_up < _GIVEN_UP and (begun[0].state is not _CONNECTING or begun[0].since <= last):
-            session = begun.popleft()
-            if session.state is _CONNECTING:
-                self.fail(session, reasons.TIMEOUT)
-                given_up += 1
+        if not self._giving_up and self._any_overdue():
+            self._giving_up = True
+            self._reactor.start(self._give_up())
         self._resume()
+
+    def _any_overdue(self) -> bool:
+        """Return whether the oldest attempt under way takes too long."""
+        begun = self._begun
+        while begun and begun[0].state is not _CONNECTING:
+            begun.popleft()
+        return bool(begun) and begun[0].since <= self._reactor.now - self._timeout
+
+    def _give_up(self) -> Job:
+        """Fail every attempt that takes too long, in slices."""
+        try:
+            while self._any_overdue():
+                for _ in range(_STEP):
+                    if self._any_overdue():
+                        self.fail(self._begun.popleft(), reasons.TIMEOUT)
+                yield
+        finally:
+            self._giving_up = False
 
     def _resume(self) -> None:
         """Begin attempts again, if some are wanted and their time has come."""
@@ -243,10 +248,9 @@ class Opener:
                 sock.setsockopt(IPPROTO_IP, _IP_LOCAL_PORT_RANGE, _WHOLE_RANGE)
             for level, name, value in self._options:
                 sock.setsockopt(level, name, value)
-            self._sources.bind(sock, target.family)
         except OSError as failure:
             return failure.errno or errno.EIO
-        return 0
+        return self._sources.bind(sock, target.family)
 
     def _refused_at_once(self, target: Target, error: int, now: float) -> bool:
         """Deal with a SYN that could not be sent; return False when there is no room for any."""
@@ -292,16 +296,10 @@ def _can_be_wide() -> bool:
     return True
 
 
-def _socket_options(settings: Settings) -> Options:
-    options: Options = []
+def _socket_options(settings: Settings) -> list[Option]:
+    options: list[Option] = []
     if settings.interface:
-        options.append((SOL_SOCKET, SO_BINDTODEVICE, settings.interface.encode() + b"\0"))
-    keepalive = settings.keepalive
-    if keepalive:
-        options.append((SOL_SOCKET, SO_KEEPALIVE, 1))
-        options.append((IPPROTO_TCP, TCP_KEEPIDLE, keepalive.idle))
-        if keepalive.interval:
-            options.append((IPPROTO_TCP, TCP_KEEPINTVL, keepalive.interval))
-        if keepalive.count:
-            options.append((IPPROTO_TCP, TCP_KEEPCNT, keepalive.count))
+        options.append(bind_to_device(settings.interface))
+    if settings.keepalive:
+        options.extend(keepalive_options(settings.keepalive))
     return options

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from common.keepalive import Keepalive
+
 CONNECT_TIMEOUT: Final = 5.0
 PING_TIMEOUT: Final = 10.0
 PING_INTERVAL: Final = (30.0, 60.0)
@@ -11,15 +13,6 @@ PING_INTERVAL: Final = (30.0, 60.0)
 # have together: 8 MB, where ten thousand for each of 65,535 targets would be 5 GB.
 HASHSIZE: Final = 10_000
 HASHSIZE_TOGETHER: Final = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Keepalive:
-    """TCP keepalive: seconds of idleness before the first probe, seconds between probes, probes before the end."""
-
-    idle: int
-    interval: int | None = None
-    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.addresses import Endpoint, parse_endpoint
+from common.keepalive import parse_keepalive
 from common.options import Parser, Process, add_process_options, option, process_of
 from common.table import DEFAULT_HASHSIZE
 from common.units import parse_positive
@@ -48,6 +49,12 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         metavar="N",
         help=f"clients that may wait on a listener to be accepted ({BACKLOG}, or net.core.somaxconn if that is less)",
     )
+    add(
+        "--keepalive",
+        type=option(parse_keepalive),
+        metavar="IDLE[,INTERVAL,COUNT]",
+        help="let the kernel probe idle clients, so that one that has vanished is lost at last",
+    )
     add_process_options(parser)
     options = parser.parse_args(arguments)
-    return Options(options.listen, Settings(options.hashsize, options.backlog), process_of(options))
+    return Options(options.listen, Settings(options.hashsize, options.backlog, options.keepalive), process_of(options))

@@ -21,7 +21,7 @@ from common.paging import Page, page_of
 from common.rate import Rate
 from common.reactor import Handler, Reactor
 from common.resolver import SocketAddress, resolve
-from common.sockets import local_address
+from common.sockets import keepalive_options, local_address
 from common.system import descriptor_limits
 from responder.client import Client
 from responder.holder import Holder
@@ -182,6 +182,9 @@ class Engine:
             raise SessionerError(f"cannot listen on {item.address}: {failure.strerror}") from None
         try:
             sock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            if self._settings.keepalive:
+                for option in keepalive_options(self._settings.keepalive):
+                    sock.setsockopt(*option)
             if item.family == AF_INET6:
                 # Only [::] listens for both families; any other IPv6 address leaves its port to IPv4.
                 sock.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, item.address.host != "::")

@@ -1,0 +1,340 @@
+"""Tests of the registry of commands, over the rows that both daemons really have."""
+
+import asyncio
+import inspect
+import re
+from collections.abc import Iterator
+from contextlib import aclosing
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.commands import JSON, Command, Registry, one_line
+from common.errors import UsageError
+from common.grammar import KINDS, REST
+from common.logs import Logs
+from common.shell import Shell
+from initiator.commands import Commands as InitiatorCommands
+from initiator.engine import Engine as Initiator
+from initiator.settings import Settings as InitiatorSettings
+from responder.commands import Commands as ResponderCommands
+from responder.engine import Engine as Responder
+from responder.settings import Settings as ResponderSettings
+
+# A text of every kind of value.
+VALUES = {
+    "N": "5",
+    "RATE": "100k",
+    "SIZE": "10",
+    "T": "1m30s",
+    "TIMEOUT": "10s",
+    "TIMES": "5-10s",
+    "ADDR": "[::1]:80",
+    "TARGET": "10.0.0.1:80",
+    "ADDRS": "10.0.0.1:80-90",
+    "NAME": "status",
+}
+
+both = pytest.mark.parametrize("daemon", ["initiator", "responder"])
+daemons = st.sampled_from(["initiator", "responder"])
+
+
+@cache
+def rows_of(daemon: str) -> list[Command]:
+    """Return the rows of a daemon, as it makes them at its start; their `help` knows them all."""
+    return asyncio.run(make_rows(daemon))
+
+
+async def make_rows(daemon: str) -> list[Command]:
+    """Make the rows of a daemon, and end it."""
+    shell, logs = Shell(), Logs(lambda _text: None)
+    try:
+        if daemon == "initiator":
+            async with aclosing(Initiator(InitiatorSettings(seed=1))) as opening:
+                rows = InitiatorCommands(opening, shell, logs, 100).rows()
+        else:
+            async with aclosing(Responder(ResponderSettings())) as accepting:
+                rows = ResponderCommands(accepting, shell, logs).rows()
+    finally:
+        logs.close()
+    shell.registry = Registry(rows)
+    return rows
+
+
+def registry_of(daemon: str) -> Registry:
+    """Return the registry of a daemon."""
+    return Registry(rows_of(daemon))
+
+
+def beginnings(registry: Registry, words: list[str]) -> Iterator[list[str]]:
+    """Yield these words and every way that completion leads on from them, --json left out."""
+    yield words
+    for name in registry.expected(words):
+        if name != JSON:
+            yield from beginnings(registry, [*words, VALUES.get(name, name)])
+
+
+def whole_lines(registry: Registry) -> Iterator[list[str]]:
+    """Yield every line, a value of each kind given, that completion has nothing to add to."""
+    for name in registry.commands:
+        for words in beginnings(registry, [name]):
+            if not set(registry.expected(words)) - {JSON}:
+                yield words
+
+
+def run_help(registry: Registry, line: str) -> list[str]:
+    """Return what `help` says."""
+    call = registry.parse(line)
+
+    async def run() -> list[str]:
+        return list(await call.command.run(**call.arguments))
+
+    return asyncio.run(run())
+
+
+@both
+def test_help_and_completion_know_exactly_the_commands_there_are(daemon: str) -> None:
+    """Every row is in the registry, in the help and in the completion, once and in one order."""
+    names = [row.name for row in rows_of(daemon)]
+    registry = registry_of(daemon)
+    assert len(set(names)) == len(names)
+    assert list(registry.commands) == names
+    assert registry.expected([]) == names
+    assert [line.split()[0] for line in run_help(registry, "help")] == names
+
+
+@both
+def test_help_shows_each_form_and_what_it_does(daemon: str) -> None:
+    """A line of help is the form as it is typed and one line about it, and `help NAME` is that line alone."""
+    registry = registry_of(daemon)
+    for row, line in zip(registry.commands.values(), run_help(registry, "help"), strict=True):
+        assert re.split(r"\s{2,}", line) == [row.form, row.help]
+        assert run_help(registry, f"help {row.name}") == [f"{row.form}  {row.help}"]
+
+
+@both
+def test_every_help_text_is_one_short_line(daemon: str) -> None:
+    """What is said about a command fits on its line."""
+    for row in rows_of(daemon):
+        assert row.help.strip() == row.help
+        assert 0 < len(row.help) <= 80
+        assert "\n" not in row.help
+
+
+@both
+def test_help_about_an_unknown_command_is_refused(daemon: str) -> None:
+    """Help names the command that there is not."""
+    with pytest.raises(UsageError, match='help: there is no command "junk"'):
+        run_help(registry_of(daemon), "help junk")
+
+
+@both
+def test_a_handler_takes_exactly_what_its_usage_can_bind(daemon: str) -> None:
+    """The keyword parameters of each handler are the words and kinds of its usage."""
+    for row in rows_of(daemon):
+        names = re.findall(r"[^\s\[\]|]+", row.usage)
+        bound = {"command" if name == REST else name.lower() if name in KINDS else name for name in names}
+        assert set(inspect.signature(row.run).parameters) == bound, row.form
+
+
+@both
+def test_completion_leads_to_lines_that_are_understood(daemon: str) -> None:
+    """Each word that completion offers is taken, and what it leads to can be given to the handler."""
+    registry = registry_of(daemon)
+    for name, command in registry.commands.items():
+        for words in beginnings(registry, [name]):
+            try:
+                call = registry.parse_words(words)
+            except UsageError as refusal:
+                assert str(refusal) in (command.missing, f"{name}: something is missing; the form is: {command.form}")
+                assert registry.expected(words)
+            else:
+                assert call.command is command
+                inspect.signature(command.run).bind(**call.arguments)  # raises TypeError where it does not fit
+
+
+@both
+def test_a_line_that_completion_cannot_add_to_is_whole(daemon: str) -> None:
+    """Where nothing more is offered, nothing is missing."""
+    registry = registry_of(daemon)
+    for words in whole_lines(registry):
+        assert registry.parse(" ".join(words)).command.name == words[0]
+
+
+@both
+def test_a_line_with_junk_behind_it_is_refused(daemon: str) -> None:
+    """A word too many is named, whatever the command."""
+    registry = registry_of(daemon)
+    for words in whole_lines(registry):
+        with pytest.raises(UsageError, match='"junk!"') as refusal:
+            registry.parse_words([*words, "junk!"])
+        assert str(refusal.value).startswith(f"{words[0]}: ")
+
+
+@both
+def test_nothing_is_offered_behind_junk(daemon: str) -> None:
+    """Completion has nothing to add to a line that would be refused."""
+    registry = registry_of(daemon)
+    for words in whole_lines(registry):
+        assert registry.expected([*words, "junk!"]) == [], words
+
+
+@both
+def test_json_is_for_commands_that_report_alone(daemon: str) -> None:
+    """At the end of a reporting command --json changes how it is shown; behind any other it is a word too many."""
+    registry = registry_of(daemon)
+    for words in whole_lines(registry):
+        plain = registry.parse_words(words)
+        assert not plain.as_json
+        if not plain.command.reports:
+            with pytest.raises(UsageError, match=f'"{JSON}"'):
+                registry.parse_words([*words, JSON])
+            assert JSON not in registry.expected(words)
+            continue
+        call = registry.parse_words([*words, JSON])
+        assert (call.command, call.arguments, call.as_json) == (plain.command, plain.arguments, True)
+        assert JSON in registry.expected(words)
+        assert registry.expected([*words, JSON]) == []
+
+
+@both
+def test_the_commands_that_show_figures_report(daemon: str) -> None:
+    """What a program may want to read is there as JSON."""
+    reporting = {row.name for row in rows_of(daemon) if row.reports}
+    assert reporting == {"status", "list", "limits", "details" if daemon == "initiator" else "listeners"}
+
+
+@both
+@pytest.mark.parametrize("line", ["list --json 5", "status --json --json", "--json", "--json status"])
+def test_json_stands_at_the_end_once(daemon: str, line: str) -> None:
+    """Anywhere but at the end of the line --json is refused."""
+    with pytest.raises(UsageError):
+        registry_of(daemon).parse(line)
+
+
+@both
+@pytest.mark.parametrize("name", ["junk", "Status", "stat", "''"])
+def test_an_unknown_command_is_answered_with_those_there_are(daemon: str, name: str) -> None:
+    """A command must be spelt in full; the refusal lists all of them."""
+    registry = registry_of(daemon)
+    with pytest.raises(UsageError) as refusal:
+        registry.parse(f"{name} 5")
+    listed = " ".join(registry.commands)
+    assert str(refusal.value) == f'Unknown command "{name.strip(chr(39))}", valid commands are:\n  {listed}'
+
+
+@pytest.mark.parametrize("line", ["", "  ", "\t"])
+def test_a_blank_line_stands_for_no_command(line: str) -> None:
+    """What a blank line means is for the shell to say; here it is refused like any other line without a command."""
+    with pytest.raises(UsageError):
+        registry_of("initiator").parse(line)
+
+
+def test_set_without_a_number_says_what_it_always_said() -> None:
+    """Scripts read this text already."""
+    with pytest.raises(UsageError) as refusal:
+        registry_of("initiator").parse("set")
+    assert str(refusal.value) == "You need to specify the number to requested connections!"
+
+
+def test_set_with_a_wrong_number_names_it() -> None:
+    """What is there and wrong is told as for any command."""
+    with pytest.raises(UsageError, match=r'^set: "many" is not a whole number'):
+        registry_of("initiator").parse("set many")
+
+
+def test_words_may_be_quoted() -> None:
+    """A line is split as a shell does it."""
+    call = registry_of("initiator").parse("  drop   '10.0.0.1:80'  \"rst\" ")
+    assert (call.command.name, set(call.arguments)) == ("drop", {"addr", "rst"})
+
+
+@pytest.mark.parametrize("line", ["status '", 'list "5', "status \\"])
+def test_a_line_that_does_not_end_is_refused(line: str) -> None:
+    """A quote that is not closed costs one line."""
+    with pytest.raises(UsageError, match=r"^the line cannot be read: No "):
+        registry_of("initiator").parse(line)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["junk"], []),
+        (["set"], ["N"]),
+        (["set", "5"], ["TARGET"]),
+        (["set", "many"], []),
+        (["list"], ["N", "ADDR", JSON]),
+        (["target"], ["add", "remove"]),
+        (["ping"], ["on", "off", "interval"]),
+        (["watch", "status"], ["TIMEOUT"]),
+    ],
+)
+def test_what_may_come_next_is_told(words: list[str], expected: list[str]) -> None:
+    """Completion reads the same usage texts as everything else."""
+    assert registry_of("initiator").expected(words) == expected
+
+
+@both
+def test_any_command_may_be_watched(daemon: str) -> None:
+    """Behind `watch` completion offers the commands themselves."""
+    registry = registry_of(daemon)
+    assert registry.expected(["watch"]) == list(registry.commands)
+
+
+VOCABULARY = """
+status details list set target rate ping hashsize drop wait sleep watch limits debug help quit prompt listeners listen
+on off interval held clients add remove rst fin --json
+0 5 -1 1.5 10s 5-10s 10-5s 10.0.0.1:80 10.0.0.1:0 [::1]:80-90 [::1 a:1 :80 ' " \\ | [ ]
+"""
+lines = st.text(max_size=60) | st.lists(st.sampled_from(VOCABULARY.split()) | st.text(max_size=8), max_size=6).map(
+    " ".join
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(daemons, lines.filter(str.strip))
+def test_any_line_is_understood_or_refused(daemon: str, line: str) -> None:
+    """Whatever is typed is a call that its handler takes, or one refusal, and nothing else is raised."""
+    registry = registry_of(daemon)
+    try:
+        call = registry.parse(line)
+    except UsageError as refusal:
+        assert str(refusal)
+    else:
+        inspect.signature(call.command.run).bind(**call.arguments)  # raises TypeError where it does not fit
+        assert call.command is registry.commands[call.command.name]
+
+
+@both
+def test_a_number_of_thousands_of_digits_is_refused(daemon: str) -> None:
+    """No number is so long that the refusal is anything else."""
+    for usage in ("list", "drop", "limits", "wait", "sleep", "hashsize"):
+        for digits in ("9" * 400, "9" * 5_000, f"a:{'9' * 5_000}", f"1.2.3.4:{'9' * 5_000}"):
+            with pytest.raises(UsageError):
+                registry_of(daemon).parse(f"{usage} {digits}")
+
+
+async def nothing() -> None:
+    """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("row", "form"),
+    [
+        (Command("quit", "", "leave", nothing), "quit"),
+        (Command("set", "N [TARGET]", "hold", nothing), "set N [TARGET]"),
+        (Command("status", "", "figures", nothing, reports=True), "status [--json]"),
+        (Command("list", "[N|ADDR]", "sessions", nothing, reports=True), "list [N|ADDR] [--json]"),
+    ],
+)
+def test_a_form_is_how_a_command_is_typed(row: Command, form: str) -> None:
+    """The form is the name, the usage and, where it reports, --json."""
+    assert row.form == form
+
+
+def test_a_result_is_its_own_text_unless_the_row_says_otherwise() -> None:
+    """A plain result is shown as one line."""
+    assert list(one_line("3 targets added")) == ["3 targets added"]
+    assert Command("quit", "", "leave", nothing).text is one_line
