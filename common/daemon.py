@@ -86,7 +86,8 @@ async def _live(name: str, process: Process, start: Start, warning: str | None) 
                 if isinstance(console, Terminal):
                     console.serve(service.toolbar, service.addresses)
                 await console.greet(f"{service.greeting}\n")
-                return await _until_stopped(_converse(process, script, shell, console)) or shell.exit_code
+                talk = _converse(process, script, shell, console)
+                return await _until_stopped(talk, console.interrupt) or shell.exit_code
         except SessionerError as error:
             errors.write(f"sessioner_{name}: {error}\n")
             return error.exit_code
@@ -124,8 +125,11 @@ async def _carry_out(shell: Shell, lines: list[str]) -> None:
         await shell.execute(line)
 
 
-async def _until_stopped(work: Awaitable[None]) -> int:
-    """Await some work, or a signal to leave; return the exit code that the signal makes."""
+async def _until_stopped(work: Awaitable[None], interrupt: Callable[[], bool]) -> int:
+    """Await some work, or a signal to leave; return the exit code that the signal makes.
+
+    SIGINT is a signal to leave unless `interrupt` takes it as the Ctrl-C that it is at a prompt.
+    """
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
 
@@ -133,8 +137,13 @@ async def _until_stopped(work: Awaitable[None]) -> int:
         if not stopped.done():
             stopped.set_result(code)
 
-    for number, code in ((signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, INTERRUPTED)):
-        loop.add_signal_handler(number, stop, code)
+    def stop_unless_taken() -> None:
+        if not interrupt():
+            stop(INTERRUPTED)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop, 0)
+    loop.add_signal_handler(signal.SIGINT, stop_unless_taken)
     working = asyncio.ensure_future(work)
     await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
     if not working.done():

@@ -43,6 +43,10 @@ class Pipe:
             self._ended = True
             self._room.release()
 
+    def interrupt(self) -> bool:
+        """Leave it to SIGINT to end the process."""
+        return False
+
     async def show(self, text: str) -> None:
         """Show whole lines, and return when there is room for more."""
         self._output.write(text)

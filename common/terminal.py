@@ -15,6 +15,7 @@ from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
@@ -47,6 +48,8 @@ class Terminal:
     _find_addresses: Addresses
 
     def __init__(self, name: str, shell: Shell, output: Output) -> None:
+        self._prompt = f"{name} $ "
+        self._prompting = False
         self._shell = shell
         self._output = output
         self._toolbar = ""
@@ -57,7 +60,7 @@ class Terminal:
         self._screen = _Screen(output)
         self._completer = _CommandCompleter(shell)
         self._session: PromptSession[str] = PromptSession(
-            f"{name} $ ",
+            self._prompt,
             history=_history(name),
             auto_suggest=AutoSuggestFromHistory(),
             enable_history_search=True,
@@ -85,11 +88,10 @@ class Terminal:
     async def run(self) -> None:
         """Prompt until `quit`, Ctrl-D or a vanished terminal."""
         tasks = [asyncio.create_task(job) for job in (self._carry_out(), self._refresh())]
+        self._prompting = True
         try:
             while not self._shell.leaving:
-                self._lines.put_nowait(await self._session.prompt_async(handle_sigint=False))
-                self._shell.further_line.set()
-                self._idle.clear()
+                self._take(await self._session.prompt_async(handle_sigint=False))
                 await asyncio.wait([asyncio.ensure_future(self._idle.wait())], timeout=_PATIENCE)
         except EOFError:
             self._shell.leaving = True
@@ -163,18 +165,43 @@ class Terminal:
                 self._app.invalidate()
             await asyncio.sleep(_REFRESH)
 
+    def interrupt(self) -> bool:
+        """Clear the line, else end the command that goes on, else say how to leave; return False before the prompt."""
+        if not self._prompting:
+            return False
+        if self._app.is_running and self._app.current_buffer.text:
+            self._app.current_buffer.reset()
+        elif self._command:
+            self._command.cancel()
+        else:
+            self._print(_HINT)
+        return True
+
+    def _take(self, line: str) -> None:
+        """Queue a line to be carried out."""
+        self._lines.put_nowait(line)
+        self._shell.further_line.set()
+        self._idle.clear()
+
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
 
         @keys.add("c-c")
+        def _(_event: KeyPressEvent) -> None:
+            self.interrupt()
+
+        @keys.add(Keys.BracketedPaste)
         def _(event: KeyPressEvent) -> None:
-            """Clear the line, else end the command that goes on, else say how to leave."""
-            if event.current_buffer.text:
-                event.current_buffer.reset()
-            elif self._command:
-                self._command.cancel()
-            else:
-                self._print(_HINT)
+            """Take each pasted line that is ended as if it were typed."""
+            buffer = event.current_buffer
+            *lines, rest = event.data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+            if lines:
+                lines[0] = buffer.text + lines[0]
+                buffer.reset()
+                for line in lines:
+                    self._print(f"{self._prompt}{line}\n")
+                    self._take(line)
+            buffer.insert_text(rest)
 
         return keys
 

@@ -7,6 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from common.daemon import Service, run
 from common.logs import Logs
 from common.shell import Shell
+from common.system import read_system
 from responder.cli import parse_options
 from responder.commands import Commands
 from responder.engine import Engine
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             async def addresses() -> list[str]:
                 return [row.listener for row in (await engine.listener_page(0)).rows]
 
-            greeting = greeting_text(await engine.snapshot(), options.settings)
+            greeting = greeting_text(await engine.snapshot(), options.settings, read_system().somaxconn)
             yield Service(greeting, Commands(engine, shell, logs).rows(), toolbar, addresses)
 
     sys.exit(run("responder", options.process, start))

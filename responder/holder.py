@@ -50,6 +50,7 @@ class Holder:
         self._reactor = reactor
         self._highest = highest_descriptor()
         self._freed = False
+        self._try_again = False
         self._changed_at = reactor.now
         self._awaited = 0
         self._arriving = False
@@ -75,7 +76,7 @@ class Holder:
             clients.append(client)
             add(descriptor, client, READING)
             if descriptor >= highest:
-                self._pause(shortages.DESCRIPTORS)
+                self._pause(shortages.DESCRIPTORS, try_again=False)
                 break
         self.table.add(clients)
         self._arriving = True
@@ -150,20 +151,21 @@ class Holder:
         if isinstance(failure, BlockingIOError):
             return False
         if failure.errno in reasons.NO_DESCRIPTORS:
-            self._pause(shortages.DESCRIPTORS)
+            self._pause(shortages.DESCRIPTORS, try_again=True)
         elif failure.errno in reasons.NO_MEMORY:
-            self._pause(shortages.MEMORY)
+            self._pause(shortages.MEMORY, try_again=True)
         else:
             self.accept_errors += 1
             log.debug("Accept failed: %s", failure)
             return True
         return False
 
-    def _pause(self, kind: str) -> None:
-        """Accept nothing until a client has ended, or a while has passed."""
+    def _pause(self, kind: str, *, try_again: bool) -> None:
+        """Accept nothing until a client has ended, or, where others may have used up what lacks, for a while."""
         self.shortages.begin(kind)
         self.paused = True
         self._freed = False
+        self._try_again = try_again
         self._changed_at = self._reactor.now
         self._watch(_PAUSED)
 
@@ -175,7 +177,7 @@ class Holder:
     def _beat(self) -> None:
         """Accept again when there may be room, and end a shortage that has not come back."""
         settled = self._reactor.now - self._changed_at > _SETTLED
-        if self.paused and (self._freed or settled):
+        if self.paused and (self._freed or (settled and self._try_again)):
             self.paused = False
             self._changed_at = self._reactor.now
             self._watch(_LISTENING)

@@ -44,9 +44,12 @@ def _exhausted(now: Snapshot) -> str:
     return f"{kinds} (listeners are paused)" if now.paused else kinds
 
 
-def greeting_text(now: Snapshot, settings: Settings) -> str:
+def greeting_text(now: Snapshot, settings: Settings, somaxconn: int | None) -> str:
     """Return the line that says what this run is, so that it can be repeated."""
-    return f"{now.listeners} listeners, backlog {settings.backlog}, at most {now.descriptors[0]} descriptors"
+    backlog = str(settings.backlog)
+    if somaxconn is not None and somaxconn < settings.backlog:
+        backlog = f"{somaxconn} (net.core.somaxconn allows no more)"
+    return f"{now.listeners} listeners, backlog {backlog}, at most {now.descriptors[0]} descriptors"
 
 
 def toolbar_text(now: Snapshot) -> str:

@@ -24,6 +24,7 @@ PURE = {
             "table",
             "deadlines",
             "histogram",
+            "keepalive",
             "pacing",
             "rate",
             "reasons",
@@ -35,9 +36,6 @@ PURE = {
     *(f"initiator.{name}" for name in ("plan", "retry", "confirmed", "settings", "snapshot", "render")),
     *(f"responder.{name}" for name in ("settings", "snapshot", "render")),
 }
-# What pure modules may use beside each other: it takes from the socket module the names of options alone.
-NAMES = {"common.keepalive"}
-
 IMPURE = {
     "asyncio",
     "uvloop",
@@ -106,7 +104,7 @@ def test_a_pure_module_knows_no_socket_no_clock_and_no_loop(name: str) -> None:
     """Pure logic imports nothing that does something, nor a module of ours that is not pure."""
     outside = {imported.partition(".")[0] for imported in imports_of(SOURCES[name])}
     assert outside & IMPURE == set()
-    assert own_imports(name) - {*PACKAGES} <= PURE | NAMES
+    assert own_imports(name) - {*PACKAGES} <= PURE
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -45,6 +45,7 @@ def test_an_address_is_shown_as_it_is_typed() -> None:
         ("[::1]:80", Endpoint("::1", 80, 80)),
         ("[::]:80-90", Endpoint("::", 80, 90)),
         ("[2001:DB8:0::1]:80", Endpoint("2001:db8::1", 80, 80)),
+        ("[::ffff:10.0.0.1]:80", Endpoint("10.0.0.1", 80, 80)),
         ("[fe80::1%eth0]:80", Endpoint("fe80::1%eth0", 80, 80)),
         ("localhost:80", Endpoint("localhost", 80, 80)),
         ("test-b.example.net:80", Endpoint("test-b.example.net", 80, 80)),
@@ -117,7 +118,7 @@ def test_any_literal_and_range_is_read(host: str, one: int, other: int) -> None:
     """Every literal address with every range of ports reads as that."""
     first, last = sorted((one, other))
     written = f"[{host}]" if ":" in host else host
-    assert parse_endpoint(f"{written}:{first}-{last}") == Endpoint(host, first, last)
+    assert parse_endpoint(f"{written}:{first}-{last}") == Endpoint(plain_host(host), first, last)
 
 
 @given(words)

@@ -86,7 +86,7 @@ def test_what_is_no_whole_number_is_refused(text: str) -> None:
     assert f'"{text}"' in str(refusal.value)
 
 
-@pytest.mark.parametrize("text", ["1.0000001", "0.0000001", "2.0000004k"])
+@pytest.mark.parametrize("text", ["1.0000001", "0.0000001", "2.0000004k", "10000000000.00000000000000000001"])
 def test_a_fraction_however_small_is_refused(text: str) -> None:
     """A fraction is never rounded away to a number that was not typed."""
     with pytest.raises(UsageError, match="is not a whole number"):

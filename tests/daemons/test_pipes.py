@@ -1,6 +1,7 @@
 """Tests of whole daemons whose standard streams are pipes, files or /dev/null."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -207,6 +208,7 @@ WRONG = {
         "ping interval 10-5s",
         "hashsize",
         "hashsize 0",
+        "hashsize 1000000m",
         "drop",
         "drop 1.2.3.4",
         "drop 5 now",
@@ -223,6 +225,7 @@ WRONG = {
         "listen add 192.0.2.1:5000",
         "listen remove 127.0.0.1:1",
         "hashsize x",
+        "hashsize 1000000m",
         "drop -3",
         "drop 127.0.0.1:1",
         "list 127.0.0.1",
@@ -487,6 +490,27 @@ def test_wrong_options_are_refused_in_one_line(arguments: list[str]) -> None:
     one_line(errors, "sessioner_responder: ")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_may_be_closed(closed: str, free_ports: FreePorts, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "responder", "--listen", f"127.0.0.1:{free_ports(1)}", "--log", str(log)]
+    closing = ["sh", "-c", f'"$@" {closed}', "sh", *command, "--exec", "help quit", "--exec", "status"]
+    result = subprocess.run(
+        closing, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, cwd=ROOT, env=environment()
+    )
+    assert result.returncode == 0, result.stderr
+    assert b"Traceback" not in result.stderr
+    assert log.read_text().count("Command: ") == 2
+
+
+@both
+def test_a_hash_size_that_no_memory_holds_is_refused(name: str, free_ports: FreePorts) -> None:
+    arguments = ["--hashsize", "1000000m", *address_options(name, free_ports(1))]
+    output, errors, code = run(name, *arguments)
+    assert (output, code) == ("", 2)
+    one_line(errors, "1000000m")
+
+
 def test_a_port_in_use_is_named(free_ports: FreePorts) -> None:
     first = free_ports(3)
     with socket.create_server(("127.0.0.1", first + 1)):
@@ -647,3 +671,23 @@ def test_when_descriptors_run_out_what_is_held_stays() -> None:
         output, errors, code = daemon.end("quit")
     assert (output, code) == ("", 0)
     assert errors.count("Out of descriptors: ") == errors.count("There are descriptors again") == 1
+
+
+# Sessions that are none
+
+ONE_PORT = """
+ip link set lo up
+echo "40000 40001" >/proc/sys/net/ipv4/ip_local_port_range
+exec "$@"
+"""
+
+
+@pytest.mark.namespace
+def test_a_session_with_itself_is_none() -> None:
+    """A port in the range that sessions are opened from, where nobody listens, can be opened from that very port."""
+    if os.geteuid():
+        pytest.skip("network namespaces need root")
+    prefix = ("unshare", "-n", "sh", "-c", ONE_PORT, "sh")
+    with Daemon("initiator", "--target", "127.0.0.1:40000", "127.0.0.1:40001", prefix=prefix) as daemon:
+        now = daemon.until(lambda now: now["failures"].get("refused", 0) >= 4 or now["held"])
+        assert (now["held"], now["established"], now["pausing_targets"]) == (0, 0, 2)

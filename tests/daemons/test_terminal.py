@@ -292,6 +292,14 @@ def test_ctrl_c_ends_a_command_that_goes_on(start: Start) -> None:
     assert "Debug output enabled" in terminal.lines
 
 
+@pytest.mark.parametrize("leave", [CTRL_D, "quit" + ENTER])
+def test_leaving_does_not_wait_for_a_command_that_goes_on(leave: str, start: Start) -> None:
+    terminal = start("initiator", "--loopback")
+    terminal.command("sleep 1h")
+    terminal.type(leave)
+    assert terminal.end() == 0
+
+
 def test_ctrl_c_right_behind_enter_does_not_end_the_daemon(start: Start) -> None:
     terminal = start("initiator", "--loopback")
     terminal.type("sleep 1h" + ENTER)

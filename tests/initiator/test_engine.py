@@ -1,6 +1,7 @@
 """Tests of the initiator's engine on real sockets of the loopback."""
 
 import asyncio
+import logging
 import os
 import socket
 from collections import Counter
@@ -14,9 +15,10 @@ import pytest
 
 from common.addresses import Address, Endpoint
 from common.errors import UsageError
+from common.keepalive import Keepalive
 from common.paging import all_rows
 from initiator.engine import Engine
-from initiator.settings import Keepalive, Settings
+from initiator.settings import Settings
 from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
@@ -693,6 +695,13 @@ async def test_a_pinged_session_ends_when_nothing_acknowledges_for_the_ping_time
         await status(engine, lambda now: now.confirmed == 1)
         with own_sockets(await sessions(engine)) as (sock,):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
+
+
+async def test_a_ping_timeout_may_be_longer_than_the_kernel_s_timers(logged: list[logging.LogRecord]) -> None:
+    async with both(ping=True, ping_timeout=1e9) as (engine, _, __):
+        await engine.set_ping_interval((0.05, 0.05))
+        await status(engine, lambda now: logged or now.confirmed == 1)
+        assert [record.getMessage() for record in logged if record.levelno >= logging.WARNING] == []
 
 
 async def test_sessions_can_be_bound_to_an_interface() -> None:
