@@ -129,8 +129,14 @@ def test_a_listener_is_the_line_of_listeners_that_scripts_read() -> None:
 
 def test_the_greeting_is_all_that_repeats_the_run() -> None:
     """The first line of a run tells its settings."""
-    text = greeting_text(BUSY, Settings(backlog=512))
+    text = greeting_text(BUSY, Settings(backlog=512), 4096)
     assert text == "100 listeners, backlog 512, at most 20000 descriptors"
+
+
+def test_the_greeting_says_what_the_system_cuts_the_backlog_to() -> None:
+    """A backlog above net.core.somaxconn is not told as if it were in force."""
+    text = greeting_text(BUSY, Settings(backlog=512), 128)
+    assert text == "100 listeners, backlog 128 (net.core.somaxconn allows no more), at most 20000 descriptors"
 
 
 @pytest.mark.parametrize(
