@@ -66,6 +66,8 @@ def parse_sources(text: str) -> list[str]:
     """Return the IP literals that `IP`, `IP-IP` or `10.0.0.1-9` names, in order; raises UsageError."""
     start, dash, end = text.partition("-")
     try:
+        if "%" in text:
+            raise ValueError("an address with a zone")
         low = ip_address(start)
         if not dash:
             high = low

@@ -78,10 +78,11 @@ class Deadlines(Generic[T]):
         """Return whether a tick has come that something was filed under; O(1)."""
         return bool(self._ticks) and self._ticks.peekitem(0)[0] <= int(now / TICK)
 
-    def expired(self, now: float) -> Iterator[T]:
+    def expired(self, now: float) -> Iterator[T | None]:
         """Take out and yield, earliest tick first, what is due at `now` (monotonic seconds).
 
-        An item that is yielded is not filed any more. The iterator may be left and a new one asked for at any time.
+        An item that is yielded is not filed any more. None stands for many leftovers passed over: a time to let others
+        have their turn. The iterator may be left and a new one asked for at any time.
         """
         last = int(now / TICK)
         while self._ticks:
@@ -96,6 +97,8 @@ class Deadlines(Generic[T]):
                     yield item
                 else:
                     self._stale -= 1
+                    if self._stale % _SWEPT_AT_ONCE == 0:
+                        yield None
             del self._ticks[tick]
 
     def tidy(self) -> None:

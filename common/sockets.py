@@ -25,6 +25,9 @@ from common.keepalive import Keepalive
 _NO_LINGER: Final = pack("ii", 1, 0)
 
 
+# The most that a socket option of type int takes.
+_HIGHEST_INT: Final = 2**31 - 1
+
 Option = tuple[int, int, int | bytes]
 
 
@@ -57,7 +60,7 @@ def reset_at_close(descriptor: int) -> None:
 def set_user_timeout(descriptor: int, seconds: float) -> None:
     """Let the kernel end the session when what was sent is not acknowledged for so long: tcp(7), TCP_USER_TIMEOUT."""
     with _socket_over(descriptor) as sock:
-        sock.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, max(1, round(seconds * 1000)))
+        sock.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, min(max(1, round(seconds * 1000)), _HIGHEST_INT))
 
 
 def half_close(descriptor: int) -> bool:

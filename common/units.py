@@ -1,7 +1,7 @@
 """Numbers, rates and times as people write and read them."""
 
 import re
-from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from common.errors import UsageError
@@ -35,7 +35,7 @@ def parse_count(text: str) -> int:
     """
     match = _NUMBER.fullmatch(text)
     if match:
-        value = Decimal(match[1]) * _MULTIPLIERS[match[2].lower()]
+        value = Fraction(match[1]) * _MULTIPLIERS[match[2].lower()]
         if value == int(value):
             return int(value)
     raise UsageError(f'"{text}" is not a whole number; write one like 500, 100k or 1.5m')

@@ -288,7 +288,8 @@ class Holder:
         """Handle everything that is due, in slices."""
         try:
             for handled, item in enumerate(self.deadlines.expired(self._reactor.now), 1):
-                item.expired()
+                if item:
+                    item.expired()
                 if handled % _EXPIRED_AT_ONCE == 0:
                     yield
             for handled, session in enumerate(self.ping.overdue(self._reactor.now), 1):

@@ -32,6 +32,9 @@ from responder.snapshot import ClientRow, ListenerRow, Snapshot
 # Buckets that a beat adds to or takes from the table while it is being resized.
 _RESIZE_STEPS: Final = 500
 
+# What listen(2) takes; the kernel cuts it to net.core.somaxconn anyway.
+_HIGHEST_BACKLOG: Final = 2**31 - 1
+
 _STREAM: Final = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
 _ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
@@ -189,7 +192,7 @@ class Engine:
                 # Only [::] listens for both families; any other IPv6 address leaves its port to IPv4.
                 sock.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, item.address.host != "::")
             sock.bind(item.sockaddr)
-            sock.listen(self._settings.backlog)
+            sock.listen(min(self._settings.backlog, _HIGHEST_BACKLOG))
         except OSError as failure:
             sock.close()
             raise SessionerError(f"cannot listen on {item.address}: {failure.strerror}") from None
