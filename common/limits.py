@@ -8,7 +8,7 @@ from typing import Final
 # What a limit is that is not there: the largest value that fs.file-max takes, and RLIM_INFINITY.
 UNLIMITED: Final = 2**63 - 1
 
-# Descriptors of a process beside its sessions: standard streams, epoll, timers, pipes to workers, exporters.
+# Descriptors of a process beside its sessions: standard streams, epoll, log, resolver, listeners to come.
 DESCRIPTOR_RESERVE: Final = 100
 
 # Measured: a pair of idle sessions over loopback takes about 10 kB of kernel memory, so one end takes half of
@@ -47,14 +47,13 @@ class Demand:
     """What the sessions would need: `sessions` in all, of which `held` are there already.
 
     `tuples` counts the combinations of (source ip, target ip, target port) and is 0 on the responder;
-    `listeners` and the `backlog` of each are 0 on the initiator. `processes` share the sessions evenly.
+    `listeners` and the `backlog` of each are 0 on the initiator.
     """
 
     sessions: int
     tuples: int = 0
     listeners: int = 0
     backlog: int = 0
-    processes: int = 1
     held: int = 0
 
     @property
@@ -64,8 +63,8 @@ class Demand:
 
     @property
     def descriptors(self) -> int:
-        """How many descriptors each process needs."""
-        return _divide_up(self.sessions, self.processes) + self.listeners + DESCRIPTOR_RESERVE
+        """How many descriptors the process needs."""
+        return self.sessions + self.listeners + DESCRIPTOR_RESERVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ def _descriptors(system: System, demand: Demand) -> Iterator[Limit]:
     needs = demand.descriptors
     yield _at_least(
         "ulimit -n",
-        "descriptors of each process",
+        "descriptors of the process",
         system.descriptors_soft,
         needs,
         _descriptor_remedy(system, demand),
@@ -170,7 +169,7 @@ def _descriptors(system: System, demand: Demand) -> Iterator[Limit]:
         f"sysctl -w fs.nr_open={needs}",
     )
     # man proc(5): a process with CAP_SYS_ADMIN may pass file-max; a daemon need not have it.
-    files = (system.files_in_use or 0) + demand.missing + DESCRIPTOR_RESERVE * demand.processes
+    files = (system.files_in_use or 0) + demand.missing + DESCRIPTOR_RESERVE
     yield _at_least(
         "fs.file-max",
         "open files of the whole host",
@@ -184,11 +183,7 @@ def _descriptor_remedy(system: System, demand: Demand) -> str:
     needs, hard = demand.descriptors, system.descriptors_hard
     if hard is None or needs <= hard:
         return f"ulimit -n {needs}"
-    remedy = f"ulimit -n {needs} in a root shell, or LimitNOFILE={needs} in the unit file, before the start"
-    room = hard - demand.listeners - DESCRIPTOR_RESERVE
-    if room > 0:
-        remedy += f"; or --workers {_divide_up(demand.sessions, room)}"
-    return remedy
+    return f"ulimit -n {needs} in a root shell, or LimitNOFILE={needs} in the unit file, before the start"
 
 
 def _ports(system: System, demand: Demand) -> Iterator[Limit]:
@@ -268,8 +263,7 @@ def _syncookies(system: System, demand: Demand) -> Limit:
     if value >= COOKIES_ALWAYS:
         return Limit(name, about, value, None, None, f"sysctl -w {name}=1")
     queue = min(demand.backlog, demand.backlog if system.somaxconn is None else system.somaxconn)
-    # Each process has a listening socket of its own on every address, with its own queue.
-    burst = _divide_up(demand.missing, max(1, demand.listeners * demand.processes))
+    burst = _divide_up(demand.missing, max(1, demand.listeners))
     if value == 0 or burst <= queue:
         return Limit(name, about, value, None, True, "")
     advice = f"a longer --backlog, more --listen ports or a slower start; or sysctl -w {name}=0"

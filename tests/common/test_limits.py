@@ -63,7 +63,7 @@ counts = st.integers(0, 5_000_000)
 values = st.none() | st.integers(0, 10_000_000)
 switches = st.sampled_from([None, 0, 1, 2])
 ports = st.none() | st.integers(1, 65_535)
-shared = {"sessions": counts, "held": counts, "processes": st.integers(1, 64)}
+shared = {"sessions": counts, "held": counts}
 
 demands = st.builds(Demand, tuples=st.integers(1, 5_000), **shared) | st.builds(
     Demand, listeners=st.integers(1, 1_000), backlog=st.integers(1, 100_000), **shared
@@ -112,7 +112,7 @@ def test_each_role_sees_its_own_limits() -> None:
     [
         (initiator(50_000), "fs.nr_open", 50_100, "50100"),
         (initiator(50_000), "fs.file-max", 51_100, "52000"),
-        (initiator(50_000, processes=3, held=40_000), "fs.file-max", 11_300, "12000"),
+        (initiator(50_000, held=40_000), "fs.file-max", 11_100, "12000"),
         (initiator(50_000), "net.netfilter.nf_conntrack_max", 50_050, "51000"),
         (initiator(50_000), "net.netfilter.nf_conntrack_buckets", 12_513, "13000"),
         (initiator(60_000), "net.ipv4.tcp_mem", 60_000, '"30000 40000 60000"'),
@@ -136,19 +136,11 @@ def test_descriptors_within_the_hard_limit_take_a_plain_ulimit() -> None:
     assert limit.remedy == "ulimit -n 10100"
 
 
-def test_descriptors_past_the_hard_limit_take_root_or_workers() -> None:
+def test_descriptors_past_the_hard_limit_take_root() -> None:
     limit = limits_of(initiator(100_000))["ulimit -n"]
     assert limit.remedy == (
-        "ulimit -n 100100 in a root shell, or LimitNOFILE=100100 in the unit file, before the start; or --workers 6"
+        "ulimit -n 100100 in a root shell, or LimitNOFILE=100100 in the unit file, before the start"
     )
-    assert limits_of(initiator(100_000, processes=5))["ulimit -n"].enough is False
-    assert limits_of(initiator(100_000, processes=6))["ulimit -n"].enough is True
-
-
-def test_workers_are_no_remedy_where_the_reserve_alone_is_too_much() -> None:
-    limit = limits_of(responder(1_000, listeners=50), descriptors_soft=128, descriptors_hard=128)["ulimit -n"]
-    assert limit.enough is False
-    assert "--workers" not in limit.remedy
 
 
 @pytest.mark.parametrize(
@@ -230,12 +222,6 @@ def test_conntrack_that_tracks_nothing_only_warns() -> None:
     assert limits_of(initiator(300_000, held=50))[name].enough is False
 
 
-def test_each_process_has_its_own_queue_of_each_listener() -> None:
-    demand = responder(8 * 4_096)
-    assert limits_of(demand)["net.ipv4.tcp_syncookies"].enough is None
-    assert limits_of(replace(demand, processes=2))["net.ipv4.tcp_syncookies"].enough is True
-
-
 def test_memory_counts_what_is_still_to_be_opened() -> None:
     limit = limits_of(initiator(2_000_000))["MemAvailable"]
     assert limit.value == 8 << 20
@@ -287,12 +273,8 @@ def test_a_sysctl_run_as_told_makes_its_value_enough(system: System, demand: Dem
 
 
 @given(systems, demands)
-def test_workers_and_pairs_as_told_are_enough(system: System, demand: Demand) -> None:
+def test_pairs_as_told_are_enough(system: System, demand: Demand) -> None:
     for limit in assess(system, demand):
-        if found := re.search(r"--workers (\d+)", limit.remedy):
-            split = replace(demand, processes=int(found[1]))
-            assert split.descriptors <= (system.descriptors_hard or 0)
-            assert split.processes > demand.processes
         if (found := re.search(r"(\d+) \(source", limit.remedy)) and limit.value:
             wider = {row.name: row for row in assess(system, replace(demand, tuples=int(found[1])))}
             assert wider[limit.name].enough is True
