@@ -20,12 +20,10 @@ from initiator.confirmed import Confirmed
 from initiator.opener import Opener
 from initiator.session import Session, State
 from initiator.settings import PING_INTERVAL, Settings
-from initiator.target import Target
+from initiator.target import Due, Target
 from initiator.workloads.ping import Ping
 
 log = logging.getLogger("sessioner.initiator")
-
-Due = Session | Target
 
 # Bytes taken by one read, and reads of one session in a row before the others have their turn.
 BUFFER: Final = 1 << 16

@@ -15,7 +15,7 @@ from socket import (
     SocketType,
 )
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from common import reasons, shortages
 from common.addresses import host_number
@@ -27,10 +27,7 @@ from common.sockets import Option, keepalive_options
 from initiator.session import Session, State
 from initiator.settings import Settings
 from initiator.sources import Sources, bind_to_device
-from initiator.target import Target
-
-if TYPE_CHECKING:
-    from initiator.holder import Due
+from initiator.target import Due, Target
 
 log = logging.getLogger("sessioner.initiator")
 
@@ -58,7 +55,7 @@ class Opener:
     All attempts have the same time limit, so those that take too long are at the head of the queue of those begun.
     """
 
-    def __init__(self, reactor: Reactor, deadlines: "Deadlines[Due]", settings: Settings, rng: random.Random) -> None:
+    def __init__(self, reactor: Reactor, deadlines: Deadlines[Due], settings: Settings, rng: random.Random) -> None:
         self.attempts = 0
         self.failures: Counter[str] = Counter()
         self.shortages = Shortages("no more sessions are opened until there is room")

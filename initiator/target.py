@@ -51,3 +51,7 @@ class Target:
     def expired(self) -> None:
         """Handle that the pause is over."""
         self.holder.consider(self)
+
+
+# What may be due: a session to be pinged or closed at last, a target whose pause is over.
+Due = Session | Target

@@ -5,7 +5,7 @@ import random
 from collections import deque
 from collections.abc import Iterator
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from common.coarse import Coarse
 from common.deadlines import Deadlines
@@ -13,9 +13,7 @@ from common.histogram import Histogram
 from common.reactor import Handler, Job, Reactor
 from common.sockets import set_user_timeout
 from initiator.session import Session, State
-
-if TYPE_CHECKING:
-    from initiator.holder import Due
+from initiator.target import Due
 
 PAYLOAD: Final = b"PING"
 
@@ -32,7 +30,7 @@ class Ping:
     def __init__(
         self,
         reactor: Reactor,
-        deadlines: "Deadlines[Due]",
+        deadlines: Deadlines[Due],
         interval: tuple[float, float],
         timeout: float,
         rng: random.Random,
