@@ -6,8 +6,7 @@ import gc
 import logging
 import os
 import signal
-import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +26,8 @@ from common.terminal import Terminal
 log = logging.getLogger("sessioner")
 
 INTERRUPTED: Final = 130
+
+_STREAMS: Final = (0, 1, 2)
 
 _LOOPS: Final = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
@@ -55,7 +56,8 @@ Start = Callable[[Shell, Logs], contextlib.AbstractAsyncContextManager[Service]]
 def run(name: str, process: Process, start: Start) -> int:
     """Run a daemon to its end, and return the exit code of its process."""
     warning = None if process.no_ulimit else raise_descriptor_limit()
-    blocking = {descriptor: os.get_blocking(descriptor) for descriptor in _open_streams()}
+    _open_standard_streams()
+    blocking = {descriptor: os.get_blocking(descriptor) for descriptor in _STREAMS}
     try:
         with asyncio.Runner(loop_factory=_LOOPS[process.loop]) as runner:
             return runner.run(_live(name, process, start, warning))
@@ -67,7 +69,7 @@ def run(name: str, process: Process, start: Start) -> int:
 
 async def _live(name: str, process: Process, start: Start, warning: str | None) -> int:
     with contextlib.ExitStack() as stack:
-        output, errors = _output(stack, sys.stdout.fileno()), _output(stack, sys.stderr.fileno())
+        output, errors = _output(stack, 1), _output(stack, 2)
         shell = Shell()
         console = _console(name, shell, output, errors)
         shell.sink = console
@@ -157,9 +159,9 @@ async def _until_stopped(work: Awaitable[None], interrupt: Callable[[], bool]) -
 
 
 def _console(name: str, shell: Shell, output: Output, errors: Output) -> Terminal | Pipe:
-    if sys.stdin.isatty() and sys.stdout.isatty():
+    if os.isatty(0) and os.isatty(1):
         return Terminal(name, shell, output)
-    return Pipe(sys.stdin.fileno(), shell, output, errors)
+    return Pipe(0, shell, output, errors)
 
 
 def _output(stack: contextlib.ExitStack, descriptor: int) -> Output:
@@ -188,8 +190,8 @@ def _read_script(path: Path | None) -> list[str] | None:
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def _open_streams() -> Iterator[int]:
-    for descriptor in (0, 1, 2):
-        with contextlib.suppress(OSError):
-            os.get_blocking(descriptor)
-            yield descriptor
+def _open_standard_streams() -> None:
+    """Put nothing where a standard stream was closed, or the loop's own descriptors would be taken for it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) in _STREAMS:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from common.addresses import parse_address, parse_endpoint
 from common.errors import UsageError
-from common.units import parse_count, parse_duration, parse_interval, parse_positive, parse_timeout
+from common.units import parse_count, parse_duration, parse_hashsize, parse_interval, parse_positive, parse_timeout
 
 KINDS: Final[dict[str, Callable[[str], Any]]] = {
     "N": parse_count,
     "RATE": parse_positive,
-    "SIZE": parse_positive,
+    "SIZE": parse_hashsize,
     "T": parse_duration,
     "TIMEOUT": parse_timeout,
     "TIMES": parse_interval,

@@ -178,7 +178,9 @@ class Terminal:
         return True
 
     def _take(self, line: str) -> None:
-        """Queue a line to be carried out."""
+        """Queue a line to be carried out; `quit` does not wait for a command that goes on."""
+        if self._command and line.strip() == "quit":
+            self._command.cancel()
         self._lines.put_nowait(line)
         self._shell.further_line.set()
         self._idle.clear()

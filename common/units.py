@@ -20,6 +20,9 @@ _SECONDS: Final = {
     for name in names.split()
 }
 
+# 128 MB: enough for 64 million sessions at four to a bucket.
+_MOST_BUCKETS: Final = 1 << 24
+
 # More digits than these are a slip of the hand, and thousands of them are more than int() takes.
 _DIGITS: Final = r"\d{1,20}(?:\.\d{1,20})?"
 
@@ -46,6 +49,14 @@ def parse_positive(text: str) -> int:
     value = parse_count(text)
     if value < 1:
         raise UsageError(f'"{text}" is too small; at least 1 is needed')
+    return value
+
+
+def parse_hashsize(text: str) -> int:
+    """Return how many buckets a table is to have, written as for `parse_count`; raises UsageError."""
+    value = parse_positive(text)
+    if value > _MOST_BUCKETS:
+        raise UsageError(f'"{text}" is too large; a table has at most {_MOST_BUCKETS} buckets')
     return value
 
 

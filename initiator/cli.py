@@ -9,7 +9,7 @@ from typing import Any
 from common.addresses import Endpoint, parse_endpoint, parse_sources
 from common.keepalive import parse_keepalive
 from common.options import Parser, Process, add_process_options, option, process_of
-from common.units import parse_count, parse_positive, parse_timeout
+from common.units import parse_count, parse_hashsize, parse_positive, parse_timeout
 from initiator.settings import CONNECT_TIMEOUT, HASHSIZE, PING_TIMEOUT, Settings
 
 
@@ -51,7 +51,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     add(
         "-s",
         "--hashsize",
-        type=option(parse_positive),
+        type=option(parse_hashsize),
         metavar="SIZE",
         help=f"buckets that the tables of the targets after it start with; they grow by themselves ({HASHSIZE})",
     )

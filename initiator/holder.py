@@ -166,7 +166,7 @@ class Holder:
     def _establish(self, sessions: list[Session]) -> None:
         """Take attempts that have succeeded into the books."""
         now = self._reactor.now
-        self.opener.established(sessions)
+        sessions = self.opener.established(sessions)
         self.held += len(sessions)
         self.established += len(sessions)
         for target, group in groupby(sessions, _TARGET):

@@ -89,19 +89,38 @@ class Opener:
             self._wanting.append(target)
             self._resume()
 
-    def established(self, sessions: list[Session]) -> None:
-        """Turn attempts that epoll reported as writable, and not as failed, into sessions with a key.
+    def established(self, sessions: list[Session]) -> list[Session]:
+        """Turn attempts that epoll reported as writable, and not as failed, into sessions with a key; return these.
 
         That is what SO_ERROR would say: the kernel reports EPOLLOUT for a TCP socket that is past SYN_SENT, and
         EPOLLERR or EPOLLHUP with it if the socket has an error or is closed (tcp_poll in net/ipv4/tcp.c).
         """
         take = self._sockets.pop
+        to_themselves = False
         for session in sessions:
             sock = take(session.descriptor)
             address = sock.getsockname()
-            sock.detach()
             session.key = host_number(address[0]) << 16 | address[1]
+            if session.key == session.target.key:
+                self._sockets[session.descriptor] = sock
+                to_themselves = True
+            else:
+                sock.detach()
+        if to_themselves:
+            return self._without_those_to_themselves(sessions)
         self.attempts -= len(sessions)
+        return sessions
+
+    def _without_those_to_themselves(self, sessions: list[Session]) -> list[Session]:
+        """Refuse attempts that met themselves: where nobody listens, a port can be opened from that very port."""
+        others = []
+        for session in sessions:
+            if session.descriptor in self._sockets:
+                self.fail(session, reasons.REFUSED)
+            else:
+                others.append(session)
+        self.attempts -= len(others)
+        return others
 
     def refused(self, session: Session) -> None:
         """Deal with an attempt that epoll reported as failed: SO_ERROR says why."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from common.addresses import Address
+from common.addresses import Address, address_key
 from common.table import SessionTable
 from initiator.retry import Retry
 from initiator.session import Session
@@ -21,6 +21,7 @@ class Target:
 
     def __init__(self, address: Address, family: int, sockaddr: Any, hashsize: int, holder: "Holder") -> None:
         self.address = address
+        self.key = address_key(*address)
         self.family = family
         self.sockaddr = sockaddr
         self.holder = holder

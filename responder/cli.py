@@ -7,7 +7,7 @@ from common.addresses import Endpoint, parse_endpoint
 from common.keepalive import parse_keepalive
 from common.options import Parser, Process, add_process_options, option, process_of
 from common.table import DEFAULT_HASHSIZE
-from common.units import parse_positive
+from common.units import parse_hashsize, parse_positive
 from responder.settings import BACKLOG, Settings
 
 
@@ -37,7 +37,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     add(
         "-s",
         "--hashsize",
-        type=option(parse_positive),
+        type=option(parse_hashsize),
         default=DEFAULT_HASHSIZE,
         metavar="SIZE",
         help=f"buckets that the table of clients starts with; it grows by itself ({DEFAULT_HASHSIZE})",

@@ -71,7 +71,7 @@ demands = st.builds(Demand, tuples=st.integers(1, 5_000), **shared) | st.builds(
 systems = st.builds(
     System,
     **dict.fromkeys((field.name for field in fields(System)), values)
-    | {"port_low": ports, "port_high": ports, "reserved_ports": st.integers(0, 70_000)}
+    | {"port_low": ports, "port_high": ports, "reserved_ports": st.integers(0, 60_000)}
     | {"tw_reuse": switches, "syncookies": switches},
 )
 
