@@ -89,7 +89,8 @@ async def _live(name: str, process: Process, start: Start, warning: str | None) 
                     console.serve(service.toolbar, service.addresses)
                 await console.greet(f"{service.greeting}\n")
                 talk = _converse(process, script, shell, console)
-                return await _until_stopped(talk, console.interrupt) or shell.exit_code
+                stopped = await _until_stopped(talk, console.interrupt)
+                return shell.exit_code if stopped is None else stopped
         except SessionerError as error:
             errors.write(f"sessioner_{name}: {error}\n")
             return error.exit_code
@@ -104,9 +105,9 @@ def _settle_collector() -> None:
 
 async def _converse(process: Process, script: list[str] | None, shell: Shell, console: Terminal | Pipe) -> None:
     """Carry out what the options say, then what is typed or piped."""
-    await _carry_out(shell, process.execute)
+    await _carry_out(shell, process.execute, followed=True)
     if script is not None:
-        await _carry_out(shell, script)
+        await _carry_out(shell, script, followed=False)
         if not shell.prompt_asked:
             return
     if shell.leaving:
@@ -116,19 +117,21 @@ async def _converse(process: Process, script: list[str] | None, shell: Shell, co
     await console.run()
 
 
-async def _carry_out(shell: Shell, lines: list[str]) -> None:
+async def _carry_out(shell: Shell, lines: list[str], *, followed: bool) -> None:
+    """Carry out lines one after the other, the last of which is or is not followed by others."""
     for number, line in enumerate(lines, 1):
         if shell.leaving:
             return
-        if number < len(lines):
+        if number < len(lines) or followed:
             shell.further_line.set()
         else:
             shell.further_line.clear()
         await shell.execute(line)
+    shell.further_line.clear()
 
 
-async def _until_stopped(work: Awaitable[None], interrupt: Callable[[], bool]) -> int:
-    """Await some work, or a signal to leave; return the exit code that the signal makes.
+async def _until_stopped(work: Awaitable[None], interrupt: Callable[[], bool]) -> int | None:
+    """Await some work, or a signal to leave; return the exit code that the signal makes, or None without one.
 
     SIGINT is a signal to leave unless `interrupt` takes it as the Ctrl-C that it is at a prompt.
     """
@@ -155,7 +158,7 @@ async def _until_stopped(work: Awaitable[None], interrupt: Callable[[], bool]) -
         return stopped.result()
     stopped.cancel()
     working.result()
-    return 0
+    return None
 
 
 def _console(name: str, shell: Shell, output: Output, errors: Output) -> Terminal | Pipe:

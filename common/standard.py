@@ -44,6 +44,8 @@ class Standard:
 
     async def watch(self, command: Sequence[str], timeout: float) -> None:
         """Run a command every so many seconds until a further line comes."""
+        if command[0] not in self._shell.registry.commands:
+            raise UsageError(f'watch: there is no command "{command[0]}"; `help` lists them')
         call = self._shell.registry.parse_words(command)
         if call.command.name == "watch":
             raise UsageError("watch: a watch cannot be watched")

@@ -89,6 +89,7 @@ class Terminal:
         """Prompt until `quit`, Ctrl-D or a vanished terminal."""
         tasks = [asyncio.create_task(job) for job in (self._carry_out(), self._refresh())]
         self._prompting = True
+        exit_code = self._shell.exit_code
         try:
             while not self._shell.leaving:
                 self._take(await self._session.prompt_async(handle_sigint=False))
@@ -96,6 +97,7 @@ class Terminal:
         except EOFError:
             self._shell.leaving = True
         finally:
+            self._shell.exit_code = exit_code  # a line mistyped by a person is no failure of the run
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -171,6 +173,7 @@ class Terminal:
             return False
         if self._app.is_running and self._app.current_buffer.text:
             self._app.current_buffer.reset()
+            self._app.invalidate()
         elif self._command:
             self._command.cancel()
         else:
