@@ -69,7 +69,8 @@ class Reactor:
         self._pulse: asyncio.TimerHandle | None = None
         self._after_batch: list[Callable[[], None]] = []
         self._on_beat: list[Callable[[], None]] = []
-        self._loop.add_reader(self._epoll.fileno(), self._wake)
+        self._watched = False
+        self._watch(True)
         self._beat_again()
 
     def add(self, descriptor: int, handler: Handler, events: int) -> None:
@@ -183,8 +184,18 @@ class Reactor:
                 break
         self.now = monotonic()
         self.noticed_pause(self.now - begin)
-        if self._jobs or self._again:
+        self._watch(not self._jobs and not self._again)
+
+    def _watch(self, watched: bool) -> None:
+        """Let the loop watch the epoll, or, while there is work anyway, call again: being watched costs every event."""
+        if not watched:
             self._call_soon()
+        if watched != self._watched:
+            self._watched = watched
+            if watched:
+                self._loop.add_reader(self._epoll.fileno(), self._wake)
+            else:
+                self._loop.remove_reader(self._epoll.fileno())
 
     def _dispatch(self, batch: list[tuple[int, int]]) -> None:
         handlers = self.handlers

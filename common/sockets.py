@@ -6,6 +6,7 @@ from socket import (
     AF_INET,
     IPPROTO_TCP,
     SHUT_WR,
+    SO_ERROR,
     SO_KEEPALIVE,
     SO_LINGER,
     SOCK_STREAM,
@@ -49,6 +50,12 @@ def _socket_over(descriptor: int, family: int = AF_INET) -> Iterator[SocketType]
         yield sock
     finally:
         sock.detach()
+
+
+def error_of(descriptor: int) -> int:
+    """Return the number of the pending error, 0 for none: socket(7), SO_ERROR."""
+    with _socket_over(descriptor) as sock:
+        return sock.getsockopt(SOL_SOCKET, SO_ERROR)
 
 
 def reset_at_close(descriptor: int) -> None:

@@ -13,8 +13,7 @@ _PROC: Final = Path("/proc")
 def read_system(proc: Path = _PROC) -> System:
     """Return the values found under `proc` and the process's own limits; what cannot be read is None."""
     soft, hard = descriptor_limits()
-    low = _number(proc, "sys/net/ipv4/ip_local_port_range")
-    high = _number(proc, "sys/net/ipv4/ip_local_port_range", 1)
+    low, high = _port_bounds(proc)
     return System(
         descriptors_soft=soft,
         descriptors_hard=hard,
@@ -36,6 +35,12 @@ def read_system(proc: Path = _PROC) -> System:
         max_orphans=_number(proc, "sys/net/ipv4/tcp_max_orphans"),
         max_tw_buckets=_number(proc, "sys/net/ipv4/tcp_max_tw_buckets"),
     )
+
+
+def local_port_range(proc: Path = _PROC) -> tuple[int, int] | None:
+    """Return the lowest and the highest port that a connect may take for our end; None where that cannot be read."""
+    low, high = _port_bounds(proc)
+    return (low, high) if low and high else None
 
 
 def descriptor_limits() -> tuple[int, int]:
@@ -85,6 +90,11 @@ def _reserved_ports(proc: Path, low: int | None, high: int | None) -> int | None
 def _memory_available(proc: Path) -> int | None:
     found = re.search(r"^MemAvailable:\s*(\d+) kB$", _text(proc, "meminfo") or "", re.MULTILINE)
     return int(found[1]) * 1024 if found else None
+
+
+def _port_bounds(proc: Path) -> tuple[int | None, int | None]:
+    name = "sys/net/ipv4/ip_local_port_range"
+    return _number(proc, name), _number(proc, name, 1)
 
 
 def _number(proc: Path, name: str, position: int = 0) -> int | None:

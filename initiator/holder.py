@@ -143,9 +143,8 @@ class Holder:
 
     def close_all(self) -> None:
         """Release every session and attempt at once, at the end of the process."""
-        self.opener.close()
         for handler in self._reactor.handlers:
-            if type(handler) is Session and handler.state is not State.CONNECTING:
+            if type(handler) is Session:
                 os.close(handler.descriptor)
 
     def _is_all_held(self) -> bool:
@@ -164,9 +163,13 @@ class Holder:
             self._establish(connected)
 
     def _establish(self, sessions: list[Session]) -> None:
-        """Take attempts that have succeeded into the books."""
+        """Take attempts that have succeeded into the books.
+
+        That is what epoll's report says as well as SO_ERROR would: it is EPOLLOUT for a TCP socket that is past
+        SYN_SENT, with EPOLLERR or EPOLLHUP if the socket has an error or is closed (tcp_poll in net/ipv4/tcp.c).
+        """
         now = self._reactor.now
-        sessions = self.opener.established(sessions)
+        self.opener.attempts -= len(sessions)
         self.held += len(sessions)
         self.established += len(sessions)
         for target, group in groupby(sessions, _TARGET):

@@ -2,28 +2,26 @@
 
 import errno
 import logging
+import os
 import random
 from collections import Counter, deque
 from socket import (
-    AF_INET,
-    IPPROTO_IP,
-    SO_ERROR,
     SOCK_CLOEXEC,
     SOCK_NONBLOCK,
     SOCK_STREAM,
-    SOL_SOCKET,
     SocketType,
 )
 from time import monotonic
 from typing import Final
 
 from common import reasons, shortages
-from common.addresses import host_number
+from common.addresses import HIGHEST_PORT, host_number
 from common.deadlines import Deadlines
 from common.pacing import Pace
 from common.reactor import EDGE, READ, WRITE, Job, Reactor
 from common.shortages import Shortages, highest_descriptor
-from common.sockets import Option, keepalive_options
+from common.sockets import Option, error_of, keepalive_options
+from initiator.ports import LocalPorts
 from initiator.session import Session, State
 from initiator.settings import Settings
 from initiator.sources import Sources, bind_to_device
@@ -39,14 +37,6 @@ _STEP_SECONDS: Final = 0.0005
 _CONNECTING: Final = State.CONNECTING
 _STREAM: Final = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
 _EVENTS: Final = READ | WRITE | EDGE
-
-# A connect looks for a port of one parity first, so past half of the range each one scans all that are taken: 19,000
-# sessions to one address took 16 s of kernel time. A socket with a port range of its own looks at every port, and goes
-# on from the one taken last: 0.8 s. Bounds outside the system's range have no effect, so 1 says just that (ip(7),
-# IP_LOCAL_PORT_RANGE, Linux 6.3; IPPROTO_IP is right for IPv6 too). A target below half of the range does without.
-_IP_LOCAL_PORT_RANGE: Final = 51
-_WHOLE_RANGE: Final = 1
-_MANY: Final = 8192
 
 
 class Opener:
@@ -66,12 +56,11 @@ class Opener:
         self._jitter = rng.random
         self._timeout = settings.connect_timeout
         self._options = _socket_options(settings)
-        self._sources = Sources(settings.source_ips)
-        self._can_be_wide = _can_be_wide()
+        self._sources = Sources(settings.source_ips) if settings.source_ips else None
+        self._ports = LocalPorts(rng.random)
         self._prepared = bool(self._options or settings.source_ips)
         self._highest = highest_descriptor()
         self._wanting: deque[Target] = deque()
-        self._sockets: dict[int, SocketType] = {}
         self._begun: deque[Session] = deque()
         self._running = False
         self._giving_up = False
@@ -89,43 +78,9 @@ class Opener:
             self._wanting.append(target)
             self._resume()
 
-    def established(self, sessions: list[Session]) -> list[Session]:
-        """Turn attempts that epoll reported as writable, and not as failed, into sessions with a key; return these.
-
-        That is what SO_ERROR would say: the kernel reports EPOLLOUT for a TCP socket that is past SYN_SENT, and
-        EPOLLERR or EPOLLHUP with it if the socket has an error or is closed (tcp_poll in net/ipv4/tcp.c).
-        """
-        take = self._sockets.pop
-        to_themselves = False
-        for session in sessions:
-            sock = take(session.descriptor)
-            address = sock.getsockname()
-            session.key = host_number(address[0]) << 16 | address[1]
-            if session.key == session.target.key:
-                self._sockets[session.descriptor] = sock
-                to_themselves = True
-            else:
-                sock.detach()
-        if to_themselves:
-            return self._without_those_to_themselves(sessions)
-        self.attempts -= len(sessions)
-        return sessions
-
-    def _without_those_to_themselves(self, sessions: list[Session]) -> list[Session]:
-        """Refuse attempts that met themselves: where nobody listens, a port can be opened from that very port."""
-        others = []
-        for session in sessions:
-            if session.descriptor in self._sockets:
-                self.fail(session, reasons.REFUSED)
-            else:
-                others.append(session)
-        self.attempts -= len(others)
-        return others
-
     def refused(self, session: Session) -> None:
         """Deal with an attempt that epoll reported as failed: SO_ERROR says why."""
-        error = self._sockets[session.descriptor].getsockopt(SOL_SOCKET, SO_ERROR)
-        self.fail(session, reasons.reason_of(error))
+        self.fail(session, reasons.reason_of(error_of(session.descriptor)))
 
     def fail(self, session: Session, reason: str) -> None:
         """End an attempt that came to nothing, count it, and let its target pause."""
@@ -138,7 +93,7 @@ class Opener:
     def abandon(self, session: Session) -> None:
         """End an attempt without counting it as anything."""
         self._reactor.forget(session.descriptor)
-        self._sockets.pop(session.descriptor).close()
+        os.close(session.descriptor)
         session.mark_closed()
         self.attempts -= 1
         session.target.attempts -= 1
@@ -150,12 +105,6 @@ class Opener:
         if seconds:
             self._deadlines.file(target, now + seconds)
             log.debug("Target %s pauses for %.1f s", target.address, seconds)
-
-    def close(self) -> None:
-        """End every attempt."""
-        for sock in self._sockets.values():
-            sock.close()
-        self._sockets.clear()
 
     def _beat(self) -> None:
         """Give up the attempts that take too long, and begin others where there was no room."""
@@ -221,10 +170,9 @@ class Opener:
     def _begin(self, target: Target, count: int) -> bool:
         """Begin so many attempts, or fewer if they take long; return False when there is no room for any."""
         now = begun = monotonic()
-        family, sockaddr, sockets, highest = target.family, target.sockaddr, self._sockets, self._highest
+        family, highest, connect = target.family, self._highest, self._connect
         add, remember = self._reactor.add, self._begun.append
-        prepared = self._prepared or target.share > _MANY
-        sent = 0
+        host = sent = 0
         room = True
         for _ in range(count):
             try:
@@ -237,14 +185,14 @@ class Opener:
                 sock.close()
                 room = self._no_room(errno.EMFILE)
                 break
-            error = self._prepare(sock, target) if prepared else 0
-            error = error or sock.connect_ex(sockaddr)
+            error, key = connect(sock, target, host)
             if error != errno.EINPROGRESS:
                 sock.close()
                 room = self._refused_at_once(target, error, now)
                 break
-            session = Session(descriptor, target, now)
-            sockets[descriptor] = sock
+            sock.detach()
+            session = Session(descriptor, target, key, now)
+            host = key & ~HIGHEST_PORT
             remember(session)
             add(descriptor, session, _EVENTS)
             sent += 1
@@ -257,16 +205,34 @@ class Opener:
             self._pace.done(sent)
         return room
 
-    def _prepare(self, sock: SocketType, target: Target) -> int:
-        """Set what the target and the command line ask for; return 0, or the number of the error in the way."""
+    def _connect(self, sock: SocketType, target: Target, host: int) -> tuple[int, int]:
+        """Send the SYN; return the number of the error, and the key of the local address.
+
+        Without source addresses of ours, attempts begun together go out by the same route, so they share the `host`
+        part of the key: only the first, for which it is 0, has to ask.
+        """
+        error = self._prepare(sock, target.family) if self._prepared else 0
+        if error:
+            return error, 0
+        error, port = self._ports.connect(sock, target.sockaddr)
+        if error == errno.EINPROGRESS and not (host and port and not self._sources):
+            actual = sock.getsockname()
+            if port and port != actual[1]:
+                self._ports.read_range()
+            host, port = host_number(actual[0]) << 16, actual[1]
+        if host | port == target.key:
+            # Where nobody listens, a port can be opened from that very port.
+            error = errno.ECONNREFUSED
+        return error, host | port
+
+    def _prepare(self, sock: SocketType, family: int) -> int:
+        """Set what the command line asks for; return 0, or the number of the error in the way."""
         try:
-            if target.share > _MANY and self._can_be_wide:
-                sock.setsockopt(IPPROTO_IP, _IP_LOCAL_PORT_RANGE, _WHOLE_RANGE)
             for level, name, value in self._options:
                 sock.setsockopt(level, name, value)
         except OSError as failure:
             return failure.errno or errno.EIO
-        return self._sources.bind(sock, target.family)
+        return self._sources.bind(sock, family) if self._sources else 0
 
     def _refused_at_once(self, target: Target, error: int, now: float) -> bool:
         """Deal with a SYN that could not be sent; return False when there is no room for any."""
@@ -299,17 +265,6 @@ class Opener:
         self.without_ports.discard(target)
         if not self.without_ports:
             self.shortages.end(shortages.PORTS)
-
-
-def _can_be_wide() -> bool:
-    sock = SocketType(AF_INET, _STREAM)
-    try:
-        sock.setsockopt(IPPROTO_IP, _IP_LOCAL_PORT_RANGE, _WHOLE_RANGE)
-    except OSError:
-        return False
-    finally:
-        sock.close()
-    return True
 
 
 def _socket_options(settings: Settings) -> list[Option]:

@@ -36,7 +36,7 @@ class Session:
 
     __slots__ = ("answered", "chain", "descriptor", "due", "heard", "key", "sent", "since", "state", "target")
 
-    def __init__(self, descriptor: int, target: "Target", now: float) -> None:
+    def __init__(self, descriptor: int, target: "Target", key: int, now: float) -> None:
         self.descriptor = descriptor
         self.target = target
         self.state = State.CONNECTING
@@ -44,7 +44,7 @@ class Session:
         self.sent = 0.0
         self.heard = 0.0
         self.answered = 0.0
-        self.key = 0
+        self.key = key
         self.chain: Session | None = None
         self.due = 0
 

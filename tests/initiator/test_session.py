@@ -24,7 +24,7 @@ async def make_target(address: Address) -> Target:
 @pytest.fixture
 def session() -> Session:
     """Give a session that has just begun."""
-    return Session(7, asyncio.run(make_target(Address("10.0.0.2", 5000))), 100.0)
+    return Session(7, asyncio.run(make_target(Address("10.0.0.2", 5000))), 0, 100.0)
 
 
 def test_a_session_begins_with_its_attempt(session: Session) -> None:
