@@ -2,9 +2,13 @@
 
 A word in capitals stands for a value of that kind (KINDS), any other word for itself. `[...]` may be left out, `a|b`
 is one of these words, and `a B | c D` in brackets one of these sequences. `COMMAND...` takes all words but as many
-as the usage has after it.
+as the usage has after it. Braces, which come last, hold options in any order, each of which may be left out:
+`{on TARGET | for T | seed N | arrivals poisson|constant | edns | first TEXT...}`. An option's value is bound under the
+option's own name (with an underscore behind it where Python claims the word). `KIND...` takes values up to the next
+option.
 """
 
+import keyword
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +16,18 @@ from typing import Any, Final
 
 from common.addresses import parse_address, parse_endpoint
 from common.errors import UsageError
-from common.units import parse_count, parse_duration, parse_hashsize, parse_interval, parse_positive, parse_timeout
+from common.units import (
+    parse_bandwidth,
+    parse_count,
+    parse_duration,
+    parse_hashsize,
+    parse_interval,
+    parse_latency,
+    parse_percentiles,
+    parse_positive,
+    parse_real,
+    parse_timeout,
+)
 
 KINDS: Final[dict[str, Callable[[str], Any]]] = {
     "N": parse_count,
@@ -25,10 +40,17 @@ KINDS: Final[dict[str, Callable[[str], Any]]] = {
     "TARGET": parse_address,
     "ADDRS": parse_endpoint,
     "NAME": str,
+    "TEXT": str,
+    "FILE": str,
+    "REAL": parse_real,
+    "BW": parse_bandwidth,
+    "LATENCY": parse_latency,
+    "PERCENTILES": parse_percentiles,
 }
 
 REST: Final = "COMMAND..."
-_TOKEN: Final = re.compile(r"\[|\]|[^\s\[\]]+")
+_MORE: Final = "..."
+_TOKEN: Final = re.compile(r"[\[\]{}]|[^\s\[\]{}]+")
 
 Bound = dict[str, Any]
 
@@ -48,7 +70,14 @@ class _Choice:
     optional: bool
 
 
-_Item = _Word | _Choice
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """Options by name, in any order; what each takes is "", a kind, a kind with `...`, or words parted by `|`."""
+
+    values: dict[str, str]
+
+
+_Item = _Word | _Choice | _Options
 
 
 @dataclass(slots=True)
@@ -75,6 +104,7 @@ class Usage:
         assert text.count("[") == text.count("]"), f"unbalanced brackets in {text!r}"
         tokens = _TOKEN.findall(text)
         (self._sequence,) = _parse(tokens)
+        self._options = {name for item in self._sequence if isinstance(item, _Options) for name in item.values}
         assert not tokens, f"unbalanced brackets in {text!r}"
 
     def bind(self, words: Sequence[str]) -> Bound:
@@ -84,7 +114,7 @@ class Usage:
         """
         trace = _Trace()
         longest = 0
-        for end, bound in _match(self._sequence, words, 0, trace):
+        for end, bound in _match(self._sequence, words, 0, trace, self._options):
             if end == len(words):
                 return bound
             longest = max(longest, end)
@@ -97,7 +127,7 @@ class Usage:
     def expected(self, words: Sequence[str]) -> list[str]:
         """Return what may come after these words: literals as they are, kinds in capitals."""
         trace = _Trace()
-        for _ in _match(self._sequence, words, 0, trace):
+        for _ in _match(self._sequence, words, 0, trace, self._options):
             pass
         return trace.expected if trace.at == len(words) else []
 
@@ -109,6 +139,9 @@ def _parse(tokens: list[str]) -> list[list[_Item]]:
         token = tokens.pop(0)
         if token == "]":
             break
+        if token == "{":
+            sequences[-1].append(_parse_options(tokens))
+            continue
         if token == "|":
             sequences.append([])
         elif token == "[":
@@ -120,43 +153,124 @@ def _parse(tokens: list[str]) -> list[list[_Item]]:
     return sequences
 
 
-def _match(sequence: Sequence[_Item], words: Sequence[str], at: int, trace: _Trace) -> Iterator[tuple[int, Bound]]:
-    """Yield every way to match the sequence from a word on: where it ends, and what it binds."""
+def _parse_options(tokens: list[str]) -> _Options:
+    """Take the options up to the closing brace."""
+    values: dict[str, str] = {}
+    inside = tokens[: tokens.index("}")]
+    del tokens[: len(inside) + 1]
+    while inside:
+        end = inside.index("|") if "|" in inside else len(inside)
+        name, *value = inside[:end]
+        del inside[: end + 1]
+        values[name] = "".join(value)
+    return _Options(values)
+
+
+def _match(
+    sequence: Sequence[_Item], words: Sequence[str], at: int, trace: _Trace, stops: set[str]
+) -> Iterator[tuple[int, Bound]]:
+    """Yield every way to match the sequence from a word on: where it ends, and what it binds.
+
+    Values of which there may be several end before a word that is one of `stops`.
+    """
     if not sequence:
         yield at, {}
         return
     head, tail = sequence[0], sequence[1:]
-    for end, bound in _match_item(head, words, at, len(tail), trace):
-        for last, more in _match(tail, words, end, trace):
+    for end, bound in _match_item(head, words, at, len(tail), trace, stops):
+        for last, more in _match(tail, words, end, trace, stops):
             yield last, {**bound, **more}
 
 
-def _match_item(item: _Item, words: Sequence[str], at: int, after: int, trace: _Trace) -> Iterator[tuple[int, Bound]]:
+def _match_item(
+    item: _Item, words: Sequence[str], at: int, after: int, trace: _Trace, stops: set[str]
+) -> Iterator[tuple[int, Bound]]:
     if isinstance(item, _Choice):
         for sequence in item.sequences:
-            yield from _match(sequence, words, at, trace)
+            yield from _match(sequence, words, at, trace, stops)
         if item.optional:
             yield at, {}
+    elif isinstance(item, _Options):
+        yield from _match_options(item, words, at, trace, stops)
     elif item.name == REST:
         end = max(at + 1, len(words) - after)
         trace.tried(at, REST, None)
         if at < len(words):
             yield end, {"command": words[at:end]}
-    elif at == len(words):
-        trace.tried(at, item.name, None)
-    elif item.name not in KINDS:
-        trace.tried(at, item.name, None)
-        if words[at] == item.name:
-            yield at + 1, {item.name: True}
+    elif item.name.endswith(_MORE):
+        kind = item.name.removesuffix(_MORE)
+        for end, values in _match_values(kind, words, at, trace, stops):
+            yield end, {kind.lower(): values}
+    elif item.name in KINDS:
+        for end, value in _match_value(item.name, words, at, trace):
+            yield end, {item.name.lower(): value}
     else:
-        yield from _match_value(item.name, words, at, trace)
+        trace.tried(at, item.name, None)
+        if words[at : at + 1] == [item.name]:
+            yield at + 1, {item.name: True}
 
 
-def _match_value(kind: str, words: Sequence[str], at: int, trace: _Trace) -> Iterator[tuple[int, Bound]]:
+def _match_options(
+    options: _Options, words: Sequence[str], at: int, trace: _Trace, stops: set[str]
+) -> Iterator[tuple[int, Bound]]:
+    """Take options for as long as there are some: an option's name is nothing else, so there is but one way."""
+    bound: Bound = {}
+    left = dict(options.values)
+    while True:
+        for name in left:
+            trace.tried(at, name, None)
+        word = words[at] if at < len(words) else None
+        if word in options.values and word not in left:
+            trace.tried(at, word, UsageError(f'"{word}" is given twice'))
+        if word not in left:
+            yield at, bound
+            return
+        found = list(_match_option(left.pop(word), words, at + 1, trace, stops))
+        if not found:
+            return
+        ((at, value),) = found
+        bound[f"{word}_" if keyword.iskeyword(word) else word.replace("-", "_")] = value
+
+
+def _match_option(
+    value: str, words: Sequence[str], at: int, trace: _Trace, stops: set[str]
+) -> Iterator[tuple[int, Any]]:
+    if not value:
+        yield at, True
+    elif value.endswith(_MORE):
+        yield from _match_values(value.removesuffix(_MORE), words, at, trace, stops)
+    elif value in KINDS:
+        yield from _match_value(value, words, at, trace)
+    else:
+        for choice in value.split("|"):
+            trace.tried(at, choice, None)
+            if words[at : at + 1] == [choice]:
+                yield at + 1, choice
+
+
+def _match_value(kind: str, words: Sequence[str], at: int, trace: _Trace) -> Iterator[tuple[int, Any]]:
+    if at == len(words):
+        trace.tried(at, kind, None)
+        return
     try:
         value = KINDS[kind](words[at])
     except UsageError as error:
         trace.tried(at, kind, error)
     else:
         trace.tried(at, kind, None)
-        yield at + 1, {kind.lower(): value}
+        yield at + 1, value
+
+
+def _match_values(
+    kind: str, words: Sequence[str], at: int, trace: _Trace, stops: set[str]
+) -> Iterator[tuple[int, list[Any]]]:
+    values: list[Any] = []
+    while at < len(words) and words[at] not in stops:
+        found = list(_match_value(kind, words, at, trace))
+        if not found:
+            break
+        ((at, value),) = found
+        values.append(value)
+    trace.tried(at, kind, None)
+    if values:
+        yield at, values

@@ -69,8 +69,8 @@ class Reactor:
         self._pulse: asyncio.TimerHandle | None = None
         self._after_batch: list[Callable[[], None]] = []
         self._on_beat: list[Callable[[], None]] = []
-        self._watched = False
-        self._watch(True)
+        self._waking = False
+        self._loop.add_reader(self._epoll.fileno(), self._wake)
         self._beat_again()
 
     def add(self, descriptor: int, handler: Handler, events: int) -> None:
@@ -158,7 +158,7 @@ class Reactor:
         self._epoll.close()
 
     def _call_soon(self) -> None:
-        if self._soon is None:
+        if self._soon is None and not self._waking:
             self._soon = self._loop.call_soon(self._wake_again)
 
     def _wake_again(self) -> None:
@@ -168,6 +168,7 @@ class Reactor:
     def _wake(self) -> None:
         begin = monotonic()
         end = begin + SLICE
+        self._waking = True
         poll = self._epoll.poll
         while True:
             batch = poll(0, _BATCH)
@@ -184,18 +185,9 @@ class Reactor:
                 break
         self.now = monotonic()
         self.noticed_pause(self.now - begin)
-        self._watch(not self._jobs and not self._again)
-
-    def _watch(self, watched: bool) -> None:
-        """Let the loop watch the epoll, or, while there is work anyway, call again: being watched costs every event."""
-        if not watched:
+        self._waking = False
+        if self._jobs or self._again:
             self._call_soon()
-        if watched != self._watched:
-            self._watched = watched
-            if watched:
-                self._loop.add_reader(self._epoll.fileno(), self._wake)
-            else:
-                self._loop.remove_reader(self._epoll.fileno())
 
     def _dispatch(self, batch: list[tuple[int, int]]) -> None:
         handlers = self.handlers
@@ -211,6 +203,7 @@ class Reactor:
     def _repeat(self) -> None:
         again, self._again = self._again, []
         for handler, events in again:
+            self.now = monotonic()
             try:
                 handler.ready(events)
             except Exception:

@@ -23,6 +23,9 @@ class Sink(Protocol):
     async def show(self, text: str) -> None:
         """Show whole lines, and return when there is room for more."""
 
+    def note(self, text: str) -> None:
+        """Show whole lines that come unasked."""
+
 
 class Shell:
     """One line after another, typed, piped or from a script.

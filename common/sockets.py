@@ -11,13 +11,14 @@ from socket import (
     SO_LINGER,
     SOCK_STREAM,
     SOL_SOCKET,
+    TCP_INFO,
     TCP_KEEPCNT,
     TCP_KEEPIDLE,
     TCP_KEEPINTVL,
     TCP_USER_TIMEOUT,
     SocketType,
 )
-from struct import pack
+from struct import Struct, pack
 from typing import Final
 
 from common.addresses import Address, plain_host
@@ -28,6 +29,9 @@ _NO_LINGER: Final = pack("ii", 1, 0)
 
 # The most that a socket option of type int takes.
 _HIGHEST_INT: Final = 2**31 - 1
+
+# tcpi_total_retrans, tcpi_segs_out and tcpi_segs_in in struct tcp_info: linux/tcp.h.
+_SEGMENTS: Final = Struct("=100xI32xII")
 
 Option = tuple[int, int, int | bytes]
 
@@ -85,3 +89,11 @@ def local_address(descriptor: int, family: int) -> Address:
     with _socket_over(descriptor, family) as sock:
         host, port = sock.getsockname()[:2]
     return Address(plain_host(host), port)
+
+
+def segments(descriptor: int) -> tuple[int, int, int]:
+    """Return how many segments a session sent, received and retransmitted: tcp(7), TCP_INFO; raises OSError."""
+    with _socket_over(descriptor) as sock:
+        info = sock.getsockopt(IPPROTO_TCP, TCP_INFO, _SEGMENTS.size)
+    retransmitted, sent, received = _SEGMENTS.unpack(info)
+    return sent, received, retransmitted

@@ -11,6 +11,7 @@ _MULTIPLIERS: Final = {"": 1, "k": 1_000, "m": 1_000_000}
 _SECONDS: Final = {
     name: seconds
     for names, seconds in (
+        ("us microsecond microseconds", 0.000001),
         ("ms millisecond milliseconds", 0.001),
         ("s sec second seconds", 1.0),
         ("m min minute minutes", 60.0),
@@ -28,6 +29,8 @@ _DIGITS: Final = r"\d{1,20}(?:\.\d{1,20})?"
 
 _NUMBER: Final = re.compile(rf"({_DIGITS})([km]?)", re.IGNORECASE | re.ASCII)
 _TIME_PART: Final = re.compile(rf"({_DIGITS})([a-z]+)", re.IGNORECASE | re.ASCII)
+_BANDWIDTH: Final = re.compile(rf"({_DIGITS})(?:([kKmMgG]?)([bB]ps))?", re.ASCII)
+_MULTIPLES: Final = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}
 _BARE: Final = re.compile(_DIGITS, re.ASCII)
 
 
@@ -103,6 +106,42 @@ def parse_interval(text: str) -> tuple[float, float]:
     return low, high
 
 
+def parse_real(text: str) -> float:
+    """Return a number above 0 written like `0.5`, `200` or `1.5k`; raises UsageError."""
+    match = _NUMBER.fullmatch(text)
+    value = float(Fraction(match[1]) * _MULTIPLIERS[match[2].lower()]) if match else 0.0
+    if value <= 0:
+        raise UsageError(f'"{text}" is not a number above 0; write one like 0.5, 200 or 1.5k')
+    return value
+
+
+def parse_latency(text: str) -> float:
+    """Return the seconds of a latency to be kept, written like `@5ms`; raises UsageError."""
+    if not text.startswith("@"):
+        raise UsageError(f'"{text}" is not a latency; write one like @5ms')
+    return parse_timeout(text[1:])
+
+
+def parse_bandwidth(text: str) -> float:
+    """Return bytes a second from a bandwidth like `10Mbps` (bits), `500kBps` (bytes) or `0`; raises UsageError.
+
+    The multiples are of 1,000; a bare number is bytes a second.
+    """
+    match = _BANDWIDTH.fullmatch(text)
+    if not match:
+        raise UsageError(f'"{text}" is not a bandwidth; write one like 10Mbps (bits) or 500kBps (bytes)')
+    value = float(match[1]) * _MULTIPLES[(match[2] or "").lower()]
+    return value / 8 if match[3] == "bps" else value
+
+
+def parse_percentiles(text: str) -> tuple[float, ...]:
+    """Return the percentiles of a list like `50,95,99.9`, ascending, each once; raises UsageError."""
+    values = [float(part) if _BARE.fullmatch(part) else 0.0 for part in re.split("[,/]", text)]
+    if not all(0 < value <= 100 for value in values):
+        raise UsageError(f'"{text}" is not a list of percentiles; write one like 50,95,99.9')
+    return tuple(sorted(set(values)))
+
+
 def format_duration(seconds: float) -> str:
     """Return a time for people: `0.4s`, `12s`, `3m05s`, `2h07m`, `4d03h`."""
     if seconds < 10:
@@ -122,3 +161,12 @@ def format_milliseconds(seconds: float) -> str:
     value = seconds * 1000
     digits = 3 if value < 1 else 1 if value < 100 else 0
     return f"{value:.{digits}f} ms"
+
+
+def format_bandwidth(bytes_per_second: float) -> str:
+    """Return a bandwidth in bits for people: `0 bps`, `12.5 kbps`, `1.20 Mbps`."""
+    bits = bytes_per_second * 8
+    for unit, size, digits in (("Gbps", 1e9, 2), ("Mbps", 1e6, 2), ("kbps", 1e3, 1)):
+        if bits >= size:
+            return f"{bits / size:.{digits}f} {unit}"
+    return f"{bits:.0f} bps"

@@ -11,6 +11,7 @@ from common.shell import Shell
 from common.standard import Standard, in_time
 from common.units import format_duration
 from initiator.engine import Engine
+from initiator.load_commands import LoadCommands
 from initiator.render import session_text, status_text, target_text
 from initiator.snapshot import Snapshot
 
@@ -22,6 +23,7 @@ class Commands:
         self._engine = engine
         self._logs = logs
         self._hashsize = hashsize
+        self._load = LoadCommands(engine, shell)
         self._standard = Standard(shell, logs, engine.demand)
 
     def rows(self) -> list[Command]:
@@ -51,9 +53,14 @@ class Commands:
             ),
             Command("hashsize", "SIZE [TARGET]", "resize the tables, or that of one target", self.hashsize),
             Command("drop", "N|ADDR [rst|fin]", "end sessions on purpose (fin); they are replaced", self.drop),
-            Command("wait", "[held] [TIMEOUT]", "go on when all sessions asked for are held", self.wait),
+            Command(
+                "wait",
+                "[held|query] [TIMEOUT]",
+                "go on when all sessions asked for are held, or what runs has ended",
+                self.wait,
+            ),
         ]
-        return [*own, *self._standard.rows()]
+        return [*own, *self._load.rows(), *self._standard.rows()]
 
     def _status(self, snapshot: Snapshot) -> Iterable[str]:
         return status_text(snapshot, self._logs.debug)
@@ -110,9 +117,15 @@ class Commands:
         dropped = await self._engine.drop(addr or n or 0, reset=rst)
         return f"{dropped} sessions dropped by {'RST' if rst else 'FIN'}"
 
-    async def wait(self, held: bool = True, timeout: float | None = None) -> None:
-        """Wait until all that is asked for is held."""
-        await in_time(self._engine.wait_held(), timeout, self._not_held)
+    async def wait(self, held: bool = True, query: bool = False, timeout: float | None = None) -> None:
+        """Wait until all that is asked for is held, or until what runs has ended."""
+        if query:
+            await in_time(self._engine.wait_query(), timeout, self._not_ended)
+        else:
+            await in_time(self._engine.wait_held(), timeout, self._not_held)
+
+    async def _not_ended(self) -> str:
+        return "queries are still being sent"
 
     async def _not_held(self) -> str:
         snapshot = await self._engine.snapshot()

@@ -1,6 +1,9 @@
 """The initiator's engine: everything but the prompt, driven through its async methods and its snapshots."""
 
+import asyncio
 import logging
+import random
+from dataclasses import replace
 from time import monotonic
 from typing import Final, TypeGuard
 
@@ -11,13 +14,17 @@ from common.paging import Page, page_of
 from common.rate import Rate
 from common.reactor import Handler, Reactor
 from common.resolver import SocketAddress, resolve
+from common.sockets import segments
 from common.system import descriptor_limits
 from initiator.holder import Holder
+from initiator.latencies import Latencies
 from initiator.plan import share_out
 from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
-from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
+from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
+from initiator.workloads.query import Query, QuerySettings
+from initiator.workloads.schedule import Schedule
 
 log = logging.getLogger("sessioner.initiator")
 
@@ -34,6 +41,8 @@ class Engine:
         self._holder = Holder(self._reactor, settings)
         self._targets = self._holder.targets
         self._rate = Rate()
+        self._traffic_rates = (Rate(), Rate())
+        self._query: Query | None = None
         self._reactor.on_beat(self._beat)
         if settings.ping:
             self._holder.ping.switch(True)
@@ -122,6 +131,56 @@ class Engine:
         """Return when as many sessions are held as are asked for."""
         await self._holder.wait_held()
 
+    async def start_query(self, settings: QuerySettings) -> None:
+        """Send queries over the held sessions, those of one target where one is given; raises UsageError."""
+        if settings.target:
+            self._target(settings.target)
+        if self._holder.workload:
+            raise UsageError("queries are being sent already; `query RATE` changes the rate, `stop query` ends them")
+        holder = self._holder
+        query = self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic)
+        holder.workload = query
+
+        def join(handler: Handler) -> None:
+            if _is_held(handler, None) and not query.done.done():
+                query.join(handler)
+
+        self._reactor.start(self._reactor.walk(join))
+
+    async def change_query(self, schedule: Schedule) -> None:
+        """Let the queries follow another schedule from now on; raises UsageError when none are sent."""
+        self._running_query().change(schedule)
+
+    async def stop_query(self) -> None:
+        """Send no more queries, and take what is still answered; raises UsageError when none are sent."""
+        self._running_query().stop()
+
+    async def wait_query(self) -> None:
+        """Return when the queries have ended; raises UsageError when none have been sent."""
+        if self._query is None:
+            raise UsageError("no queries have been sent; `query RATE` sends some")
+        await asyncio.shield(self._query.done)
+
+    async def query_settings(self) -> QuerySettings | None:
+        """Return what the queries that are sent, or were sent last, are."""
+        return self._query.settings if self._query else None
+
+    async def latencies(self) -> Latencies:
+        """Return the counts of this moment."""
+        return self._holder.latencies.copy()
+
+    async def sample_segments(self, most: int) -> Segments:
+        """Return the segments of at most so many held sessions, drawn at random."""
+        handlers = self._reactor.handlers
+        chosen = random.sample(range(len(handlers)), min(most, len(handlers)))
+        held = [handler for handler in map(handlers.__getitem__, chosen) if _is_held(handler, None)]
+        counts = [segments(session.descriptor) for session in held]
+        return Segments(len(counts), *(sum(column) for column in zip((0, 0, 0), *counts, strict=True)))
+
+    async def reset_latencies(self) -> None:
+        """Start all latencies afresh."""
+        self._holder.latencies.reset()
+
     async def snapshot(self) -> Snapshot:
         """Return the figures of this moment; O(targets)."""
         holder, opener = self._holder, self._holder.opener
@@ -150,6 +209,11 @@ class Engine:
             hashsize=sum(target.table.hashsize for target in targets),
             max_depth=max((target.table.max_depth for target in targets), default=0),
             longest_pause=self._reactor.longest_pause,
+            traffic=replace(holder.traffic),
+            receive_rate=self._traffic_rates[0].per_second,
+            send_rate=self._traffic_rates[1].per_second,
+            query=self._query.figures() if self._query else None,
+            query_p95=holder.latencies.query.corrected.percentiles((95,))[0],
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:
@@ -182,6 +246,8 @@ class Engine:
 
     async def aclose(self) -> None:
         """Close every session and stop."""
+        if self._query:
+            self._query.close()
         self._reactor.close()
         self._holder.close_all()
 
@@ -189,6 +255,11 @@ class Engine:
         target = Target(item.address, item.family, item.sockaddr, hashsize, self._holder)
         self._targets[item.address] = target
         self._holder.ask(target, 1)
+
+    def _running_query(self) -> Query:
+        if self._query is None or self._query.done.done():
+            raise UsageError("no queries are being sent; `query RATE` sends some")
+        return self._query
 
     def _target(self, address: Address) -> Target:
         target = self._targets.get(address)
@@ -220,7 +291,14 @@ class Engine:
         )
 
     def _beat(self) -> None:
-        self._rate.sample(self._reactor.now, self._holder.established)
+        now, traffic = self._reactor.now, self._holder.traffic
+        self._rate.sample(now, self._holder.established)
+        self._traffic_rates[0].sample(now, traffic.received)
+        self._traffic_rates[1].sample(now, traffic.sent)
+        if self._query and not self._query.done.done():
+            self._query.beat()
+            if self._query.done.done():
+                self._holder.workload = None
         for target in self._targets.values():
             if target.table.resizing:
                 target.table.work(_RESIZE_STEPS)

@@ -14,14 +14,17 @@ from common import reasons
 from common.addresses import Address
 from common.coarse import Coarse
 from common.deadlines import Deadlines
-from common.reactor import FAILED, READ, Handler, Job, Reactor
+from common.reactor import FAILED, READ, WRITE, Handler, Job, Reactor
 from common.sockets import half_close, reset_at_close
 from initiator.confirmed import Confirmed
+from initiator.latencies import Latencies
 from initiator.opener import Opener
 from initiator.session import Session, State
 from initiator.settings import PING_INTERVAL, Settings
 from initiator.target import Due, Target
+from initiator.traffic import Traffic
 from initiator.workloads.ping import Ping
+from initiator.workloads.stream import Workload
 
 log = logging.getLogger("sessioner.initiator")
 
@@ -35,6 +38,9 @@ _SETTLED: Final = 1.0
 
 # Seconds that a session closed by us waits for the answer still under way, and for the peer's FIN.
 _CLOSE_TIMEOUT: Final = 1.0
+
+# Seconds after an answer during which further ones confirm nothing new: it is counted by the second.
+_CONFIRMED_AGAIN: Final = 0.5
 
 # Items handled in one step of the expiry: few, for the answers to pings wait meanwhile.
 _EXPIRED_AT_ONCE: Final = 4
@@ -56,7 +62,6 @@ class Holder:
         rng = random.Random(settings.seed)
         self.deadlines: Deadlines[Due] = Deadlines()
         self.opener = Opener(reactor, self.deadlines, settings, rng)
-        self.ping = Ping(reactor, self.deadlines, PING_INTERVAL, settings.ping_timeout, rng)
         self.confirmed = Confirmed()
         self.targets: dict[Address, Target] = {}
         self.asked = 0
@@ -71,6 +76,10 @@ class Holder:
         self._closing = False
         self._close_again = False
         self._expiring = False
+        self.workload: Workload | None = None
+        self.latencies = Latencies()
+        self.traffic = Traffic()
+        self.ping = Ping(reactor, self.deadlines, self.latencies.ping.raw, PING_INTERVAL, settings.ping_timeout, rng)
         self.connected: list[Session] = []
         reactor.on_beat(self._expire)
         reactor.after_batch(self._establish_connected)
@@ -107,6 +116,12 @@ class Holder:
                 self.opener.refused(session)
                 return
             self._establish([session])
+        stream = session.stream
+        if stream and stream.unsent and events & WRITE:
+            try:
+                stream.writable()
+            except OSError as failure:
+                self.lost(session, reasons.reason_of(failure.errno))
         if events & _INPUT and session.state is not State.CLOSED:
             self._read(session, events)
 
@@ -116,7 +131,7 @@ class Holder:
             try:
                 self.ping.send(session)
             except OSError as failure:
-                self._lost(session, reasons.reason_of(failure.errno))
+                self.lost(session, reasons.reason_of(failure.errno))
         elif session.state is State.CLOSING:
             self._release(session)
 
@@ -170,6 +185,7 @@ class Holder:
         """
         now = self._reactor.now
         self.opener.attempts -= len(sessions)
+        self.latencies.connect.raw.record_many([now - session.since for session in sessions])
         self.held += len(sessions)
         self.established += len(sessions)
         for target, group in groupby(sessions, _TARGET):
@@ -188,6 +204,9 @@ class Holder:
         if self.ping.enabled:
             for session in sessions:
                 self.ping.arm(session, now)
+        if self.workload:
+            for session in sessions:
+                self.workload.join(session)
         self._tell_held()
 
     def _read(self, session: Session, events: int) -> None:
@@ -196,11 +215,13 @@ class Holder:
         ended = None
         try:
             for _ in range(_READS):
-                count = os.readv(session.descriptor, self._buffers)
+                count = session.receive(self._buffers)
                 if not count:
                     ended = reasons.FIN
                     break
                 heard += count
+                if session.stream:
+                    session.stream.heard(self._buffer, count, self._reactor.now)
                 if count < BUFFER and not events & _END:
                     break
             else:
@@ -216,18 +237,24 @@ class Holder:
         if heard:
             self._heard(session, heard)
         if ended:
-            self._lost(session, ended)
+            self.lost(session, ended)
 
     def _heard(self, session: Session, count: int) -> None:
         now = self._reactor.now
-        session.heard = self._coarse.of(now)
+        self.traffic.received += count
+        self.traffic.reads += 1
+        if not session.heard:
+            self.latencies.first_byte.raw.record(now - session.since)
+        session.heard = heard = self._coarse.of(now)
         if session.state is State.ASKED:
             self.ping.answered(session, now)
-            self.confirmed.answered(session.answered, session.heard)
-            session.answered = session.heard
+        elif not session.stream or heard - session.answered < _CONFIRMED_AGAIN:
+            return
+        self.confirmed.answered(session.answered, heard)
+        session.answered = heard
         log.debug("Received %d bytes on %s", count, session)
 
-    def _lost(self, session: Session, reason: str) -> None:
+    def lost(self, session: Session, reason: str) -> None:
         """Count a held session that ended unasked, and have it replaced."""
         target = session.target
         target.losses[reason] += 1
@@ -245,6 +272,8 @@ class Holder:
     def _leave(self, session: Session) -> None:
         """Take a held session out of the books; its descriptor is still open."""
         target = session.target
+        if session.stream:
+            session.stream.left()
         target.table.remove(session)
         target.held -= 1
         self.held -= 1
@@ -294,7 +323,7 @@ class Holder:
                 if handled % _EXPIRED_AT_ONCE == 0:
                     yield
             for handled, session in enumerate(self.ping.overdue(self._reactor.now), 1):
-                self._lost(session, reasons.TIMEOUT)
+                self.lost(session, reasons.TIMEOUT)
                 if handled % _EXPIRED_AT_ONCE == 0:
                     yield
         finally:

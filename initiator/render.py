@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from common.render import by_reason, field, progress_bar, yes_no
-from common.units import format_duration, format_milliseconds
+from common.units import format_bandwidth, format_duration, format_milliseconds
+from initiator.load_render import query_text
 from initiator.settings import Settings
 from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
 
@@ -25,6 +26,9 @@ def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
     yield field("Pausing targets", now.pausing_targets)
     yield field("Exhausted", _exhausted(now))
     yield field("Ping round trip", _round_trip(now))
+    if now.query:
+        yield from query_text(now.query)
+    yield field("Bytes sent and received", f"{now.traffic.sent}, {now.traffic.received}")
     yield field("Sessions hash size", now.hashsize)
     yield field("Sessions hash max depth", now.max_depth)
     yield field("Longest pause", format_milliseconds(now.longest_pause))
@@ -92,6 +96,10 @@ def toolbar_text(now: Snapshot) -> str:
             parts.append(f"{format_duration((now.asked - now.held) / now.rate)} left")
     else:
         parts.append(f"{now.held} sessions held")
+    if now.query and now.query.running:
+        parts.append(f"{now.query.answered_rate:.0f} of {now.query.asked_rate:g} queries/s")
+        parts.append(f"p95 {format_milliseconds(now.query_p95)}")
+        parts.append(f"{format_bandwidth(now.send_rate)} up, {format_bandwidth(now.receive_rate)} down")
     parts.append(f"{sum(now.losses.values())} lost")
     if now.pausing_targets:
         parts.append(f"{now.pausing_targets} of {now.targets} targets pausing")

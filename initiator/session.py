@@ -1,13 +1,16 @@
 """One session as the initiator holds it."""
 
+import os
 from enum import Enum
 from select import EPOLLOUT
 from typing import TYPE_CHECKING, Final
 
+from common import reasons
 from common.addresses import key_address
 
 if TYPE_CHECKING:
     from initiator.target import Target
+    from initiator.workloads.stream import Stream
 
 
 class State(Enum):
@@ -30,11 +33,14 @@ class Session:
     """A descriptor with its times (monotonic seconds); 0.0 stands for never.
 
     `since` is when the attempt began while connecting, and when the session was established from then on. `key` is
-    the number of its local address, `chain` the table's link, `due` the tick it is filed under in the deadlines.
+    the number of its local address, `chain` the table's link, `due` the tick it is filed under in the deadlines,
+    `stream` the part of the workload that owns its stream.
     Nothing here may form a cycle that only the collector could free.
     """
 
-    __slots__ = ("answered", "chain", "descriptor", "due", "heard", "key", "sent", "since", "state", "target")
+    __slots__ = (
+        "answered", "chain", "descriptor", "due", "heard", "key", "sent", "since", "state", "stream", "target",
+    )  # fmt: skip
 
     def __init__(self, descriptor: int, target: "Target", key: int, now: float) -> None:
         self.descriptor = descriptor
@@ -47,10 +53,23 @@ class Session:
         self.key = key
         self.chain: Session | None = None
         self.due = 0
+        self.stream: Stream | None = None
 
     def __str__(self) -> str:
         """Return both ends, ours first, as `list` shows them."""
         return f"{key_address(self.key)}->{self.target.address}"
+
+    def send(self, data: bytes) -> int:
+        """Return how many bytes the kernel took; raises BlockingIOError for none, OSError when the session is lost."""
+        return os.write(self.descriptor, data)
+
+    def receive(self, buffers: list[bytearray]) -> int:
+        """Fill the buffers, and return how many bytes came, 0 at the end; raises as `send` does."""
+        return os.readv(self.descriptor, buffers)
+
+    def lost(self, failure: OSError) -> None:
+        """Handle that sending failed."""
+        self.target.holder.lost(self, reasons.reason_of(failure.errno))
 
     def mark_closed(self) -> None:
         """Take note that the descriptor is not this session's any more."""

@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 
+from initiator.traffic import Traffic
+from initiator.workloads.query import QueryFigures
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything `status` and the toolbar show.
 
     Times are seconds; `age` is how old the figures are. `losses` are established sessions that ended
-    unasked, `failures` attempts that came to nothing, both by reason. The round trips are those of answered pings.
+    unasked, `failures` attempts that came to nothing, both by reason. The round trips are those of answered pings, the
+    rates of traffic bytes a second, `query` what became of the queries that are, or were last, sent.
     """
 
     age: float
@@ -33,6 +37,11 @@ class Snapshot:
     hashsize: int
     max_depth: int
     longest_pause: float
+    traffic: Traffic
+    receive_rate: float
+    send_rate: float
+    query: QueryFigures | None
+    query_p95: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +71,25 @@ class SessionRow:
     sent_ago: float | None
     heard_ago: float | None
     confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyRow:
+    """The percentiles (in percent) of one latency, in seconds; `kind` is corrected or raw."""
+
+    name: str
+    kind: str
+    count: int
+    mean: float
+    highest: float
+    percentiles: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """TCP segments of so many sessions: what the kernel sent, received, and had to send again."""
+
+    sessions: int
+    sent: int
+    received: int
+    retransmitted: int

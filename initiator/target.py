@@ -1,7 +1,7 @@
 """One remote address that sessions are opened to, with its share and its table."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from common.addresses import Address, address_key
 from common.table import SessionTable
@@ -54,5 +54,10 @@ class Target:
         self.holder.consider(self)
 
 
-# What may be due: a session to be pinged or closed at last, a target whose pause is over.
-Due = Session | Target
+class Due(Protocol):
+    """What may be due: a session to be pinged or closed at last, a target whose pause is over, a query's timeout."""
+
+    due: int
+
+    def expired(self) -> None:
+        """Handle that the time has come."""

@@ -1,6 +1,5 @@
 """The ping workload: now and then a few bytes on every held session, and the time until something comes back."""
 
-import os
 import random
 from collections import deque
 from collections.abc import Iterator
@@ -31,13 +30,14 @@ class Ping:
         self,
         reactor: Reactor,
         deadlines: Deadlines[Due],
+        round_trips: Histogram,
         interval: tuple[float, float],
         timeout: float,
         rng: random.Random,
     ) -> None:
         self.enabled = False
         self.interval = interval
-        self.round_trips = Histogram()
+        self.round_trips = round_trips
         self._asked: deque[Session] = deque()
         self._asked_at: deque[float] = deque()
         self._coarse_sent = Coarse()
@@ -71,7 +71,7 @@ class Ping:
         if not session.sent:
             set_user_timeout(session.descriptor, self._timeout)
         try:
-            os.write(session.descriptor, PAYLOAD)
+            session.send(session.stream.ping() if session.stream else PAYLOAD)
         except BlockingIOError:
             self.arm(session, sent)
             return

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from tests.benchmarks import growth, idle, memory, opening, prompt
+from tests.benchmarks import growth, idle, memory, opening, prompt, queries
 from tests.benchmarks.harness import Figure
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -16,6 +16,7 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "prompt": prompt.measure,
     "idle": idle.measure,
     "growth": growth.measure,
+    "queries": queries.measure,
 }
 
 

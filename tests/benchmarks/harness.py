@@ -60,6 +60,21 @@ def compile_floor() -> None:
             subprocess.run(["cc", *flags, "-o", program, source], check=True)
 
 
+@contextmanager
+def floor_listening(ports: int) -> Iterator[list[int]]:
+    """Give the ports of a raw responder."""
+    with subprocess.Popen(
+        [FLOOR / "floor_responder", "127.0.0.1", "0", str(ports)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as behind:
+        assert behind.stdout and behind.stdin
+        yield [int(port) for port in behind.stdout.readline().split()]
+        behind.stdin.close()
+        behind.stdout.read()
+
+
 def floor_set_up(sessions: int, ports: int) -> SetUp:
     """Open sessions from the raw initiator to the raw responder."""
     with subprocess.Popen(

@@ -22,7 +22,15 @@ VALUES: dict[str, tuple[str, Any]] = {
     "TARGET": ("10.0.0.1:80", Address("10.0.0.1", 80)),
     "ADDRS": ("10.0.0.1:80-90", Endpoint("10.0.0.1", 80, 90)),
     "NAME": ("status", "status"),
+    "TEXT": ("hello", "hello"),
+    "FILE": ("names.txt", "names.txt"),
+    "REAL": ("1.5k", 1_500.0),
+    "BW": ("8kbps", 1_000.0),
+    "LATENCY": ("@5ms", 0.005),
+    "PERCENTILES": ("99.9,50/50", (50.0, 99.9)),
 }
+
+ANY_WORD = {"NAME", "TEXT", "FILE"}
 
 USAGES = [
     "",
@@ -80,7 +88,7 @@ def test_a_value_is_bound_under_the_name_of_its_kind(kind: str) -> None:
     assert Usage(kind).bind([text]) == {kind.lower(): value}
 
 
-@pytest.mark.parametrize("kind", sorted(set(VALUES) - {"NAME"}))
+@pytest.mark.parametrize("kind", sorted(set(VALUES) - ANY_WORD))
 def test_a_wrong_value_is_named(kind: str) -> None:
     """A word that is no value of the kind wanted is named in the refusal."""
     with pytest.raises(UsageError, match='"wrong!"'):
@@ -250,3 +258,70 @@ def test_a_usage_with_unbalanced_brackets_is_a_bug(usage: str) -> None:
     """A usage text that is wrong is found as soon as the row is made."""
     with pytest.raises((AssertionError, ValueError)):
         Usage(usage)
+
+
+OPTIONS = "[REAL] {on TARGET | for T | arrivals poisson|constant | edns | first TEXT...}"
+
+
+@pytest.mark.parametrize(
+    ("line", "bound"),
+    [
+        ("", {}),
+        ("5", {"real": 5.0}),
+        ("5 edns", {"real": 5.0, "edns": True}),
+        ("edns for 2s", {"edns": True, "for_": 2.0}),
+        ("for 2s edns", {"edns": True, "for_": 2.0}),
+        ("5 arrivals constant on 10.0.0.1:80", {"real": 5.0, "arrivals": "constant", "on": Address("10.0.0.1", 80)}),
+        ("first a b edns", {"first": ["a", "b"], "edns": True}),
+        ("edns first a", {"first": ["a"], "edns": True}),
+    ],
+)
+def test_options_come_in_any_order(line: str, bound: dict[str, Any]) -> None:
+    """What braces hold is bound under the options' own names, whatever their order."""
+    assert Usage(OPTIONS).bind(line.split()) == bound
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("5 edns edns", '"edns" is given twice'),
+        ("for 1s for 2s", '"for" is given twice'),
+        ("for", "something is missing"),
+        ("for x", '"x" is not a time'),
+        ("arrivals never", '"never" does not belong there'),
+        ("edns 5", '"5" does not belong there'),
+        ("first edns", '"edns" does not belong there'),
+    ],
+)
+def test_wrong_options_are_named(line: str, error: str) -> None:
+    """One line says which option is wrong."""
+    with pytest.raises(UsageError, match=error):
+        Usage(OPTIONS).bind(line.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", ["REAL", "on", "for", "arrivals", "edns", "first"]),
+        ("5 edns", ["on", "for", "arrivals", "first"]),
+        ("arrivals", ["poisson", "constant"]),
+        ("for", ["T"]),
+        ("edns first a", ["TEXT", "on", "for", "arrivals"]),
+    ],
+)
+def test_completion_offers_the_options_that_are_left(line: str, expected: list[str]) -> None:
+    """An option that was given is not offered again; the values of one are."""
+    assert Usage(OPTIONS).expected(line.split()) == expected
+
+
+def test_several_values_stand_before_the_options() -> None:
+    """Values of which there may be several end where an option begins."""
+    assert Usage("TEXT... {rate REAL}").bind(["a", "b", "rate", "5"]) == {"text": ["a", "b"], "rate": 5.0}
+
+
+@given(st.permutations(["on", "for", "seed", "timeout", "arrivals", "name", "type", "names", "edns", "dnssec", "csv"]))
+def test_a_dozen_options_in_any_order_are_bound_at_once(names: list[str]) -> None:
+    """Options in any order have but one meaning, found without trying every order."""
+    usage = Usage("{" + " | ".join(f"{name} TEXT" for name in sorted(names)) + "}")
+    words = [word for name in names for word in (name, "x")]
+    assert set(usage.bind(words)) == {"for_" if name == "for" else name for name in names}

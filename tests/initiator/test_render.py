@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from initiator.render import greeting_text, session_text, status_text, target_text, toolbar_text
 from initiator.settings import Settings
 from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
+from initiator.traffic import Traffic
 
 QUIET = Snapshot(
     age=0.0,
@@ -33,6 +34,11 @@ QUIET = Snapshot(
     hashsize=400,
     max_depth=1,
     longest_pause=0.0,
+    traffic=Traffic(),
+    receive_rate=0.0,
+    send_rate=0.0,
+    query=None,
+    query_p95=0.0,
 )
 
 BUSY = Snapshot(
@@ -58,6 +64,11 @@ BUSY = Snapshot(
     hashsize=10_000,
     max_depth=7,
     longest_pause=0.0042,
+    traffic=Traffic(received=5_000, sent=4_000, reads=50, writes=40),
+    receive_rate=100.0,
+    send_rate=80.0,
+    query=None,
+    query_p95=0.0,
 )
 
 TARGET = TargetSnapshot(

@@ -1,0 +1,267 @@
+"""The commands of the workloads over the held sessions: one row each."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from common.commands import Command
+from common.errors import NotMetError, UsageError
+from common.histogram import Histogram
+from common.shell import Shell
+from common.units import format_duration
+from initiator.engine import Engine
+from initiator.expectations import Expectation, parse_expectation
+from initiator.latencies import Latencies
+from initiator.load_render import latency_text, query_text
+from initiator.report import Report, report_text, write_report
+from initiator.snapshot import LatencyRow, Snapshot
+from initiator.workloads.query import TIMEOUT, QueryFigures, QuerySettings
+from initiator.workloads.questions import DEFAULT_NAME, DEFAULT_TYPE, build_question, parse_names
+from initiator.workloads.schedule import Schedule, constant, parse_schedule, parse_slopes
+
+T = TypeVar("T")
+
+# What `faster` and `slower` change a rate by, in percent.
+_STEP: Final = 15.0
+
+_PERCENTILES: Final = (50.0, 95.0, 99.0, 99.9)
+
+# Sessions whose segments are looked at for a report: a millisecond.
+_SAMPLED: Final = 200
+
+_PERCENTILE: Final = re.compile(
+    rf"(?P<raw>raw\.)?(?:(?P<name>{'|'.join(Latencies.__slots__)})\.)?p(?P<percent>\d{{1,2}}(?:\.\d{{1,6}})?|100)"
+)
+
+_QUERY: Final = (
+    "[off] [REAL] {on TARGET | for TIMEOUT | seed N | timeout TIMEOUT | arrivals poisson|constant | name TEXT"
+    " | type TEXT | names FILE | edns | dnssec | schedule FILE | slope FILE}"
+)
+
+
+class LoadCommands:
+    """What runs behind the rows of the workloads."""
+
+    def __init__(self, engine: Engine, shell: Shell) -> None:
+        self._engine = engine
+        self._shell = shell
+        self._percentiles: tuple[float, ...] = _PERCENTILES
+        self._telling: set[asyncio.Task[None]] = set()
+
+    def rows(self) -> list[Command]:
+        """Return the rows in the order in which help shows them."""
+        return [
+            Command(
+                "query",
+                _QUERY,
+                "send so many DNS queries a second over the sessions, change the rate, end them",
+                self.query,
+            ),
+            Command("faster", "[REAL]", "raise the rate of what runs, by 15 % or so much", self.faster),
+            Command("slower", "[REAL]", "lower the rate of what runs, by 15 % or so much", self.slower),
+            Command("stop", "[query]", "end what runs, and show what is known", self.stop),
+            Command("latency", "", "the percentiles of every latency", self.latency, latency_text, reports=True),
+            Command(
+                "report",
+                "[FILE]",
+                "all figures of the run; a FILE.json, .csv or .hgrm is written",
+                self.report,
+                report_text,
+                reports=True,
+            ),
+            Command("expect", "TEXT...", "fail (exit code 3) unless p99 < 5ms, losses == 0 or the like", self.expect),
+            Command("percentiles", "PERCENTILES", "choose the percentiles that are shown", self.percentiles),
+            Command("reset", "", "start all latencies afresh", self.reset),
+        ]
+
+    async def query(self, off: bool = False, real: float | None = None, **options: Any) -> str:
+        """Send queries, change their rate, or end them."""
+        if off:
+            if real is not None or options:
+                raise UsageError("query: `query off` takes nothing else")
+            return await self.stop()
+        running = await self._running()
+        if running and real and not options:
+            await self._engine.change_query(constant(real))
+            return f"Queries: {real:g} a second from now on"
+        seed = options.pop("seed", None)
+        settings = _query_settings(real, secrets.randbits(32) if seed is None else seed, options)
+        await self._engine.start_query(settings)
+        self._tell_end()
+        return f"Queries: {_described(settings)}"
+
+    async def faster(self, real: float = _STEP) -> str:
+        """Raise the rate."""
+        return await self._change_by(1 + real / 100)
+
+    async def slower(self, real: float = _STEP) -> str:
+        """Lower the rate."""
+        return await self._change_by(1 / (1 + real / 100))
+
+    async def stop(self, query: bool = True) -> str:  # noqa: ARG002 - there is but one so far
+        """End what runs."""
+        await self._engine.stop_query()
+        return "Queries: no more are sent"
+
+    async def latency(self) -> list[LatencyRow]:
+        """Return a row for each latency that was measured."""
+        return list(_rows(await self._engine.latencies(), self._percentiles))
+
+    async def report(self, file: str | None = None) -> Report:
+        """Return all figures, and write them to a file where one is named."""
+        now, latencies = await self._engine.snapshot(), await self._engine.latencies()
+        settings = await self._engine.query_settings()
+        report = Report(
+            settings=_described(settings) if settings else "no workload",
+            seconds=now.query.seconds if now.query else 0.0,
+            asked=now.asked,
+            held=now.held,
+            established=now.established,
+            losses=now.losses,
+            failures=now.failures,
+            traffic=now.query.traffic if now.query else now.traffic,
+            segments=await self._engine.sample_segments(_SAMPLED),
+            query=now.query,
+            latencies=list(_rows(latencies, self._percentiles)),
+        )
+        if file is not None:
+            write_report(Path(file), report, latencies)
+        return report
+
+    async def expect(self, text: list[str]) -> str:
+        """Check a condition; raises NotMetError."""
+        expectation = parse_expectation(text)
+        now, latencies = await self._engine.snapshot(), await self._engine.latencies()
+        failure = expectation.check(_figures(now, latencies, expectation))
+        if failure:
+            raise NotMetError(failure)
+        return f"expect {expectation.text}: met"
+
+    async def percentiles(self, percentiles: tuple[float, ...]) -> str:
+        """Choose what is shown."""
+        self._percentiles = percentiles
+        return f"Percentiles {', '.join(f'{percent:g}' for percent in percentiles)}"
+
+    async def reset(self) -> str:
+        """Start afresh."""
+        await self._engine.reset_latencies()
+        return "All latencies start afresh"
+
+    async def _running(self) -> QueryFigures | None:
+        figures = (await self._engine.snapshot()).query
+        return figures if figures and figures.running else None
+
+    async def _change_by(self, factor: float) -> str:
+        running = await self._running()
+        if running is None:
+            raise UsageError("nothing runs whose rate could be changed; `query RATE` sends queries")
+        rate = running.asked_rate * factor
+        await self._engine.change_query(constant(rate))
+        return f"Queries: {rate:g} a second from now on"
+
+    def _tell_end(self) -> None:
+        """Show the result when the run has ended."""
+        task = asyncio.create_task(self._show_end())
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _show_end(self) -> None:
+        await self._engine.wait_query()
+        figures = (await self._engine.snapshot()).query
+        if figures:
+            self._shell.sink.note("".join(f"{line}\n" for line in query_text(figures)))
+
+
+def _query_settings(rate: float | None, seed: int, options: Mapping[str, Any]) -> QuerySettings:
+    """Return what `query` and its options ask for; raises UsageError."""
+    build = partial(build_question, edns="edns" in options, dnssec="dnssec" in options)
+    if "names" in options:
+        if "name" in options or "type" in options:
+            raise UsageError("query: `names FILE` goes without `name` and `type`")
+        questions = parse_file(options["names"], partial(parse_names, build=build))
+    else:
+        questions = [build(options.get("name", DEFAULT_NAME), options.get("type", DEFAULT_TYPE))]
+    return QuerySettings(
+        schedule=_schedule(rate, options),
+        seed=seed,
+        questions=tuple(questions),
+        arrivals=options.get("arrivals", "poisson"),
+        seconds=options.get("for_"),
+        timeout=options.get("timeout", TIMEOUT),
+        target=options.get("on"),
+    )
+
+
+def _schedule(rate: float | None, options: Mapping[str, Any]) -> Schedule:
+    if "schedule" in options:
+        if rate is not None or "slope" in options:
+            raise UsageError("query: `schedule FILE` goes without a rate and without `slope`")
+        return parse_file(options["schedule"], parse_schedule)
+    if "slope" in options:
+        return parse_file(options["slope"], lambda text: parse_slopes(text, rate or 0.0))
+    if rate is None:
+        raise UsageError("query: a rate is missing; the form is: query RATE, query schedule FILE, or query off")
+    return constant(rate)
+
+
+def parse_file(path: str, parse: Callable[[str], T]) -> T:
+    """Return what the text of a file stands for; raises UsageError with its name in front."""
+    try:
+        return parse(Path(path).read_text())
+    except (OSError, UnicodeDecodeError) as failure:
+        raise UsageError(f"file {path} cannot be read: {failure}") from None
+    except UsageError as error:
+        raise UsageError(f"file {path}: {error}") from None
+
+
+def _described(settings: QuerySettings) -> str:
+    """Return what a run is in one line, so that it can be repeated."""
+    parts = [f"{settings.schedule}", f"arrivals {settings.arrivals}"]
+    if settings.seconds is not None:
+        parts.append(f"for {format_duration(settings.seconds)}")
+    if settings.target:
+        parts.append(f"on {settings.target}")
+    return ", ".join([*parts, f"timeout {format_duration(settings.timeout)}", f"seed {settings.seed}"])
+
+
+def _figures(now: Snapshot, latencies: Latencies, expectation: Expectation) -> dict[str, float | None]:
+    """Return every figure that may be expected something of, by name; None for what was not measured."""
+    query = now.query
+    seconds = query.seconds if query else 0.0
+    figures: dict[str, float | None] = {
+        "asked": now.asked,
+        "held": now.held,
+        "confirmed": now.confirmed,
+        "losses": sum(now.losses.values()),
+        "failures": sum(now.failures.values()),
+        "asked_rate": query.asked_rate if query else None,
+        "rate": query.answered / seconds if query and seconds else None,
+        "due": query.due if query else None,
+        "answered": query.answered if query else None,
+        "timeouts": query.timeouts if query else None,
+        "unsent": query.unsent if query else None,
+    }
+    for wanted in filter(None, (expectation.name, expectation.other)):
+        found = _PERCENTILE.fullmatch(wanted)
+        if found:
+            figures[wanted] = _percentile(latencies, found)
+    return figures
+
+
+def _percentile(latencies: Latencies, wanted: re.Match[str]) -> float | None:
+    """Return the percentile that `p99`, `connect.p99` or `raw.query.p99.9` names."""
+    latency = getattr(latencies, wanted["name"] or "query")
+    histogram: Histogram = latency.raw if wanted["raw"] or not latency.corrected.count else latency.corrected
+    return histogram.percentiles((float(wanted["percent"]),))[0] if histogram.count else None
+
+
+def _rows(latencies: Latencies, wanted: Sequence[float]) -> Iterator[LatencyRow]:
+    for name, latency in latencies.named():
+        for kind, histogram in (("corrected", latency.corrected), ("raw", latency.raw)):
+            if histogram.count:
+                values = zip(map("{:g}".format, wanted), histogram.percentiles(wanted), strict=True)
+                yield LatencyRow(name, kind, histogram.count, histogram.mean, histogram.highest, dict(values))

@@ -1,0 +1,41 @@
+"""The figures of the workloads as text for people."""
+
+from collections.abc import Iterable, Iterator
+
+from common.render import by_reason, field
+from common.units import format_duration, format_milliseconds
+from initiator.snapshot import LatencyRow
+from initiator.workloads.query import QueryFigures
+
+
+def query_text(now: QueryFigures) -> Iterator[str]:
+    """Yield the lines of a run of queries: asked, achieved, failed by reason."""
+    seconds = now.seconds or 1.0
+    yield field("Queries", "running" if now.running else f"ended after {format_duration(now.seconds)}")
+    yield field("Queries due", f"{now.due} ({now.due / seconds:.1f} a second)")
+    yield field("Queries sent", f"{now.sent} ({now.sent / seconds:.1f} a second)")
+    yield field("Queries answered", f"{now.answered} ({now.answered / seconds:.1f} a second)")
+    yield field("Queries failed", by_reason(_failed(now)))
+    yield field("Answers by code", by_reason(now.rcodes))
+    yield field("Answers truncated", now.truncated)
+    yield field("Answers not counted", by_reason(_uncounted(now)))
+    if now.running:
+        yield field("Queries outstanding", now.outstanding)
+        yield field("Queries asked for", f"{now.asked_rate:g} a second, over {now.sessions} sessions")
+
+
+def latency_text(rows: Iterable[LatencyRow]) -> Iterator[str]:
+    """Yield a line for each latency."""
+    for row in rows:
+        values = "  ".join(f"p{name} {format_milliseconds(value)}" for name, value in row.percentiles.items())
+        yield f"{row.name:<11} {row.kind:<10} {values}  max {format_milliseconds(row.highest)}  ({row.count})"
+
+
+def _failed(now: QueryFigures) -> dict[str, int]:
+    counts = {"timeout": now.timeouts, "session lost": now.lost, "unsent": now.unsent}
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _uncounted(now: QueryFigures) -> dict[str, int]:
+    counts = {"late": now.late, "unknown id": now.unknown, "malformed": now.malformed}
+    return {reason: count for reason, count in counts.items() if count}

@@ -1,0 +1,95 @@
+"""When things are due: an absolute schedule that never drifts, and draws that a seed repeats; pure."""
+
+import math
+from bisect import bisect_right
+from itertools import accumulate
+from random import Random
+from typing import Final
+
+from initiator.workloads.schedule import Schedule
+
+POISSON: Final = "poisson"
+CONSTANT: Final = "constant"
+
+# Arrivals drawn at once: a fifth of a millisecond.
+_CHUNK: Final = 1024
+
+
+class Arrivals:
+    """Due times (monotonic seconds), in order, of a schedule that began at `start`.
+
+    Events are placed on an axis on which one is due per unit: evenly (the k-th, from 0 on, at k + 0.5, so that a step
+    of 4 s at 20 a second has 80) or as a Poisson process of rate 1; the schedule's inverse turns places into times.
+    """
+
+    def __init__(self, schedule: Schedule, kind: str, seed: int, start: float) -> None:
+        self._random = Random(f"{seed}/arrivals").random
+        self._even = kind == CONSTANT
+        self._times: list[float] = []
+        self._at = 0
+        self._begin(schedule, start)
+
+    @property
+    def next_due(self) -> float:
+        """When the next one is due, infinite behind the end."""
+        return self._times[self._at]
+
+    def take(self, now: float, most: int) -> list[float]:
+        """Return when those that are due by `now` were due, and that have not been taken; at most so many."""
+        taken: list[float] = []
+        while self._times[self._at] <= now and len(taken) < most:
+            end = bisect_right(self._times, now, self._at, min(len(self._times), self._at + most - len(taken)))
+            taken += self._times[self._at : end]
+            self._at = end
+            if end == len(self._times):
+                self._draw()
+        return taken
+
+    def restart(self, schedule: Schedule, now: float) -> int:
+        """Follow another schedule that begins now; return how many were due and not taken, which are forgotten."""
+        left = max(0, round(self._schedule.expected(now - self._start)) - self._index_taken())
+        self._begin(schedule, now)
+        return left
+
+    def _begin(self, schedule: Schedule, start: float) -> None:
+        self._schedule = schedule
+        self._start = start
+        self._place = 0.5 if self._even else self._gaps(1)[0]
+        self._drawn = 0
+        self._draw()
+
+    def _index_taken(self) -> int:
+        return self._drawn - len(self._times) + self._at
+
+    def _gaps(self, count: int) -> list[float]:
+        """Return distances between neighbours on the axis of places."""
+        if self._even:
+            return [1.0] * count
+        random, log = self._random, math.log
+        return [-log(1.0 - random()) for _ in range(count)]
+
+    def _draw(self) -> None:
+        """Draw the next chunk of due times."""
+        places = list(accumulate(self._gaps(_CHUNK), initial=self._place))
+        self._place = places.pop()
+        self._drawn += _CHUNK
+        self._at = 0
+        begin, before, rate = self._schedule.constant_until(places[-1])
+        if rate and places[0] >= before:
+            start = self._start + begin
+            self._times = [start + (place - before) / rate for place in places]
+        else:
+            inverse, start = self._schedule.inverse, self._start
+            self._times = [start + inverse(place) for place in places]
+
+
+class Choice:
+    """Uniform draws from [0, 1)."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(f"{seed}/choice").random
+
+    def take(self, count: int) -> list[float]:
+        """Return the next draws."""
+        random = self._random
+        return [random() for _ in range(count)]

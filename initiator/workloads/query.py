@@ -1,0 +1,459 @@
+"""The query workload: DNS queries on an absolute schedule, each on a session drawn at random, answers matched by id."""
+
+import asyncio
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+from itertools import islice, repeat
+from struct import Struct, iter_unpack
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import dns.rcode
+
+from common.addresses import Address
+from common.deadlines import Deadlines
+from common.rate import Rate
+from common.reactor import Reactor
+from common.timer import Timer
+from initiator.latencies import Latencies
+from initiator.traffic import Traffic
+from initiator.workloads.arrivals import Arrivals, Choice
+from initiator.workloads.questions import IDENTIFIERS, Draw, Question
+from initiator.workloads.schedule import Schedule
+
+if TYPE_CHECKING:
+    from initiator.session import Session
+    from initiator.target import Due
+
+TIMEOUT: Final = 5.0
+
+# Queries taken from the schedule at once, and sessions sent on in one step: a fraction of a millisecond.
+_TAKEN_AT_ONCE: Final = 16_384
+_SENT_AT_ONCE: Final = 16
+
+# Times kept before they are counted in the histograms, which is cheaper for many at once.
+_KEPT: Final = 1024
+
+# A DNS message's length, identifier and flags: RFC 1035, 4.1.1 and 4.2.2. A header has 12 bytes.
+_HEAD_SIZE: Final = 6
+# Bytes from which answers are taken together, which is cheaper for a dozen.
+_MANY: Final = 500
+_unpack_head: Final = Struct(">HHH").unpack_from
+_SHORTEST: Final = 12
+
+_ANSWER: Final = 0x8000
+_TRUNCATED: Final = 0x0200
+_RCODE: Final = 0x000F
+
+# What an identifier that nobody waits for is taken for: due and sent before time began.
+_NOBODYS: Final = (-1.0, -1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class QuerySettings:
+    """What a run is: repeated with the same seed, the same queries are due at the same times.
+
+    `schedule` gives queries a second over all sessions, `seconds` ends it earlier, `timeout` is in seconds.
+    """
+
+    schedule: Schedule
+    seed: int
+    questions: tuple[Question, ...]
+    arrivals: str = "poisson"
+    seconds: float | None = None
+    timeout: float = TIMEOUT
+    target: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFigures:
+    """What became of the queries; rates are of the moment, `unsent` were due and given up.
+
+    `traffic` is all that went over the sessions meanwhile.
+    """
+
+    asked_rate: float
+    answered_rate: float
+    seconds: float
+    running: bool
+    sessions: int
+    due: int
+    sent: int
+    answered: int
+    outstanding: int
+    unsent: int
+    timeouts: int
+    lost: int
+    late: int
+    unknown: int
+    malformed: int
+    truncated: int
+    rcodes: dict[str, int]
+    traffic: Traffic
+
+
+class QueryStream:
+    """One session's part: the queries that wait for an answer by identifier, and the beginning of a message.
+
+    `pending` holds (due, sent) in monotonic seconds, oldest first. `reserved` are identifiers that must not be used
+    for now and whose answers do not count: of queries that timed out (late), and of pings.
+    """
+
+    __slots__ = ("due", "next_id", "pending", "place", "query", "reserved", "session", "tail", "unsent")
+
+    def __init__(self, session: "Session", query: "Query", place: int) -> None:
+        self.session = session
+        self.query = query
+        self.place = place
+        self.due = 0
+        self.pending: dict[int, tuple[float, float]] = {}
+        self.next_id = 0
+        self.reserved: dict[int, str] | None = None
+        self.tail = b""
+        self.unsent = b""
+
+    def heard(self, data: bytes | bytearray, size: int, now: float) -> None:
+        """Take the answers in the first `size` bytes, and keep the beginning of the next one."""
+        if self.tail:
+            data = self.tail + data[:size]
+            size = len(data)
+            self.tail = b""
+        query, at = self.query, 0
+        if size > _MANY:
+            at = self._heard_many(data, size, now)
+        while size - at >= _HEAD_SIZE:
+            length, identifier, flags = _unpack_head(data, at)
+            end = at + 2 + length
+            if end > size:
+                break
+            at = end
+            if length >= _SHORTEST:
+                due, sent = self.pending.pop(identifier, _NOBODYS)
+                if sent < 0:
+                    query.heard_unasked(self, identifier)
+                    continue
+                query.corrected.append(now - due)
+                query.raw.append(now - sent)
+                query.flags.append(flags)
+            else:
+                query.malformed += 1
+        if at < size:
+            self.tail = bytes(data[at:size])
+        if len(query.raw) > _KEPT:
+            query.count()
+
+    def _heard_many(self, data: bytes | bytearray, size: int, now: float) -> int:
+        """Take messages of one length that are all waited for, and return how many bytes they are; 0 for others."""
+        frame = int.from_bytes(data[:2], "big") + 2
+        if frame < _SHORTEST + 2:
+            return 0
+        end = size - size % frame
+        lengths, identifiers, flags = zip(*iter_unpack(f">HHH{frame - _HEAD_SIZE}x", data[:end]), strict=True)
+        pending = self.pending
+        if lengths.count(frame - 2) != len(lengths) or not pending.keys() >= set(identifiers):
+            return 0
+        found = [pending.pop(identifier, _NOBODYS) for identifier in identifiers]
+        query = self.query
+        query.corrected += [now - due for due, _ in found]
+        query.raw += [now - sent for _, sent in found]
+        query.flags += flags
+        return end
+
+    def writable(self) -> None:
+        """Send what the kernel did not take before."""
+        if self.unsent:
+            data, self.unsent = self.unsent, b""
+            self.write(data)
+
+    def left(self) -> None:
+        """Take note that the session is not held any more."""
+        self.query.left(self)
+
+    def ping(self) -> bytes:
+        """Return a query whose answer does not count."""
+        return self.query.ping(self)
+
+    def expired(self) -> None:
+        """Handle that the oldest query may have waited for too long."""
+        self.query.expired(self)
+
+    def write(self, data: bytes) -> None:
+        """Send, and keep what the kernel does not take; raises OSError when the session is lost."""
+        if self.unsent:
+            self.unsent += data
+            return
+        try:
+            taken = self.session.send(data)
+        except BlockingIOError:
+            taken = 0
+        traffic = self.query.traffic
+        traffic.sent += taken
+        traffic.writes += 1
+        if taken < len(data):
+            self.unsent = data[taken:]
+
+    def free_ids(self, count: int) -> list[int]:
+        """Return up to so many identifiers, from the next on, that are neither waited for nor reserved."""
+        taken, reserved = self.pending, self.reserved or {}
+        following = ((self.next_id + step) % IDENTIFIERS for step in range(IDENTIFIERS))
+        free = (number for number in following if number not in taken and number not in reserved)
+        return list(islice(free, count))
+
+
+class Query:
+    """A run of queries over the sessions that have joined; `ended` is called with it when it is over."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        deadlines: "Deadlines[Due]",
+        settings: QuerySettings,
+        latencies: Latencies,
+        traffic: Traffic,
+    ) -> None:
+        self.settings = settings
+        self.begun = monotonic()
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reactor = reactor
+        self._deadlines = deadlines
+        self._latency = latencies.query
+        self._late_histogram = latencies.late.raw
+        self.traffic = traffic
+        self._traffic_before = replace(traffic)
+        self._traffic_then: Traffic | None = None
+        self._schedule = settings.schedule
+        self._schedule_since = self.begun
+        self._arrivals = Arrivals(settings.schedule, settings.arrivals, settings.seed, self.begun)
+        self._choice = Choice(settings.seed)
+        self._draw = Draw(list(settings.questions), settings.seed)
+        self._messages = settings.questions[0].every_message() if len(settings.questions) == 1 else None
+        self._size = settings.questions[0].size
+        self._ends = self.begun + (settings.seconds if settings.seconds is not None else settings.schedule.seconds)
+        self._timer = Timer(reactor, self.ready)
+        self._streams: list[QueryStream] = []
+        self._unshared: list[float] = []
+        self._shared: deque[tuple[QueryStream, list[float]]] = deque()
+        self._draining = False
+        self._ended_at = 0.0
+        self._answered_rate = Rate()
+        self._due = self._sent = self._answered = self._unsent = 0
+        self._timeouts = self._lost = self._late = self._unknown = 0
+        self._flags: Counter[int] = Counter()
+        self._sent_late: list[float] = []
+        self.corrected: list[float] = []
+        self.raw: list[float] = []
+        self.flags: list[int] = []
+        self.malformed = 0
+        self.ready()
+
+    def join(self, session: "Session") -> None:
+        """Send on a held session too, if it is one of those wanted."""
+        wanted = self.settings.target
+        if session.stream is None and (wanted is None or session.target.address == wanted):
+            session.stream = QueryStream(session, self, len(self._streams))
+            self._streams.append(session.stream)
+            if len(self._streams) == 1:
+                self.ready()
+
+    def left(self, stream: QueryStream) -> None:
+        """Take out a session that is not held any more: what it was to answer is lost, what it was to send is not."""
+        last = self._streams.pop()
+        if last is not stream:
+            self._streams[stream.place] = last
+            last.place = stream.place
+        stream.session.stream = None
+        self._deadlines.cancel(stream)
+        self._lost += len(stream.pending)
+
+    def stop(self) -> None:
+        """Send no more; it is over when nothing is waited for."""
+        self._ends = min(self._ends, monotonic())
+        self.ready()
+
+    def change(self, schedule: Schedule) -> None:
+        """Follow another schedule from now on; what was due and could not be sent yet is given up."""
+        now = monotonic()
+        dropped = self._arrivals.restart(schedule, now)
+        self._schedule, self._schedule_since = schedule, now
+        self._due += dropped
+        self._unsent += dropped
+        self.ready()
+
+    def heard_unasked(self, stream: QueryStream, identifier: int) -> None:
+        """Take an answer that nobody waits for."""
+        reserved = stream.reserved.pop(identifier, None) if stream.reserved else None
+        if reserved == "late":
+            self._late += 1
+        elif reserved is None:
+            self._unknown += 1
+
+    def expired(self, stream: QueryStream) -> None:
+        """Give up the queries of a session that have waited for too long."""
+        now, pending = self._reactor.now, stream.pending
+        oldest = now - self.settings.timeout
+        overdue = []
+        for identifier, (_, sent) in pending.items():
+            if sent > oldest:
+                self._deadlines.file(stream, sent + self.settings.timeout)
+                break
+            overdue.append(identifier)
+        for identifier in overdue:
+            del pending[identifier]
+            self._reserve(stream, identifier, "late")
+        self._timeouts += len(overdue)
+
+    def ping(self, stream: QueryStream) -> bytes:
+        """Return a query that does not count."""
+        (identifier,) = stream.free_ids(1) or [stream.next_id]
+        stream.next_id = (identifier + 1) % IDENTIFIERS
+        self._reserve(stream, identifier, "ping")
+        return self.settings.questions[0].message(identifier)
+
+    def figures(self) -> QueryFigures:
+        """Return what has become of the queries so far."""
+        self.count()
+        now = min(self._ended_at or monotonic(), self._ends)
+        return QueryFigures(
+            asked_rate=self._schedule.rate_at(now - self._schedule_since),
+            answered_rate=self._answered_rate.per_second,
+            seconds=now - self.begun,
+            running=not self._ended_at,
+            sessions=len(self._streams),
+            due=self._due,
+            sent=self._sent,
+            answered=self._answered,
+            outstanding=self._outstanding,
+            unsent=self._unsent,
+            timeouts=self._timeouts,
+            lost=self._lost,
+            late=self._late,
+            unknown=self._unknown,
+            malformed=self.malformed,
+            truncated=sum(count for flags, count in self._flags.items() if flags & _TRUNCATED),
+            rcodes=self._rcodes(),
+            traffic=self._traffic_then or self.traffic.since(self._traffic_before),
+        )
+
+    def beat(self) -> None:
+        """Count what was kept, and notice the end."""
+        self.count()
+        self._answered_rate.sample(self._reactor.now, self._answered)
+        if not self._draining and self._reactor.now >= self._ends and not self._shared:
+            self._draining = True
+        if self._draining and not self._outstanding:
+            self._end()
+
+    def close(self) -> None:
+        """End at once."""
+        if not self._ended_at:
+            self._end()
+
+    @property
+    def _outstanding(self) -> int:
+        return self._sent - self._answered - len(self.raw) - self._timeouts - self._lost
+
+    def _end(self) -> None:
+        self._ended_at = monotonic()
+        self._traffic_then = self.traffic.since(self._traffic_before)
+        self._timer.close()
+        for stream in self._streams:
+            stream.session.stream = None
+            self._deadlines.cancel(stream)
+        self._streams.clear()
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def ready(self, _events: int = 0) -> None:
+        """Send what is due on a few sessions; the rest after others had their turn, what is due later then."""
+        if self._ended_at:
+            return
+        shared = self._shared
+        if not shared:
+            self._share_out()
+        for _ in range(min(_SENT_AT_ONCE, len(shared))):
+            self._send(*shared.popleft())
+        if shared:
+            self._reactor.again(self, 0)
+        elif self._streams:
+            self._timer.arm(min(self._arrivals.next_due, self._ends))
+
+    def _share_out(self) -> None:
+        """Draw a session for each query that is due; what is due on one session is sent together."""
+        streams = self._streams
+        if not streams:
+            return
+        due, self._unshared = self._unshared, []
+        if not due:
+            due = self._arrivals.take(min(monotonic(), self._ends), _TAKEN_AT_ONCE)
+            self._due += len(due)
+        size = len(streams)
+        shares: dict[QueryStream, list[float]] = {}
+        for at, draw in zip(due, self._choice.take(len(due)), strict=True):
+            stream = streams[int(draw * size)]
+            if stream in shares:
+                shares[stream].append(at)
+            else:
+                shares[stream] = [at]
+        self._shared.extend(shares.items())
+
+    def _send(self, stream: QueryStream, dues: list[float]) -> None:
+        """Send all that is due on a session in one write."""
+        session, pending = stream.session, stream.pending
+        if session.stream is not stream:
+            self._unshared += dues
+            return
+        count, first = len(dues), stream.next_id
+        identifiers: range | list[int] = range(first, first + count)
+        if first + count > IDENTIFIERS or stream.reserved or not pending.keys().isdisjoint(identifiers):
+            identifiers = stream.free_ids(count)
+            self._unsent += count - len(identifiers)
+            if not identifiers:
+                return
+        stream.next_id = (identifiers[-1] + 1) % IDENTIFIERS
+        now = monotonic()
+        pending.update(zip(identifiers, zip(dues, repeat(now), strict=False), strict=False))
+        self._sent_late += [now - due for due in dues]
+        self._sent += len(identifiers)
+        session.sent = now
+        if not stream.due:
+            self._deadlines.file(stream, now + self.settings.timeout)
+        try:
+            stream.write(self._wire(identifiers))
+        except OSError as failure:
+            session.lost(failure)
+
+    def _wire(self, identifiers: range | list[int]) -> bytes:
+        """Return queries with these identifiers as they go over TCP."""
+        messages, size = self._messages, self._size
+        if messages is None:
+            questions = self._draw.take(len(identifiers))
+            return b"".join([question.message(at) for question, at in zip(questions, identifiers, strict=True)])
+        if isinstance(identifiers, range):
+            return messages[identifiers.start * size : identifiers.stop * size]
+        return b"".join([messages[at * size : (at + 1) * size] for at in identifiers])
+
+    def _reserve(self, stream: QueryStream, identifier: int, why: str) -> None:
+        if stream.reserved is None:
+            stream.reserved = {}
+        stream.reserved[identifier] = why
+
+    def count(self) -> None:
+        """Count what was kept since the last time."""
+        self._answered += len(self.raw)
+        self._latency.corrected.record_many(self.corrected)
+        self._latency.raw.record_many(self.raw)
+        self._late_histogram.record_many(self._sent_late)
+        self._flags.update(self.flags)
+        for kept in (self.corrected, self.raw, self._sent_late, self.flags):
+            kept.clear()
+
+    def _rcodes(self) -> dict[str, int]:
+        """Return the answers by the name of their rcode; what came back as it was sent is `echo`."""
+        counts: Counter[str] = Counter()
+        for flags, count in self._flags.items():
+            counts[_rcode_name(flags)] += count
+        return dict(counts)
+
+
+def _rcode_name(flags: int) -> str:
+    return dns.rcode.to_text(dns.rcode.Rcode(flags & _RCODE)) if flags & _ANSWER else "echo"
