@@ -1,5 +1,6 @@
 """The registry of commands: one row each, read by dispatch, help, completion and validation alike."""
 
+import re
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from common.errors import UsageError
 from common.grammar import REST, Usage
 
 JSON: Final = "--json"
+
+_OPTIONS: Final = re.compile(r"\{.*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,12 @@ class Command:
     def form(self) -> str:
         """How the command is typed."""
         return " ".join(filter(None, (self.name, self.usage, f"[{JSON}]" if self.reports else "")))
+
+
+    @property
+    def short_form(self) -> str:
+        """How the command is typed, without its options."""
+        return _OPTIONS.sub("{...}", self.form)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,14 +24,13 @@ from common.units import (
     parse_interval,
     parse_latency,
     parse_percentiles,
-    parse_positive,
     parse_real,
     parse_timeout,
 )
 
 KINDS: Final[dict[str, Callable[[str], Any]]] = {
     "N": parse_count,
-    "RATE": parse_positive,
+    "RATE": parse_real,
     "SIZE": parse_hashsize,
     "T": parse_duration,
     "TIMEOUT": parse_timeout,
@@ -42,7 +41,7 @@ KINDS: Final[dict[str, Callable[[str], Any]]] = {
     "NAME": str,
     "TEXT": str,
     "FILE": str,
-    "REAL": parse_real,
+    "PERCENT": parse_real,
     "BW": parse_bandwidth,
     "LATENCY": parse_latency,
     "PERCENTILES": parse_percentiles,

@@ -68,13 +68,14 @@ class Standard:
         return f"Debug output {'enabled' if self._logs.debug else 'disabled'}"
 
     async def help(self, name: str | None = None) -> list[str]:
-        """Return a line for each command, or the one asked for."""
+        """Return a line for each command, or the one asked for with all its options."""
         rows = self._shell.registry.commands
         if name is not None and name not in rows:
             raise UsageError(f'help: there is no command "{name}"; `help` lists them')
-        chosen = [rows[name]] if name else list(rows.values())
-        width = max(len(row.form) for row in chosen)
-        return [f"{row.form:<{width}}  {row.help}" for row in chosen]
+        if name:
+            return [f"{rows[name].form}  {rows[name].help}"]
+        width = max(len(row.short_form) for row in rows.values())
+        return [f"{row.short_form:<{width}}  {row.help}" for row in rows.values()]
 
     async def quit(self) -> None:
         """Leave."""

@@ -86,10 +86,10 @@ class Commands:
             return f"{await self._engine.remove_targets(addrs)} targets removed"
         return f"{await self._engine.add_targets(addrs, self._hashsize)} targets added, with one session each"
 
-    async def rate(self, rate: int | None = None, off: bool = False) -> str:
+    async def rate(self, rate: float | None = None, off: bool = False) -> str:
         """Limit the attempts a second, or do not."""
         await self._engine.set_rate(None if off else rate)
-        return "Rate of new sessions not limited" if off else f"At most {rate} new sessions a second"
+        return "Rate of new sessions not limited" if off else f"At most {rate:g} new sessions a second"
 
     async def ping(
         self,

@@ -38,7 +38,7 @@ _PERCENTILE: Final = re.compile(
 )
 
 _QUERY: Final = (
-    "[off] [REAL] {on TARGET | for TIMEOUT | seed N | timeout TIMEOUT | arrivals poisson|constant | name TEXT"
+    "[off] [RATE] {on TARGET | for TIMEOUT | seed N | timeout TIMEOUT | arrivals poisson|constant | name TEXT"
     " | type TEXT | names FILE | edns | dnssec | schedule FILE | slope FILE}"
 )
 
@@ -61,8 +61,8 @@ class LoadCommands:
                 "send so many DNS queries a second over the sessions, change the rate, end them",
                 self.query,
             ),
-            Command("faster", "[REAL]", "raise the rate of what runs, by 15 % or so much", self.faster),
-            Command("slower", "[REAL]", "lower the rate of what runs, by 15 % or so much", self.slower),
+            Command("faster", "[PERCENT]", "raise the rate of what runs, by 15 % or so many", self.faster),
+            Command("slower", "[PERCENT]", "lower the rate of what runs, by 15 % or so many", self.slower),
             Command("stop", "[query]", "end what runs, and show what is known", self.stop),
             Command("latency", "", "the percentiles of every latency", self.latency, latency_text, reports=True),
             Command(
@@ -78,29 +78,29 @@ class LoadCommands:
             Command("reset", "", "start all latencies afresh", self.reset),
         ]
 
-    async def query(self, off: bool = False, real: float | None = None, **options: Any) -> str:
+    async def query(self, off: bool = False, rate: float | None = None, **options: Any) -> str:
         """Send queries, change their rate, or end them."""
         if off:
-            if real is not None or options:
+            if rate is not None or options:
                 raise UsageError("query: `query off` takes nothing else")
             return await self.stop()
         running = await self._running()
-        if running and real and not options:
-            await self._engine.change_query(constant(real))
-            return f"Queries: {real:g} a second from now on"
+        if running and rate and not options:
+            await self._engine.change_query(constant(rate))
+            return f"Queries: {rate:g} a second from now on"
         seed = options.pop("seed", None)
-        settings = _query_settings(real, secrets.randbits(32) if seed is None else seed, options)
+        settings = _query_settings(rate, secrets.randbits(32) if seed is None else seed, options)
         await self._engine.start_query(settings)
         self._tell_end()
         return f"Queries: {_described(settings)}"
 
-    async def faster(self, real: float = _STEP) -> str:
+    async def faster(self, percent: float = _STEP) -> str:
         """Raise the rate."""
-        return await self._change_by(1 + real / 100)
+        return await self._change_by(1 + percent / 100)
 
-    async def slower(self, real: float = _STEP) -> str:
+    async def slower(self, percent: float = _STEP) -> str:
         """Lower the rate."""
-        return await self._change_by(1 / (1 + real / 100))
+        return await self._change_by(1 / (1 + percent / 100))
 
     async def stop(self, query: bool = True) -> str:  # noqa: ARG002 - there is but one so far
         """End what runs."""

@@ -24,7 +24,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "NAME": ("status", "status"),
     "TEXT": ("hello", "hello"),
     "FILE": ("names.txt", "names.txt"),
-    "REAL": ("1.5k", 1_500.0),
+    "PERCENT": ("12.5", 12.5),
     "BW": ("8kbps", 1_000.0),
     "LATENCY": ("@5ms", 0.005),
     "PERCENTILES": ("99.9,50/50", (50.0, 99.9)),
@@ -260,18 +260,18 @@ def test_a_usage_with_unbalanced_brackets_is_a_bug(usage: str) -> None:
         Usage(usage)
 
 
-OPTIONS = "[REAL] {on TARGET | for T | arrivals poisson|constant | edns | first TEXT...}"
+OPTIONS = "[RATE] {on TARGET | for T | arrivals poisson|constant | edns | first TEXT...}"
 
 
 @pytest.mark.parametrize(
     ("line", "bound"),
     [
         ("", {}),
-        ("5", {"real": 5.0}),
-        ("5 edns", {"real": 5.0, "edns": True}),
+        ("5", {"rate": 5.0}),
+        ("5 edns", {"rate": 5.0, "edns": True}),
         ("edns for 2s", {"edns": True, "for_": 2.0}),
         ("for 2s edns", {"edns": True, "for_": 2.0}),
-        ("5 arrivals constant on 10.0.0.1:80", {"real": 5.0, "arrivals": "constant", "on": Address("10.0.0.1", 80)}),
+        ("5 arrivals constant on 10.0.0.1:80", {"rate": 5.0, "arrivals": "constant", "on": Address("10.0.0.1", 80)}),
         ("first a b edns", {"first": ["a", "b"], "edns": True}),
         ("edns first a", {"first": ["a"], "edns": True}),
     ],
@@ -302,7 +302,7 @@ def test_wrong_options_are_named(line: str, error: str) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("", ["REAL", "on", "for", "arrivals", "edns", "first"]),
+        ("", ["RATE", "on", "for", "arrivals", "edns", "first"]),
         ("5 edns", ["on", "for", "arrivals", "first"]),
         ("arrivals", ["poisson", "constant"]),
         ("for", ["T"]),
@@ -316,7 +316,7 @@ def test_completion_offers_the_options_that_are_left(line: str, expected: list[s
 
 def test_several_values_stand_before_the_options() -> None:
     """Values of which there may be several end where an option begins."""
-    assert Usage("TEXT... {rate REAL}").bind(["a", "b", "rate", "5"]) == {"text": ["a", "b"], "rate": 5.0}
+    assert Usage("TEXT... {rate RATE}").bind(["a", "b", "rate", "5"]) == {"text": ["a", "b"], "rate": 5.0}
 
 
 @given(st.permutations(["on", "for", "seed", "timeout", "arrivals", "name", "type", "names", "edns", "dnssec", "csv"]))

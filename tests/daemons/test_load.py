@@ -1,0 +1,221 @@
+"""Load from a whole initiator: commands, what they print, and real DNS servers as the other end."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.daemons.test_programs import program, running
+from tests.support import Daemon, initiator, responder
+
+FreePorts = Callable[[int], int]
+
+ZONE = """$ORIGIN example.com.
+$TTL 60
+@ IN SOA ns hostmaster 1 3600 600 86400 60
+@ IN NS ns
+ns IN A 127.0.0.1
+@ IN A 192.0.2.1
+www IN AAAA 2001:db8::1
+"""
+
+NSD = """server:
+  ip-address: 127.0.0.1@{port}
+  do-ip6: no
+  username: ""
+  chroot: ""
+  zonesdir: "{directory}"
+  database: ""
+  pidfile: "{directory}/nsd.pid"
+  xfrdfile: "{directory}/xfrd.state"
+  zonelistfile: "{directory}/zone.list"
+  xfrdir: "{directory}"
+  tcp-count: 1000
+remote-control:
+  control-enable: no
+zone:
+  name: example.com
+  zonefile: example.com.zone
+"""
+
+UNBOUND = """server:
+  interface: 127.0.0.1@{port}
+  do-daemonize: no
+  username: ""
+  chroot: ""
+  directory: "{directory}"
+  pidfile: "{directory}/unbound.pid"
+  use-syslog: no
+  logfile: ""
+  incoming-num-tcp: 1000
+  module-config: "iterator"
+  local-zone: "example.com." static
+  local-data: "example.com. IN A 192.0.2.1"
+  local-data: "www.example.com. IN AAAA 2001:db8::1"
+remote-control:
+  control-enable: no
+"""
+
+
+@pytest.fixture
+def pair(free_ports: FreePorts) -> Iterator[Daemon]:
+    """Give an initiator with 20 sessions to a responder on two ports."""
+    first = free_ports(2)
+    with responder(first, 2), initiator(first, 2) as front:
+        front.ask("set 20", "wait", "status --json")
+        yield front
+
+
+@contextmanager
+def nsd(directory: Path, port: int) -> Iterator[None]:
+    """Run nsd with one small zone."""
+    (directory / "example.com.zone").write_text(ZONE)
+    (directory / "nsd.conf").write_text(NSD.format(directory=directory, port=port))
+    with running([program("nsd"), "-d", "-c", str(directory / "nsd.conf")], port):
+        yield
+
+
+@contextmanager
+def unbound(directory: Path, port: int) -> Iterator[None]:
+    """Run unbound with the same names as local data."""
+    (directory / "unbound.conf").write_text(UNBOUND.format(directory=directory, port=port))
+    with running([program("unbound"), "-d", "-c", str(directory / "unbound.conf")], port):
+        yield
+
+
+def test_a_run_says_what_it_is_and_what_became_of_it(pair: Daemon) -> None:
+    output, errors, code = pair.end(
+        "query 500 for 500ms seed 7 arrivals constant", "wait query 10s", "report", "expect losses == 0", "latency"
+    )
+    assert code == 0, output
+    assert output.startswith("Queries: 500 a second, arrivals constant, for 0.5s, timeout 5.0s, seed 7\n")
+    assert "Queries answered         : 250 (500.0 a second)\n" in output
+    assert "Answers by code          : 250 (echo 250)\n" in output
+    assert "Bytes sent and received  : 7750, 7750\n" in output
+    assert "expect losses == 0: met\n" in output
+    assert "query       corrected  p50 " in output
+    # The result is told unasked, too.
+    assert "Queries answered         : 250" in errors
+
+
+def test_the_same_seed_sends_as_much(pair: Daemon) -> None:
+    counts = []
+    for _ in range(2):
+        pair.send("query 1k for 300ms seed 3", "wait query 10s")
+        pair.line()
+        counts.append(pair.ask("status --json")["query"]["sent"])
+    assert counts[0] == counts[1] > 200
+
+
+def test_the_rate_goes_up_and_down_by_steps(pair: Daemon) -> None:
+    pair.send("query 100")
+    assert pair.line().startswith("Queries: 100 a second")
+    rates = []
+    for line in ("faster", "slower", "faster 100", "query 50"):
+        pair.send(line)
+        pair.line()
+        rates.append(pair.ask("status --json")["query"]["asked_rate"])
+    assert rates == pytest.approx([115, 100, 200, 50])
+    pair.send("query off", "wait query 10s")
+    assert pair.line() == "Queries: no more are sent"
+    assert not pair.ask("status --json")["query"]["running"]
+
+
+def test_files_say_names_and_rates(pair: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("example.com A\nexample.org TXT\n")
+    (tmp_path / "steps").write_text("2\n200 100\n200 1000\n")
+    (tmp_path / "slope").write_text("500ms 200\n")
+    pair.send(f"query schedule {tmp_path}/steps names {tmp_path}/names arrivals constant", "wait query 10s")
+    assert pair.line().startswith("Queries: 2 steps over 0.4s, 220 in all")
+    assert pair.ask("status --json")["query"]["answered"] == 220
+    pair.send(f"query 100 slope {tmp_path}/slope arrivals constant", "wait query 10s")
+    pair.line()
+    assert pair.ask("status --json")["query"]["answered"] == 75
+
+
+def test_a_report_is_written_for_other_programs(pair: Daemon, tmp_path: Path) -> None:
+    pair.send("query 1k for 200ms", "wait query 10s", "percentiles 50,90,99.9")
+    for name in ("run.json", "run.csv", "run.hgrm"):
+        pair.send(f"report {tmp_path / name}")
+    output, _, code = pair.end()
+    assert code == 0, output
+    report = json.loads((tmp_path / "run.json").read_text())
+    assert report["query"]["answered"] == report["query"]["due"]
+    rows = list(csv.DictReader((tmp_path / "run.csv").read_text().splitlines()))
+    corrected = next(row for row in rows if (row["latency"], row["kind"]) == ("query", "corrected"))
+    assert int(corrected["count"]) == report["query"]["answered"]
+    assert 0 < float(corrected["p50"]) <= float(corrected["p90"]) <= float(corrected["p99.9"])
+    assert (tmp_path / "run.hgrm").read_text().split("\n")[0].split() == [
+        "Value",
+        "Percentile",
+        "TotalCount",
+        "1/(1-Percentile)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("query 0", '"0" is not a number above 0'),
+        ("query -1", '"-1" is not a number above 0'),
+        ("query", "a rate is missing"),
+        ("query 5 names /nowhere/at/all", "file /nowhere/at/all cannot be read"),
+        ("query 5 schedule /dev/null", "goes without a rate"),
+        ("query schedule /dev/null", "there is no line in it"),
+        ("query 5 name a..b", "no query can be made"),
+        ("query 5 names /dev/null name x", "goes without `name`"),
+        ("query 5 on 127.0.0.9:9", "is no target"),
+        ("query 5 for 0s", "is no time at all"),
+        ("query off 5", "takes nothing else"),
+        ("stop query", "no queries are being sent"),
+        ("faster", "nothing runs"),
+        ("wait query", "no queries have been sent"),
+        ("expect speed > 1", 'no figure "speed"'),
+        ("expect p99", "is not a condition"),
+        ("report run.txt", "ends with none of"),
+        ("report /nowhere/at/all.json", "cannot be written"),
+        ("percentiles 101", "is not a list of percentiles"),
+    ],
+)
+def test_bad_input_costs_one_line_and_nothing_else(pair: Daemon, line: str, error: str) -> None:
+    pair.send(line)
+    said = pair.line()
+    assert error in said
+    assert pair.ask("status --json")["held"] == 20
+    output, errors, code = pair.end()
+    assert code in (1, 2)
+    assert (output, "Traceback" in errors) == ("", False)
+
+
+def test_what_is_not_met_sets_the_exit_code(pair: Daemon) -> None:
+    output, _, code = pair.end(
+        "query 100 for 100ms", "wait query 10s", "expect p99 < 1us", "expect connect.p50 < 60s", "expect timeouts > 0"
+    )
+    assert code == 3
+    assert "expect p99 < 1us: not met, it is " in output
+    assert "expect connect.p50 < 60s: met" in output
+    assert "expect timeouts > 0: not met, it is 0" in output
+
+
+@pytest.mark.program
+@pytest.mark.parametrize("server", [nsd, unbound])
+def test_a_real_dns_server_answers_every_query(
+    free_ports: FreePorts, tmp_path: Path, server: Callable[[Path, int], AbstractContextManager[None]]
+) -> None:
+    port = free_ports(1)
+    (tmp_path / "names").write_text("example.com A\nwww.example.com AAAA\nmissing.example.com A\n")
+    with server(tmp_path, port), initiator(port) as front:
+        front.ask("set 50", "wait", "status --json")
+        front.send(f"query 2k for 1s names {tmp_path}/names seed 1", "wait query 20s")
+        front.line()
+        query = front.ask("status --json")["query"]
+        assert query["answered"] == query["sent"] == query["due"] > 1800
+        assert set(query["rcodes"]) == {"NOERROR", "NXDOMAIN"}
+        assert (query["unknown"], query["malformed"], query["truncated"]) == (0, 0, 0)
+        front.send("query 2k for 500ms edns dnssec seed 2", "wait query 20s")
+        front.line()
+        query = front.ask("status --json")["query"]
+        assert query["rcodes"] == {"NOERROR": query["due"]}
