@@ -2,10 +2,11 @@
 
 A word in capitals stands for a value of that kind (KINDS), any other word for itself. `[...]` may be left out, `a|b`
 is one of these words, and `a B | c D` in brackets one of these sequences. `COMMAND...` takes all words but as many
-as the usage has after it. Braces, which come last, hold options in any order, each of which may be left out:
-`{on TARGET | for T | seed N | arrivals poisson|constant | edns | first TEXT...}`. An option's value is bound under the
-option's own name (with an underscore behind it where Python claims the word). `KIND...` takes values up to the next
-option.
+as the usage has after it. Braces, which come last, hold options in any order, each of which may be left out and given
+once: `{on TARGET | for T | seed N | arrivals poisson|constant | edns | first TEXT...}`. An option is a word alone, or one
+before a value of a kind or a choice of words. Under its own name (`-` becomes `_`, and a word that Python claims gets an
+underscore behind it: `for_`) it binds True, that value, or the word chosen. `KIND...` takes one value or more, up to the
+next option or the end, and binds a list, in braces as well as before them.
 """
 
 import keyword
@@ -50,6 +51,7 @@ KINDS: Final[dict[str, Callable[[str], Any]]] = {
 REST: Final = "COMMAND..."
 _MORE: Final = "..."
 _TOKEN: Final = re.compile(r"[\[\]{}]|[^\s\[\]{}]+")
+_BRACES_LAST: Final = re.compile(r"[^{}]*(\{[^{}\[\]]*\})?")
 
 Bound = dict[str, Any]
 
@@ -101,13 +103,14 @@ class Usage:
     def __init__(self, text: str) -> None:
         self.text = text
         assert text.count("[") == text.count("]"), f"unbalanced brackets in {text!r}"
+        assert _BRACES_LAST.fullmatch(text), f"braces elsewhere than at the end of {text!r}"
         tokens = _TOKEN.findall(text)
         (self._sequence,) = _parse(tokens)
         self._options = {name for item in self._sequence if isinstance(item, _Options) for name in item.values}
         assert not tokens, f"unbalanced brackets in {text!r}"
 
     def bind(self, words: Sequence[str]) -> Bound:
-        """Return the values by the lower-case name of their kind, and True for each literal.
+        """Return the values by the name of their option or the lower-case name of their kind; True for each literal.
 
         Raises UsageError when the words do not fit; its text says what is wrong with the first one that does not.
         """
@@ -161,7 +164,10 @@ def _parse_options(tokens: list[str]) -> _Options:
         end = inside.index("|") if "|" in inside else len(inside)
         name, *value = inside[:end]
         del inside[: end + 1]
+        assert name not in values and len(value) < 2, f"no option, or one that there is already: {name} {value}"
         values[name] = "".join(value)
+        choices = values[name].split("|")
+        assert len(choices) == 1 or KINDS.keys().isdisjoint(choices), f"a kind among the words of {name}"
     return _Options(values)
 
 

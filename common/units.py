@@ -116,10 +116,14 @@ def parse_real(text: str) -> float:
 
 
 def parse_latency(text: str) -> float:
-    """Return the seconds of a latency to be kept, written like `@5ms`; raises UsageError."""
-    if not text.startswith("@"):
-        raise UsageError(f'"{text}" is not a latency; write one like @5ms')
-    return parse_timeout(text[1:])
+    """Return the seconds, more than none, of a latency to be kept, written like `@5ms`; raises UsageError."""
+    try:
+        value = parse_duration(text[1:]) if text.startswith("@") else 0.0
+    except UsageError:
+        value = 0.0
+    if value <= 0:
+        raise UsageError(f'"{text}" is not a latency above 0; write one like @5ms or @500us')
+    return value
 
 
 def parse_bandwidth(text: str) -> float:

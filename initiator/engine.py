@@ -21,15 +21,22 @@ from initiator.latencies import Latencies
 from initiator.plan import share_out
 from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
-from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
+from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
 from initiator.workloads.query import Query, QuerySettings
-from initiator.workloads.schedule import Schedule
+from initiator.workloads.schedule import Schedule, constant
+from initiator.workloads.search import RateSearch
 
 log = logging.getLogger("sessioner.initiator")
 
 # Buckets that a beat adds to or takes from each table that is being resized.
 _RESIZE_STEPS: Final = 500
+
+
+# Seconds that a rate is sent before and while it is judged, and the share of failed queries that is too much.
+_SETTLING: Final = 0.5
+_TRYING: Final = 2.0
+_FAILING: Final = 0.01
 
 
 class Engine:
@@ -146,6 +153,30 @@ class Engine:
                 query.join(handler)
 
         self._reactor.start(self._reactor.walk(join))
+
+    async def search_query_rate(self, latency: float) -> RateFound:
+        """Change the rate of the queries until the highest is found whose p95 stays within `latency` seconds.
+
+        The queries are stopped then, or were by somebody else. Raises UsageError when none are sent.
+        """
+        query, search, tried = self._running_query(), RateSearch(), []
+        while not search.done and query.is_sending():
+            query.change(constant(search.rate))
+            await asyncio.sleep(_SETTLING)
+            before = query.figures()
+            self._holder.latencies.query.reset()
+            await asyncio.sleep(_TRYING)
+            if not query.is_sending():
+                break
+            now = query.figures()
+            answered = now.answered - before.answered
+            p95 = self._holder.latencies.query.corrected.percentiles((95,))[0]
+            failed = now.timeouts + now.lost - before.timeouts - before.lost
+            does = bool(answered) and p95 <= latency and failed <= answered * _FAILING
+            tried.append(RateTried(search.rate, answered / _TRYING, p95, does))
+            search.judge(does)
+        query.stop()
+        return RateFound(latency, search.good, search.bad, tried)
 
     async def change_query(self, schedule: Schedule) -> None:
         """Let the queries follow another schedule from now on; raises UsageError when none are sent."""

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -16,12 +16,13 @@ from common.units import format_duration
 from initiator.engine import Engine
 from initiator.expectations import Expectation, parse_expectation
 from initiator.latencies import Latencies
-from initiator.load_render import latency_text, query_text
+from initiator.load_render import latency_text, query_text, rate_found_text
 from initiator.report import Report, report_text, write_report
-from initiator.snapshot import LatencyRow, Snapshot
-from initiator.workloads.query import TIMEOUT, QueryFigures, QuerySettings
+from initiator.snapshot import LatencyRow, QueryFigures, Snapshot
+from initiator.workloads.query import TIMEOUT, QuerySettings
 from initiator.workloads.questions import DEFAULT_NAME, DEFAULT_TYPE, build_question, parse_names
 from initiator.workloads.schedule import Schedule, constant, parse_schedule, parse_slopes
+from initiator.workloads.search import START
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ _PERCENTILE: Final = re.compile(
 )
 
 _QUERY: Final = (
-    "[off] [RATE] {on TARGET | for TIMEOUT | seed N | timeout TIMEOUT | arrivals poisson|constant | name TEXT"
+    "[off] [RATE|LATENCY] {on TARGET | for TIMEOUT | seed N | timeout TIMEOUT | arrivals poisson|constant | name TEXT"
     " | type TEXT | names FILE | edns | dnssec | schedule FILE | slope FILE}"
 )
 
@@ -78,7 +79,9 @@ class LoadCommands:
             Command("reset", "", "start all latencies afresh", self.reset),
         ]
 
-    async def query(self, off: bool = False, rate: float | None = None, **options: Any) -> str:
+    async def query(
+        self, off: bool = False, rate: float | None = None, latency: float | None = None, **options: Any
+    ) -> str:
         """Send queries, change their rate, or end them."""
         if off:
             if rate is not None or options:
@@ -89,9 +92,10 @@ class LoadCommands:
             await self._engine.change_query(constant(rate))
             return f"Queries: {rate:g} a second from now on"
         seed = options.pop("seed", None)
-        settings = _query_settings(rate, secrets.randbits(32) if seed is None else seed, options)
+        wanted = START if latency else rate
+        settings = _query_settings(wanted, secrets.randbits(32) if seed is None else seed, options)
         await self._engine.start_query(settings)
-        self._tell_end()
+        self._tell(self._show_search(latency) if latency else self._show_end())
         return f"Queries: {_described(settings)}"
 
     async def faster(self, percent: float = _STEP) -> str:
@@ -163,11 +167,15 @@ class LoadCommands:
         await self._engine.change_query(constant(rate))
         return f"Queries: {rate:g} a second from now on"
 
-    def _tell_end(self) -> None:
-        """Show the result when the run has ended."""
-        task = asyncio.create_task(self._show_end())
+    def _tell(self, result: Coroutine[Any, Any, None]) -> None:
+        """Show a result when the run has ended."""
+        task = asyncio.create_task(result)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+    async def _show_search(self, latency: float) -> None:
+        found = await self._engine.search_query_rate(latency)
+        self._shell.sink.note("".join(f"{line}\n" for line in rate_found_text(found)))
 
     async def _show_end(self) -> None:
         await self._engine.wait_query()

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from common.render import by_reason, field
 from common.units import format_duration, format_milliseconds
-from initiator.snapshot import LatencyRow
-from initiator.workloads.query import QueryFigures
+from initiator.snapshot import LatencyRow, QueryFigures, RateFound
 
 
 def query_text(now: QueryFigures) -> Iterator[str]:
@@ -29,6 +28,17 @@ def latency_text(rows: Iterable[LatencyRow]) -> Iterator[str]:
     for row in rows:
         values = "  ".join(f"p{name} {format_milliseconds(value)}" for name, value in row.percentiles.items())
         yield f"{row.name:<11} {row.kind:<10} {values}  max {format_milliseconds(row.highest)}  ({row.count})"
+
+
+def rate_found_text(found: RateFound) -> Iterator[str]:
+    """Yield the lines of a search for a rate."""
+    for tried in found.tried:
+        verdict = "does" if tried.does else "is too much"
+        p95 = format_milliseconds(tried.p95)
+        yield f"{tried.rate:.1f} a second {verdict}: {tried.answered:.1f} answered a second, p95 {p95}"
+    bound = f", {found.bad:.1f} does not" if found.bad else ""
+    best = f"{found.good:.1f} a second" if found.good else "none"
+    yield field("Highest rate", f"{best} with p95 within {format_milliseconds(found.latency)}{bound}")
 
 
 def _failed(now: QueryFigures) -> dict[str, int]:

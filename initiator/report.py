@@ -13,9 +13,8 @@ from common.render import as_json, by_reason, field
 from common.units import format_bandwidth, format_duration
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text, query_text
-from initiator.snapshot import LatencyRow, Segments
+from initiator.snapshot import LatencyRow, QueryFigures, Segments
 from initiator.traffic import Traffic
-from initiator.workloads.query import QueryFigures
 
 _FORMATS: Final = ".json, .csv or .hgrm"
 

@@ -3,7 +3,33 @@
 from dataclasses import dataclass
 
 from initiator.traffic import Traffic
-from initiator.workloads.query import QueryFigures
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFigures:
+    """What became of the queries; rates are of the moment, `unsent` were due and given up.
+
+    `traffic` is all that went over the sessions meanwhile.
+    """
+
+    asked_rate: float
+    answered_rate: float
+    seconds: float
+    running: bool
+    sessions: int
+    due: int
+    sent: int
+    answered: int
+    outstanding: int
+    unsent: int
+    timeouts: int
+    lost: int
+    late: int
+    unknown: int
+    malformed: int
+    truncated: int
+    rcodes: dict[str, int]
+    traffic: Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +119,23 @@ class Segments:
     sent: int
     received: int
     retransmitted: int
+
+
+@dataclass(frozen=True, slots=True)
+class RateTried:
+    """A rate (1/s) that was tried for a while: how many were answered a second, their p95 in seconds, if it does."""
+
+    rate: float
+    answered: float
+    p95: float
+    does: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RateFound:
+    """The highest rate whose p95 stayed within a latency (seconds), 0 for none; and the lowest that did not."""
+
+    latency: float
+    good: float
+    bad: float | None
+    tried: list[RateTried]

@@ -24,6 +24,7 @@ PURE = {
             "table",
             "deadlines",
             "histogram",
+            "hdr",
             "keepalive",
             "pacing",
             "rate",
@@ -33,7 +34,9 @@ PURE = {
             "render",
         )
     ),
-    *(f"initiator.{name}" for name in ("plan", "retry", "confirmed", "settings", "snapshot", "render")),
+    *(f"initiator.{name}" for name in ("plan", "retry", "confirmed", "settings", "snapshot", "render", "load_render")),
+    *(f"initiator.{name}" for name in ("traffic", "latencies", "expectations")),
+    *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions")),
     *(f"responder.{name}" for name in ("settings", "snapshot", "render")),
 }
 IMPURE = {

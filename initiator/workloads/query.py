@@ -16,6 +16,7 @@ from common.rate import Rate
 from common.reactor import Reactor
 from common.timer import Timer
 from initiator.latencies import Latencies
+from initiator.snapshot import QueryFigures
 from initiator.traffic import Traffic
 from initiator.workloads.arrivals import Arrivals, Choice
 from initiator.workloads.questions import IDENTIFIERS, Draw, Question
@@ -63,33 +64,6 @@ class QuerySettings:
     seconds: float | None = None
     timeout: float = TIMEOUT
     target: Address | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class QueryFigures:
-    """What became of the queries; rates are of the moment, `unsent` were due and given up.
-
-    `traffic` is all that went over the sessions meanwhile.
-    """
-
-    asked_rate: float
-    answered_rate: float
-    seconds: float
-    running: bool
-    sessions: int
-    due: int
-    sent: int
-    answered: int
-    outstanding: int
-    unsent: int
-    timeouts: int
-    lost: int
-    late: int
-    unknown: int
-    malformed: int
-    truncated: int
-    rcodes: dict[str, int]
-    traffic: Traffic
 
 
 class QueryStream:
@@ -264,6 +238,10 @@ class Query:
         stream.session.stream = None
         self._deadlines.cancel(stream)
         self._lost += len(stream.pending)
+
+    def is_sending(self) -> bool:
+        """Whether more queries will be sent."""
+        return not self._ended_at and monotonic() < self._ends
 
     def stop(self) -> None:
         """Send no more; it is over when nothing is waited for."""

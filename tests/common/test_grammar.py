@@ -1,5 +1,6 @@
 """Tests of the grammar of one command."""
 
+import re
 from typing import Any
 
 import pytest
@@ -46,6 +47,8 @@ USAGES = [
     "COMMAND... TIMEOUT",
     "COMMAND...",
     "[N [TARGET]]",
+    "N... {on TARGET | off | interval TIMES | add held|clients}",
+    "[N] {on TARGET... | off | rst N... | add held|clients}",
 ]
 
 words = st.lists(
@@ -253,14 +256,35 @@ def test_a_word_is_expected_exactly_where_more_is_taken_or_missing(usage: str, l
     assert len(set(expected)) == len(expected)
 
 
-@pytest.mark.parametrize("usage", ["[N", "[on | off", "N]", "N] x"])
-def test_a_usage_with_unbalanced_brackets_is_a_bug(usage: str) -> None:
+@pytest.mark.parametrize(
+    "usage",
+    [
+        "[N",
+        "[on | off",
+        "N]",
+        "N] x",
+        "{on",
+        "on}",
+        "on} {off",
+        "{on | off]",
+        "{on {off}}",
+        "{on [off]}",
+        "{on} N",
+        "{on} {off}",
+        "[N {on}]",
+        "{ | on}",
+        "{on | on}",
+        "{on TARGET N}",
+        "{for T|off}",
+    ],
+)
+def test_a_usage_that_is_not_well_formed_is_a_bug(usage: str) -> None:
     """A usage text that is wrong is found as soon as the row is made."""
     with pytest.raises((AssertionError, ValueError)):
         Usage(usage)
 
 
-OPTIONS = "[RATE] {on TARGET | for T | arrivals poisson|constant | edns | first TEXT...}"
+OPTIONS = "[RATE] {on TARGET | for T | arrivals poisson|constant | edns | first TEXT... | no-seed N...}"
 
 
 @pytest.mark.parametrize(
@@ -274,6 +298,8 @@ OPTIONS = "[RATE] {on TARGET | for T | arrivals poisson|constant | edns | first 
         ("5 arrivals constant on 10.0.0.1:80", {"rate": 5.0, "arrivals": "constant", "on": Address("10.0.0.1", 80)}),
         ("first a b edns", {"first": ["a", "b"], "edns": True}),
         ("edns first a", {"first": ["a"], "edns": True}),
+        ("no-seed 1 2 for 1s first 3", {"no_seed": [1, 2], "for_": 1.0, "first": ["3"]}),
+        ("first poisson constant arrivals poisson", {"first": ["poisson", "constant"], "arrivals": "poisson"}),
     ],
 )
 def test_options_come_in_any_order(line: str, bound: dict[str, Any]) -> None:
@@ -286,27 +312,43 @@ def test_options_come_in_any_order(line: str, bound: dict[str, Any]) -> None:
     [
         ("5 edns edns", '"edns" is given twice'),
         ("for 1s for 2s", '"for" is given twice'),
+        ("first a edns first b", '"first" is given twice'),
+        ("edns first a edns b", '"edns" is given twice'),
+        ("no-seed 1 no-seed", '"no-seed" is given twice'),
         ("for", "something is missing"),
         ("for x", '"x" is not a time'),
         ("arrivals never", '"never" does not belong there'),
         ("edns 5", '"5" does not belong there'),
         ("first edns", '"edns" does not belong there'),
+        ("for edns", '"edns" is not a time'),
+        ("on junk edns edns", 'bad address "junk"'),
+        ("no-seed 1 x edns", '"x" is not a whole number'),
+        ("first", "something is missing"),
+        ("5 6", '"6" does not belong there'),
+        ("edns junk for 1s", f'"junk" does not belong there; the form is: {OPTIONS}'),
+        ("5 arrivals", f"something is missing; the form is: {OPTIONS}"),
     ],
 )
 def test_wrong_options_are_named(line: str, error: str) -> None:
     """One line says which option is wrong."""
-    with pytest.raises(UsageError, match=error):
+    with pytest.raises(UsageError, match=re.escape(error)):
         Usage(OPTIONS).bind(line.split())
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("", ["RATE", "on", "for", "arrivals", "edns", "first"]),
-        ("5 edns", ["on", "for", "arrivals", "first"]),
+        ("", ["RATE", "on", "for", "arrivals", "edns", "first", "no-seed"]),
+        ("5 edns", ["on", "for", "arrivals", "first", "no-seed"]),
         ("arrivals", ["poisson", "constant"]),
         ("for", ["T"]),
-        ("edns first a", ["TEXT", "on", "for", "arrivals"]),
+        ("edns first a", ["TEXT", "on", "for", "arrivals", "no-seed"]),
+        ("first", ["TEXT"]),
+        ("edns edns", []),
+        ("edns junk", []),
+        ("arrivals junk", []),
+        ("edns for 1s on 10.0.0.1:80 arrivals poisson first a no-seed 1", ["N"]),
+        ("edns for 1s on 10.0.0.1:80 first a no-seed 1 arrivals poisson", []),
     ],
 )
 def test_completion_offers_the_options_that_are_left(line: str, expected: list[str]) -> None:
@@ -314,9 +356,36 @@ def test_completion_offers_the_options_that_are_left(line: str, expected: list[s
     assert Usage(OPTIONS).expected(line.split()) == expected
 
 
-def test_several_values_stand_before_the_options() -> None:
+@pytest.mark.parametrize(
+    ("usage", "line", "bound"),
+    [
+        ("TEXT...", "a b", {"text": ["a", "b"]}),
+        ("TEXT... {rate RATE}", "a", {"text": ["a"]}),
+        ("TEXT... {rate RATE}", "a b rate 5", {"text": ["a", "b"], "rate": 5.0}),
+        ("TEXT... {first TEXT... | off}", "a first b c off", {"text": ["a"], "first": ["b", "c"], "off": True}),
+        ("[N...] {off}", "off", {"off": True}),
+        ("[N...] {off}", "1 2k off", {"n": [1, 2_000], "off": True}),
+    ],
+)
+def test_several_values_stand_before_the_options(usage: str, line: str, bound: dict[str, Any]) -> None:
     """Values of which there may be several end where an option begins."""
-    assert Usage("TEXT... {rate RATE}").bind(["a", "b", "rate", "5"]) == {"text": ["a", "b"], "rate": 5.0}
+    assert bind(usage, line) == bound
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("", "something is missing; the form is: TEXT... {rate RATE}"),
+        ("rate 5", '"rate" does not belong there; the form is: TEXT... {rate RATE}'),
+        ("a rate", "something is missing; the form is: TEXT... {rate RATE}"),
+        ("a rate 5 b", '"b" does not belong there; the form is: TEXT... {rate RATE}'),
+    ],
+)
+def test_at_least_one_of_several_values_is_needed(line: str, error: str) -> None:
+    """An option's name is none of the values before it, and no value stands behind the options."""
+    with pytest.raises(UsageError) as refusal:
+        bind("TEXT... {rate RATE}", line)
+    assert str(refusal.value) == error
 
 
 @given(st.permutations(["on", "for", "seed", "timeout", "arrivals", "name", "type", "names", "edns", "dnssec", "csv"]))

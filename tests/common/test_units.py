@@ -1,6 +1,7 @@
 """Tests of numbers and times as they are typed and shown."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -10,10 +11,14 @@ from common.errors import UsageError
 from common.units import (
     format_duration,
     format_milliseconds,
+    parse_bandwidth,
     parse_count,
     parse_duration,
     parse_interval,
+    parse_latency,
+    parse_percentiles,
     parse_positive,
+    parse_real,
     parse_timeout,
 )
 
@@ -120,6 +125,10 @@ def test_a_number_below_one_is_refused(text: str, why: str) -> None:
         ("0", 0.0),
         ("10", 10.0),
         ("2.5", 2.5),
+        ("500us", 0.000_5),
+        ("1microsecond", 0.000_001),
+        ("20microseconds", 0.000_02),
+        ("1ms500us", 0.001_5),
         ("500ms", 0.5),
         ("1.5s", 1.5),
         ("10s", 10.0),
@@ -149,7 +158,10 @@ def test_a_time_is_read_with_its_units(text: str, seconds: float) -> None:
 @given(
     st.lists(
         st.tuples(
-            st.integers(0, 10_000), st.sampled_from([("ms", 0.001), ("s", 1), ("min", 60), ("h", 3_600), ("d", 86_400)])
+            st.integers(0, 10_000),
+            st.sampled_from(
+                [("us", 0.000_001), ("ms", 0.001), ("s", 1), ("min", 60), ("h", 3_600), ("d", 86_400)],
+            ),
         ),
         min_size=1,
         max_size=6,
@@ -225,6 +237,7 @@ def test_a_timeout_is_more_than_no_time() -> None:
         ("5s-5s", 5.0, 5.0),
         ("30s", 30.0, 30.0),
         ("100-200ms", 0.1, 0.2),
+        ("100-200us", 0.000_1, 0.000_2),
         ("1m30s-2m", 90.0, 120.0),
         ("5s-10", 5.0, 10.0),
     ],
@@ -252,6 +265,204 @@ def test_what_is_no_range_of_times_is_refused(text: str, wrong: str) -> None:
     with pytest.raises(UsageError) as refusal:
         parse_interval(text)
     assert str(refusal.value).startswith(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0.5", 0.5),
+        ("0.001", 0.001),
+        ("1", 1.0),
+        ("200", 200.0),
+        ("1.5k", 1_500.0),
+        ("0.0005k", 0.5),
+        ("2K", 2_000.0),
+        ("1.5m", 1_500_000.0),
+        ("2M", 2_000_000.0),
+    ],
+)
+def test_a_number_above_none_may_have_a_fraction(text: str, value: float) -> None:
+    """A number that need not be whole is read as a float, with the multipliers of a count."""
+    number = parse_real(text)
+    assert number == value
+    assert type(number) is float
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0",
+        "0.0",
+        "0k",
+        "-1",
+        "-0.5",
+        "+1",
+        "abc",
+        "nan",
+        "inf",
+        "-inf",
+        "1e3",
+        "1_000",
+        ".5",
+        "5.",
+        "1g",
+        "k",
+        ENDLESS,
+    ],
+)
+def test_what_is_no_number_above_none_is_refused(text: str) -> None:
+    """None, less than none and what is no number are refused with a form that would do."""
+    with pytest.raises(UsageError) as refusal:
+        parse_real(text)
+    assert str(refusal.value) == f'"{text}" is not a number above 0; write one like 0.5, 200 or 1.5k'
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_a_second"),
+    [
+        ("0", 0.0),
+        ("0Mbps", 0.0),
+        ("1500", 1_500.0),
+        ("0.5", 0.5),
+        ("8bps", 1.0),
+        ("1bps", 0.125),
+        ("8kbps", 1_000.0),
+        ("10Mbps", 1_250_000.0),
+        ("10mbps", 1_250_000.0),
+        ("2.5Gbps", 312_500_000.0),
+        ("1gbps", 125_000_000.0),
+        ("7Bps", 7.0),
+        ("500kBps", 500_000.0),
+        ("10MBps", 10_000_000.0),
+        ("10mBps", 10_000_000.0),
+        ("1.5GBps", 1_500_000_000.0),
+        ("1gBps", 1_000_000_000.0),
+    ],
+)
+def test_a_bandwidth_is_bytes_a_second(text: str, bytes_a_second: float) -> None:
+    """A small b is for bits, a large one for bytes, and a bare number is bytes; multiples are of 1,000."""
+    bandwidth = parse_bandwidth(text)
+    assert bandwidth == bytes_a_second
+    assert type(bandwidth) is float
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "abc",
+        "-1",
+        "-1Mbps",
+        "nan",
+        "inf",
+        "10k",
+        "10M",
+        "10Mb",
+        "10MB",
+        "10MBPS",
+        "10Tbps",
+        "10 Mbps",
+        "10Mbps ",
+        "Mbps",
+        "1e6",
+        "1e6bps",
+        ".5Mbps",
+        "10Mibps",
+        ENDLESS,
+    ],
+)
+def test_what_is_no_bandwidth_is_refused(text: str) -> None:
+    """A bandwidth needs its whole unit or none, so that bits are not taken for bytes."""
+    with pytest.raises(UsageError) as refusal:
+        parse_bandwidth(text)
+    form = "write one like 10Mbps (bits) or 500kBps (bytes)"
+    assert str(refusal.value) == f'"{text}" is not a bandwidth; {form}'
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("@5ms", 0.005), ("@500us", 0.000_5), ("@1ms500us", 0.001_5), ("@0.2ms", 0.000_2), ("@2s", 2.0), ("@1", 1.0)],
+)
+def test_a_latency_to_be_kept_is_marked(text: str, seconds: float) -> None:
+    """A latency is a time behind an @."""
+    assert parse_latency(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "@", "5ms", "@0", "@0ms", "@-1", "@abc", "@nan", "@inf", "@@5ms", "@ 5ms", "@5ms ", "5ms@", "@5mb"]
+)
+def test_what_is_no_latency_is_refused(text: str) -> None:
+    """The whole of what was typed is named, with a form that would do."""
+    with pytest.raises(UsageError) as refusal:
+        parse_latency(text)
+    assert str(refusal.value) == f'"{text}" is not a latency above 0; write one like @5ms or @500us'
+
+
+@pytest.mark.parametrize(
+    ("text", "percentiles"),
+    [
+        ("50", (50.0,)),
+        ("50,99,99.9", (50.0, 99.0, 99.9)),
+        ("50/99/99.9", (50.0, 99.0, 99.9)),
+        ("99.9,50/95", (50.0, 95.0, 99.9)),
+        ("100,0.001", (0.001, 100.0)),
+        ("50,50.0,99,50", (50.0, 99.0)),
+    ],
+)
+def test_percentiles_are_sorted_and_each_there_once(text: str, percentiles: tuple[float, ...]) -> None:
+    """A list of percentiles is parted by commas or slashes, in any order."""
+    assert parse_percentiles(text) == percentiles
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ",",
+        "50,",
+        ",50",
+        "50,,99",
+        "50, 99",
+        "0",
+        "50,0",
+        "-1",
+        "100.1",
+        "101",
+        "abc",
+        "50,x",
+        "nan",
+        "inf",
+        "p99",
+        "5e1",
+        "50;99",
+        "50%",
+        "1k",
+        ENDLESS,
+    ],
+)
+def test_what_is_no_list_of_percentiles_is_refused(text: str) -> None:
+    """Each percentile is above 0 and no more than 100, and none is left empty."""
+    with pytest.raises(UsageError) as refusal:
+        parse_percentiles(text)
+    assert str(refusal.value) == f'"{text}" is not a list of percentiles; write one like 50,95,99.9'
+
+
+@given(st.lists(st.floats(0.001, 100), min_size=1, max_size=8), st.sampled_from(",/"))
+def test_any_percentiles_that_are_typed_are_read(values: list[float], comma: str) -> None:
+    """Whatever the order and the repeats, what comes is the ascending set."""
+    texts = [f"{value:.6f}" for value in values]
+    assert parse_percentiles(comma.join(texts)) == tuple(sorted({float(text) for text in texts}))
+
+
+@given(st.sampled_from([parse_real, parse_bandwidth, parse_latency]), st.text(max_size=12), st.booleans())
+def test_a_text_is_a_finite_number_or_refused(parse: Callable[[str], float], text: str, marked: bool) -> None:
+    """Whatever is typed is a number that can be counted with, or refused."""
+    try:
+        value = parse(f"@{text}" if marked else text)
+    except UsageError:
+        return
+    assert 0 <= value < math.inf
 
 
 @pytest.mark.parametrize(

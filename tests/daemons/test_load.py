@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -198,6 +201,52 @@ def test_what_is_not_met_sets_the_exit_code(pair: Daemon) -> None:
     assert "expect p99 < 1us: not met, it is " in output
     assert "expect connect.p50 < 60s: met" in output
     assert "expect timeouts > 0: not met, it is 0" in output
+
+
+def percentiles(front: Daemon) -> dict[str, float]:
+    """Return the p99 of the queries, corrected and raw."""
+    rows = front.ask("latency --json")
+    return {row["kind"]: row["percentiles"]["99"] for row in rows if row["name"] == "query"}
+
+
+def frozen(process: int, seconds: float) -> None:
+    """Stop a process for so long, whatever it does meanwhile; the time is what is tested."""
+    os.kill(process, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(process, signal.SIGCONT)
+
+
+def test_a_frozen_initiator_is_seen_in_the_corrected_latency_alone(pair: Daemon) -> None:
+    pair.send("query 1k for 5s arrivals constant")
+    pair.line()
+    pair.until(lambda now: now["query"]["answered"] > 500)
+    frozen(pair.process.pid, 1.4)
+    pair.send("wait query 30s")
+    found = percentiles(pair)
+    assert found["corrected"] > 1.2
+    assert found["raw"] < 0.7
+    assert pair.ask("status --json")["query"]["answered"] == 5000
+
+
+def test_a_frozen_responder_is_seen_in_both(free_ports: FreePorts) -> None:
+    first = free_ports(1)
+    with responder(first) as behind, initiator(first) as front:
+        front.ask("set 20", "wait", "status --json")
+        front.send("query 1k for 5s arrivals constant")
+        front.line()
+        front.until(lambda now: now["query"]["answered"] > 500)
+        frozen(behind.process.pid, 1.4)
+        front.send("wait query 30s")
+        found = percentiles(front)
+        assert found["corrected"] > 1.2
+        assert found["raw"] > 1.2
+
+
+def test_the_highest_rate_within_a_latency_is_searched(pair: Daemon) -> None:
+    _, errors, code = pair.end("query @1us seed 1", "wait query 60s", "stop")
+    assert code == 2  # `stop`: it has ended by itself
+    assert "Highest rate             : none with p95 within 0.001 ms" in errors
+    assert "100.0 a second is too much" in errors
 
 
 @pytest.mark.program

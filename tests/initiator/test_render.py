@@ -119,6 +119,7 @@ def test_status_goes_on_with_what_became_of_it() -> None:
         "Pausing targets          : 3",
         "Exhausted                : descriptors, ports (2 targets)",
         "Ping round trip          : p50 0.043 ms, p99 12.7 ms, 1234 answers",
+        "Bytes sent and received  : 4000, 5000",
         "Sessions hash size       : 10000",
         "Sessions hash max depth  : 7",
         "Longest pause            : 4.2 ms",

@@ -12,8 +12,8 @@ from common.addresses import Address, Endpoint
 from common.errors import UsageError
 from initiator.engine import Engine
 from initiator.settings import Settings
-from initiator.snapshot import Snapshot
-from initiator.workloads.query import QueryFigures, QuerySettings
+from initiator.snapshot import QueryFigures, Snapshot
+from initiator.workloads.query import QuerySettings
 from initiator.workloads.questions import build_question
 from initiator.workloads.schedule import Schedule, constant, parse_schedule
 from responder.engine import Engine as Responder

@@ -1,0 +1,116 @@
+"""The figures of the workloads as text, and in files for other programs."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from common.errors import UsageError
+from initiator.latencies import Latencies
+from initiator.load_render import latency_text, query_text, rate_found_text
+from initiator.report import Report, report_text, write_report
+from initiator.snapshot import LatencyRow, QueryFigures, RateFound, RateTried, Segments
+from initiator.traffic import Traffic
+
+ENDED = QueryFigures(
+    asked_rate=1000.0,
+    answered_rate=0.0,
+    seconds=10.0,
+    running=False,
+    sessions=0,
+    due=10_000,
+    sent=9_990,
+    answered=9_900,
+    outstanding=0,
+    unsent=10,
+    timeouts=70,
+    lost=20,
+    late=5,
+    unknown=2,
+    malformed=1,
+    truncated=3,
+    rcodes={"NOERROR": 9_000, "NXDOMAIN": 900},
+    traffic=Traffic(received=400_000, sent=300_000, reads=9_000, writes=9_500),
+)
+
+ROWS = [
+    LatencyRow("query", "corrected", 9_900, 0.002, 0.5, {"50": 0.0012, "99.9": 0.25}),
+    LatencyRow("query", "raw", 9_900, 0.001, 0.4, {"50": 0.0005, "99.9": 0.2}),
+]
+
+REPORT = Report(
+    settings="1000 a second, seed 1",
+    seconds=10.0,
+    asked=20,
+    held=20,
+    established=22,
+    losses={"rst": 2},
+    failures={},
+    traffic=ENDED.traffic,
+    segments=Segments(20, 500, 480, 1),
+    query=ENDED,
+    latencies=ROWS,
+)
+
+
+def test_asked_achieved_and_failed_stand_side_by_side() -> None:
+    assert list(query_text(ENDED)) == [
+        "Queries                  : ended after 10s",
+        "Queries due              : 10000 (1000.0 a second)",
+        "Queries sent             : 9990 (999.0 a second)",
+        "Queries answered         : 9900 (990.0 a second)",
+        "Queries failed           : 100 (timeout 70, session lost 20, unsent 10)",
+        "Answers by code          : 9900 (NOERROR 9000, NXDOMAIN 900)",
+        "Answers truncated        : 3",
+        "Answers not counted      : 8 (late 5, unknown id 2, malformed 1)",
+    ]
+
+
+def test_what_runs_says_what_is_outstanding() -> None:
+    lines = list(query_text(replace(ENDED, running=True, outstanding=7, sessions=20)))
+    assert lines[0] == "Queries                  : running"
+    assert lines[-2:] == [
+        "Queries outstanding      : 7",
+        "Queries asked for        : 1000 a second, over 20 sessions",
+    ]
+
+
+def test_a_latency_is_one_line() -> None:
+    assert list(latency_text(ROWS)) == [
+        "query       corrected  p50 1.2 ms  p99.9 250 ms  max 500 ms  (9900)",
+        "query       raw        p50 0.500 ms  p99.9 200 ms  max 400 ms  (9900)",
+    ]
+
+
+def test_a_search_shows_what_it_tried() -> None:
+    tried = [RateTried(100, 99.5, 0.001, True), RateTried(400, 390.0, 0.009, False)]
+    assert list(rate_found_text(RateFound(0.005, 100, 400, tried))) == [
+        "100.0 a second does: 99.5 answered a second, p95 1.0 ms",
+        "400.0 a second is too much: 390.0 answered a second, p95 9.0 ms",
+        "Highest rate             : 100.0 a second with p95 within 5.0 ms, 400.0 does not",
+    ]
+    assert list(rate_found_text(RateFound(0.005, 0, 100, []))) == [
+        "Highest rate             : none with p95 within 5.0 ms, 100.0 does not"
+    ]
+
+
+def test_a_report_has_both_ways_and_each_session() -> None:
+    lines = list(report_text(REPORT))
+    assert "Settings                 : 1000 a second, seed 1" in lines
+    assert "Bandwidth                : 240.0 kbps up, 320.0 kbps down" in lines
+    assert "Bandwidth of a session   : 12.0 kbps up, 16.0 kbps down" in lines
+    assert "Segments out and in      : 500, 480, retransmitted 1 (of 20 sessions)" in lines
+
+
+def test_a_report_is_written_as_its_name_says(tmp_path: Path) -> None:
+    write_report(tmp_path / "a.json", REPORT, Latencies())
+    assert json.loads((tmp_path / "a.json").read_text())["query"]["due"] == 10_000
+    write_report(tmp_path / "a.csv", REPORT, Latencies())
+    assert (tmp_path / "a.csv").read_text().splitlines() == [
+        "latency,kind,count,mean,max,p50,p99.9",
+        "query,corrected,9900,0.002,0.5,0.0012,0.25",
+        "query,raw,9900,0.001,0.4,0.0005,0.2",
+    ]
+    with pytest.raises(UsageError, match=r"ends with none of \.json, \.csv or \.hgrm"):
+        write_report(tmp_path / "a.txt", REPORT, Latencies())
