@@ -9,7 +9,7 @@ from initiator.traffic import Traffic
 class QueryFigures:
     """What became of the queries; rates are of the moment, `unsent` were due and given up.
 
-    `traffic` is all that went over the sessions meanwhile.
+    `seconds` is how long there was something to send, `traffic` all that went over the sessions meanwhile.
     """
 
     asked_rate: float

@@ -209,6 +209,7 @@ class Query:
         self._shared: deque[tuple[QueryStream, list[float]]] = deque()
         self._draining = False
         self._ended_at = 0.0
+        self._sent_at = self.begun
         self._answered_rate = Rate()
         self._due = self._sent = self._answered = self._unsent = 0
         self._timeouts = self._lost = self._late = self._unknown = 0
@@ -290,7 +291,7 @@ class Query:
     def figures(self) -> QueryFigures:
         """Return what has become of the queries so far."""
         self.count()
-        now = min(self._ended_at or monotonic(), self._ends)
+        now = max(min(monotonic(), self._ends), self._sent_at)
         return QueryFigures(
             asked_rate=self._schedule.rate_at(now - self._schedule_since),
             answered_rate=self._answered_rate.per_second,
@@ -392,7 +393,7 @@ class Query:
         pending.update(zip(identifiers, zip(dues, repeat(now), strict=False), strict=False))
         self._sent_late += [now - due for due in dues]
         self._sent += len(identifiers)
-        session.sent = now
+        session.sent = self._sent_at = now
         if not stream.due:
             self._deadlines.file(stream, now + self.settings.timeout)
         try:
