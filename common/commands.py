@@ -52,7 +52,6 @@ class Command:
         """How the command is typed."""
         return " ".join(filter(None, (self.name, self.usage, f"[{JSON}]" if self.reports else "")))
 
-
     @property
     def short_form(self) -> str:
         """How the command is typed, without its options."""

@@ -2,11 +2,13 @@
 
 A word in capitals stands for a value of that kind (KINDS), any other word for itself. `[...]` may be left out, `a|b`
 is one of these words, and `a B | c D` in brackets one of these sequences. `COMMAND...` takes all words but as many
-as the usage has after it. Braces, which come last, hold options in any order, each of which may be left out and given
-once: `{on TARGET | for T | seed N | arrivals poisson|constant | edns | first TEXT...}`. An option is a word alone, or one
-before a value of a kind or a choice of words. Under its own name (`-` becomes `_`, and a word that Python claims gets an
-underscore behind it: `for_`) it binds True, that value, or the word chosen. `KIND...` takes one value or more, up to the
-next option or the end, and binds a list, in braces as well as before them.
+as the usage has after it.
+
+Braces, which come last, hold options in any order, each of which may be left out and given once:
+`{on TARGET | for T | seed N | arrivals poisson|constant | edns | first TEXT...}`. An option is a word alone, or one
+before a value of a kind or a choice of words. Under its own name (`-` becomes `_`, and a word that Python claims gets
+an underscore behind it: `for_`) it binds True, that value, or the word chosen. `KIND...` takes one value or more, up
+to the next option or the end, and binds a list, in braces as well as before them.
 """
 
 import keyword

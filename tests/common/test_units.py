@@ -328,6 +328,7 @@ def test_what_is_no_number_above_none_is_refused(text: str) -> None:
         ("8bps", 1.0),
         ("1bps", 0.125),
         ("8kbps", 1_000.0),
+        ("8Kbps", 1_000.0),
         ("10Mbps", 1_250_000.0),
         ("10mbps", 1_250_000.0),
         ("2.5Gbps", 312_500_000.0),
