@@ -117,8 +117,9 @@ int main(int argc, char **argv)
     block_size = number(argv[3], 1, 1 << 30);
     unsigned seconds = number(argv[4], 1, 1000000);
     block = allocate(1, block_size);
-    /* Memory never written to is all one page, cheaper to copy than what a program really sends. */
+    /* A line; and memory never written to is all one page, cheaper to copy than what is really sent. */
     memset(block, 'x', block_size);
+    block[block_size - 1] = '\n';
     open_epoll();
     open_all(argv[1], argv + 5, (unsigned)argc - 5);
     struct usage before = measure();
