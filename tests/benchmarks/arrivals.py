@@ -25,7 +25,7 @@ def measure() -> Iterator[Figure]:
         path = Path(directory) / "arrivals"
         with witness(1, path) as behind, initiator(behind.ports[0]) as front:
             front.ask(f"set {SESSIONS}", "wait", "status --json")
-            front.send(f"query {RATE} for {SECONDS}s seed 1", "wait query")
+            front.send(f"query {RATE} for {SECONDS}s seed 4", "wait query")
             front.line()
             late = next(row for row in front.ask("latency --json") if row["name"] == "late")
             front.end()
