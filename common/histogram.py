@@ -6,8 +6,10 @@ count of its own, and from there each doubling of the value has 1,024 of them (h
 
 import math
 from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Final
 
 LOWEST: Final = 1
@@ -24,21 +26,22 @@ _KEPT: Final = 4096
 class Histogram:
     """Counts of latencies; `record` is O(1), `percentiles` is O(distinct values).
 
-    What is recorded is counted aside first, in `_kept`: adding many values to a dictionary is what Python does fastest.
+    What is recorded is counted aside first, in `_kept`, in whole microseconds and also out of range: adding many values
+    to a dictionary is what Python does fastest. All else is worked out for each distinct value, by `_settle`, when it
+    is asked for or when there are more than some thousands of them.
     """
 
-    __slots__ = ("_counts", "_highest", "_kept", "_lowest", "count", "total")
+    __slots__ = ("_counts", "_highest", "_kept", "_lowest", "_total", "count")
 
     def __init__(self) -> None:
-        self._counts = array("Q", bytes(8 * (_index(HIGHEST) + 1)))
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
-        self._counts = array("Q", bytes(8 * len(self._counts)))
+        self._counts = array("Q", bytes(8 * (_index(HIGHEST) + 1)))
         self._kept: Counter[int] = Counter()
         self.count = 0
-        self.total = 0
+        self._total = 0
         self._lowest = HIGHEST
         self._highest = 0
 
@@ -47,28 +50,18 @@ class Histogram:
         self.record_many((seconds,))
 
     def record_many(self, latencies: Iterable[float]) -> None:
-        """Count many latencies, in seconds: a quarter of a microsecond each for some hundreds."""
+        """Count many latencies, in seconds, cheapest by some hundreds at once; out of range is as for `record`."""
         values = [int(seconds * 1_000_000) for seconds in latencies]
-        if not values:
-            return
-        lowest, highest = min(values), max(values)
-        if lowest < LOWEST or highest > HIGHEST:
-            values = [min(max(value, LOWEST), HIGHEST) for value in values]
-            lowest, highest = min(values), max(values)
-        self._lowest = min(lowest, self._lowest)
-        self._highest = max(highest, self._highest)
         self.count += len(values)
-        self.total += sum(values)
-        if highest >= _WHOLE:
-            values = [
-                value
-                if value < _WHOLE
-                else ((shift := value.bit_length() - _WHOLE_BITS) << _HALF_BITS) + (value >> shift)
-                for value in values
-            ]
         self._kept.update(values)
         if len(self._kept) > _KEPT:
             self._settle()
+
+    @property
+    def total(self) -> int:
+        """The sum of all values in whole microseconds."""
+        self._settle()
+        return self._total
 
     @property
     def mean(self) -> float:
@@ -78,15 +71,17 @@ class Histogram:
     @property
     def lowest(self) -> float:
         """The least value in seconds, 0.0 when nothing has been recorded."""
+        self._settle()
         return self._lowest / 1_000_000 if self.count else 0.0
 
     @property
     def highest(self) -> float:
         """The greatest value in seconds, 0.0 when nothing has been recorded."""
+        self._settle()
         return self._highest / 1_000_000
 
     def percentiles(self, wanted: Sequence[float]) -> list[float]:
-        """Return, in seconds, the value that each percentile of 0-100 (ascending) is not above.
+        """Return, in seconds, the value that each percentile of 0-100 is not above.
 
         The value is the greatest that shares the count (within 0.1 %), never above the greatest recorded; all are
         0.0 when nothing has been recorded.
@@ -94,22 +89,17 @@ class Histogram:
         if not self.count:
             return [0.0] * len(wanted)
         self._settle()
-        results: list[float] = []
+        first, last = _index(self._lowest), _index(self._highest)
+        so_far = list(accumulate(self._counts[first : last + 1]))
         ranks = [max(1, math.ceil(round(self.count * percent / 100, 6))) for percent in wanted]
-        seen, first = 0, _index(self._lowest)
-        for index, counted in enumerate(self._counts[first : _index(self._highest) + 1], first):
-            seen += counted
-            while len(results) < len(ranks) and seen >= ranks[len(results)]:
-                results.append(min(_top(index), self._highest) / 1_000_000)
-        return results
+        return [self._shown(first + bisect_left(so_far, rank)) / 1_000_000 for rank in ranks]
 
     def merge(self, other: "Histogram") -> None:
         """Add the counts of another one: nothing is lost."""
-        self._settle()
-        for index, counted in other.sparse():
-            self._counts[index] += counted
+        for value, counted in other.sparse():
+            self._counts[_index(value)] += counted
         self.count += other.count
-        self.total += other.total
+        self._total += other.total
         self._lowest = min(self._lowest, other._lowest)
         self._highest = max(self._highest, other._highest)
 
@@ -120,24 +110,63 @@ class Histogram:
         return made
 
     def sparse(self) -> list[tuple[int, int]]:
-        """Return (index, count) of every count that is not 0, ascending."""
+        """Return (microseconds, count) of every count that is not 0, ascending; `from_sparse` is the way back.
+
+        Each value is the greatest that shares the count, never above the greatest recorded.
+        """
         self._settle()
-        if not self.count:
-            return []
-        first = _index(self._lowest)
-        counts = self._counts[first : _index(self._highest) + 1]
-        return [(index, counted) for index, counted in enumerate(counts, first) if counted]
+        first, last = _index(self._lowest), _index(self._highest)
+        counts = self._counts[first : last + 1]
+        return [(self._shown(index), counted) for index, counted in enumerate(counts, first) if counted]
+
+    @classmethod
+    def from_sparse(cls, counts: Iterable[tuple[int, int]], total: int | None = None) -> "Histogram":
+        """Return one with the counts that `sparse` gave, also after they went through JSON.
+
+        No count is lost, nor `highest`; `lowest` is within 0.1 %, and so is `mean` unless the `total` comes along.
+        """
+        made = cls()
+        made._kept.update(dict(counts))
+        made.count = sum(made._kept.values())
+        made._settle()
+        if total is not None:
+            made._total = total
+        return made
 
     def values(self) -> list[tuple[float, int]]:
         """Return (seconds, count) of every value recorded, ascending; each is the greatest that shares the count."""
-        return [(min(_top(index), self._highest) / 1_000_000, counted) for index, counted in self.sparse()]
+        return [(value / 1_000_000, counted) for value, counted in self.sparse()]
+
+    def _shown(self, index: int) -> int:
+        """Return the value that stands for all that are counted at an index."""
+        return min(_top(index), self._highest)
 
     def _settle(self) -> None:
         """Add what was counted aside to the counts."""
-        counts = self._counts
-        for index, counted in self._kept.items():
-            counts[index] += counted
+        if not self._kept:
+            return
+        lowest, highest = min(self._kept), max(self._kept)
+        if lowest < LOWEST or highest > HIGHEST:
+            self._bring_into_range()
+            lowest, highest = min(self._kept), max(self._kept)
+        self._lowest = min(lowest, self._lowest)
+        self._highest = max(highest, self._highest)
+        counts, total = self._counts, 0
+        for value, counted in self._kept.items():
+            total += value * counted
+            # As in `_index`, without the call.
+            if value < _WHOLE:
+                counts[value] += counted
+            else:
+                shift = value.bit_length() - _WHOLE_BITS
+                counts[(shift << _HALF_BITS) + (value >> shift)] += counted
+        self._total += total
         self._kept.clear()
+
+    def _bring_into_range(self) -> None:
+        kept = self._kept
+        for value in [value for value in kept if not LOWEST <= value <= HIGHEST]:
+            kept[min(max(value, LOWEST), HIGHEST)] += kept.pop(value)
 
 
 def _index(value: int) -> int:

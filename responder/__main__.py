@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     @asynccontextmanager
     async def start(shell: Shell, logs: Logs) -> AsyncIterator[Service]:
         async with aclosing(Engine(options.settings)) as engine:
-            for endpoint in options.listen:
-                await engine.add_listeners(endpoint)
+            for endpoint, mode in options.listen:
+                await engine.add_listeners(endpoint, mode)
 
             async def toolbar() -> str:
                 return toolbar_text(await engine.snapshot())
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 return [row.listener for row in (await engine.listener_page(0)).rows]
 
             greeting = greeting_text(await engine.snapshot(), options.settings, read_system().somaxconn)
-            yield Service(greeting, Commands(engine, shell, logs).rows(), toolbar, addresses)
+            yield Service(greeting, Commands(engine, shell, logs, options.mode).rows(), toolbar, addresses)
 
     sys.exit(run("responder", options.process, start))
 

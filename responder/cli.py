@@ -1,33 +1,53 @@
 """The responder's command-line options."""
 
+import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 from common.addresses import Endpoint, parse_endpoint
+from common.errors import UsageError
 from common.keepalive import parse_keepalive
 from common.options import Parser, Process, add_process_options, option, process_of
 from common.table import DEFAULT_HASHSIZE
-from common.units import parse_hashsize, parse_positive
-from responder.settings import BACKLOG, Settings
+from common.units import parse_hashsize, parse_positive, parse_real
+from responder.settings import BACKLOG, ECHO, MODES, Settings, check_mode
+from responder.socket_options import parse_dscp, parse_size
+
+# One message in a quarter of an hour: what is slower is a slip of the hand, or too long for a timer of the loop.
+_LOWEST_RATE: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for."""
+    """What the command line asks for: each listener with its mode, and the mode of later ones."""
 
-    listen: list[Endpoint]
+    listen: list[tuple[Endpoint, str]]
+    mode: str
     settings: Settings
     process: Process
 
 
+class _AddListeners(argparse.Action):
+    """Listeners with the --mode that came before them."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, options: argparse.Namespace, values: Any, _flag: str | None = None
+    ) -> None:
+        """Take note of the listeners."""
+        options.listen = [*(options.listen or ()), *((endpoint, options.mode) for endpoint in values)]
+
+
 def parse_options(arguments: Sequence[str] | None = None) -> Options:
     """Return what the command line asks for; a wrong one ends the process with one line and exit code 2."""
-    parser = Parser("sessioner_responder", "Accept TCP sessions and echo what comes over them.")
+    parser = Parser("sessioner_responder", "Accept TCP sessions, and echo what comes over them or treat it otherwise.")
     add = parser.add_argument
     add(
         "-l",
         "--listen",
-        action="extend",
+        action=_AddListeners,
         nargs="+",
         type=option(parse_endpoint),
         required=True,
@@ -55,6 +75,78 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         metavar="IDLE[,INTERVAL,COUNT]",
         help="let the kernel probe idle clients, so that one that has vanished is lost at last",
     )
+    _add_mode_options(parser)
+    _add_socket_options(parser)
     add_process_options(parser)
     options = parser.parse_args(arguments)
-    return Options(options.listen, Settings(options.hashsize, options.backlog, options.keepalive), process_of(options))
+    settings = _settings(options)
+    try:
+        for mode in (options.mode, *(mode for _, mode in options.listen)):
+            check_mode(mode, settings)
+    except UsageError as error:
+        parser.error(str(error))
+    return Options(options.listen, options.mode, settings, process_of(options))
+
+
+def _add_mode_options(parser: Parser) -> None:
+    add = parser.add_argument
+    add(
+        "--mode",
+        choices=MODES,
+        default=ECHO,
+        help="what the listeners after it, and those added later, do with their clients: send back what they send,"
+        " discard it, send them --message, or answer with --content when they have sent all (echo; `mode` changes it)",
+    )
+    add("--message", type=option(_parse_message), metavar="TEXT", help="what mode active sends")
+    add(
+        "--message-rate",
+        type=option(_parse_rate),
+        metavar="RATE",
+        help="send it so many times a second over each session (as fast as the client takes it)",
+    )
+    add("--content", type=option(_read_content), metavar="FILE", help="what mode serve answers")
+    add("--marker", action="store_true", help="look for time stamps in what is received (`marker` switches it)")
+
+
+def _add_socket_options(parser: Parser) -> None:
+    add = parser.add_argument
+    add("--nagle", choices=("on", "off"), default="off", help="let small pieces wait for each other, or not (off)")
+    add("--rcvbuf", type=option(parse_size), metavar="SIZE", help="bytes of each receive buffer (the kernel's choice)")
+    add("--sndbuf", type=option(parse_size), metavar="SIZE", help="bytes of each send buffer (the kernel's choice)")
+    add("--dscp", type=option(parse_dscp), metavar="N", help="mark what is sent with this DSCP, from 0 to 63 (0)")
+
+
+def _parse_message(text: str) -> bytes:
+    if not text:
+        raise UsageError("there is no message in an empty text")
+    return os.fsencode(text)
+
+
+def _parse_rate(text: str) -> float:
+    value = parse_real(text)
+    if value < _LOWEST_RATE:
+        raise UsageError(f'"{text}" is too small; at least {_LOWEST_RATE} messages a second are sent')
+    return value
+
+
+def _read_content(text: str) -> bytes:
+    try:
+        return Path(text).read_bytes()
+    except OSError as failure:
+        raise UsageError(f"file {text} cannot be read: {failure.strerror}") from None
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        hashsize=options.hashsize,
+        backlog=options.backlog,
+        keepalive=options.keepalive,
+        message=options.message,
+        message_rate=options.message_rate,
+        content=options.content,
+        nagle=options.nagle == "on",
+        rcvbuf=options.rcvbuf,
+        sndbuf=options.sndbuf,
+        dscp=options.dscp,
+        marker=options.marker,
+    )

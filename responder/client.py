@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 class Client:
     """A descriptor with its times (monotonic seconds) and what could not be sent back yet.
 
-    `key` is what the table keys it by, `chain` the table's link, `unsent` None or what the kernel did not take, and
-    `descriptor` -1 once the session has ended.
+    `key` is what the table keys it by, `chain` the table's link, `unsent` None or what the kernel has taken `position`
+    bytes of, and `descriptor` -1 once the session has ended.
     """
 
-    __slots__ = ("active", "chain", "descriptor", "key", "listener", "since", "unsent")
+    __slots__ = ("active", "chain", "descriptor", "key", "listener", "position", "since", "unsent")
 
     def __init__(self, descriptor: int, key: int, listener: "Listener", now: float) -> None:
         self.descriptor = descriptor
@@ -24,6 +24,7 @@ class Client:
         self.since = now
         self.active = now
         self.unsent: bytes | None = None
+        self.position = 0
         self.chain: Client | None = None
 
     @property
@@ -33,7 +34,7 @@ class Client:
 
     def ready(self, events: int) -> None:
         """Handle what epoll reported."""
-        self.listener.echo.ready(self, events)
+        self.listener.behaviour.ready(self, events)
 
     def __str__(self) -> str:
         """Return both ends, the peer's first, as `list` shows them."""

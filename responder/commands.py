@@ -9,17 +9,20 @@ from common.logs import Logs
 from common.paging import all_rows
 from common.shell import Shell
 from common.standard import Standard, in_time
+from responder.dump import Dump
 from responder.engine import Engine
 from responder.render import client_text, listener_text, status_text
+from responder.settings import ECHO
 from responder.snapshot import Snapshot
 
 
 class Commands:
     """What runs behind the responder's rows."""
 
-    def __init__(self, engine: Engine, shell: Shell, logs: Logs) -> None:
+    def __init__(self, engine: Engine, shell: Shell, logs: Logs, mode: str = ECHO) -> None:
         self._engine = engine
         self._logs = logs
+        self._mode = mode
         self._standard = Standard(shell, logs, engine.demand)
 
     def rows(self) -> list[Command]:
@@ -36,6 +39,19 @@ class Commands:
             ),
             Command("listeners", "", "every listener", self.listeners, listener_text, reports=True),
             Command("listen", "add|remove ADDRS", "begin or cease to listen on these addresses", self.listen),
+            Command(
+                "mode",
+                "echo|sink|active|serve [ADDRS]",
+                "what all listeners, or these, do with their clients from now on",
+                self.mode,
+            ),
+            Command(
+                "dump",
+                "[on [one|all] [in|out] | off]",
+                "show the traffic of one client or of all, at a bounded rate",
+                self.dump,
+            ),
+            Command("marker", "[on|off]", "look for time stamps in what is received, and count latencies", self.marker),
             Command("hashsize", "SIZE", "resize the table of clients", self.hashsize),
             Command("drop", "N|ADDR [rst|fin]", "end clients' sessions on purpose (fin)", self.drop),
             Command("wait", "[held | clients N] [TIMEOUT]", "go on when N clients are connected", self.wait),
@@ -62,7 +78,36 @@ class Commands:
         """Add or remove listeners."""
         if remove:
             return f"{await self._engine.remove_listeners(addrs)} listeners removed, their clients stay"
-        return f"{len(await self._engine.add_listeners(addrs))} listeners added"
+        return f"{len(await self._engine.add_listeners(addrs, self._mode))} listeners added"
+
+    async def mode(
+        self,
+        echo: bool = False,
+        sink: bool = False,
+        active: bool = False,
+        serve: bool = False,
+        addrs: Endpoint | None = None,
+    ) -> str:
+        """Change what listeners do with their clients."""
+        wanted = {"echo": echo, "sink": sink, "active": active, "serve": serve}
+        (mode,) = (mode for mode, chosen in wanted.items() if chosen)
+        return f"{await self._engine.set_mode(mode, addrs)} listeners in mode {mode}"
+
+    async def dump(self, on: bool = False, off: bool = False, **options: bool) -> str:
+        """Show traffic, or stop; switch over if neither is said."""
+        if off or (not on and (await self._engine.snapshot()).dump):
+            before = await self._engine.set_dump(None)
+            left_out = before.left_out if before else 0
+            return f"Dump disabled, {left_out} reads and writes were left out" if left_out else "Dump disabled"
+        dump = Dump(every="all" in options, incoming="out" not in options, outgoing="in" not in options)
+        await self._engine.set_dump(dump)
+        return f"Dump enabled: {dump}"
+
+    async def marker(self, on: bool = False, off: bool = False) -> str:
+        """Look for markers, or stop; switch over if neither is said."""
+        enabled = on or (not off and not (await self._engine.snapshot()).marker)
+        await self._engine.set_marker(enabled)
+        return f"Marker {'enabled' if enabled else 'disabled'}"
 
     async def hashsize(self, size: int) -> None:
         """Resize the table."""

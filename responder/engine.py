@@ -1,5 +1,6 @@
 """The responder's engine: everything but the prompt, driven through its async methods and its snapshots."""
 
+import logging
 from socket import (
     AF_INET6,
     IPPROTO_IPV6,
@@ -21,13 +22,17 @@ from common.paging import Page, page_of
 from common.rate import Rate
 from common.reactor import Handler, Reactor
 from common.resolver import SocketAddress, resolve
-from common.sockets import keepalive_options, local_address
+from common.sockets import local_address
 from common.system import descriptor_limits
 from responder.client import Client
+from responder.dump import Dump
 from responder.holder import Holder
 from responder.listener import Listener
-from responder.settings import Settings
+from responder.settings import ECHO, Settings
 from responder.snapshot import ClientRow, ListenerRow, Snapshot
+from responder.socket_options import cut_buffers, inherited_options
+
+log = logging.getLogger("sessioner.responder")
 
 # Buckets that a beat adds to or takes from the table while it is being resized.
 _RESIZE_STEPS: Final = 500
@@ -45,15 +50,19 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._reactor = Reactor()
-        self._holder = Holder(self._reactor, settings.hashsize)
+        self._holder = Holder(self._reactor, settings)
         self._rate = Rate()
+        self._buffers_told = False
+        self._holder.watch.set_marker(settings.marker, self._reactor.now)
         self._reactor.on_beat(self._beat)
 
-    async def add_listeners(self, endpoint: Endpoint) -> list[Address]:
-        """Listen on every address that the endpoint names, or on none; return the addresses.
+    async def add_listeners(self, endpoint: Endpoint, mode: str = ECHO) -> list[Address]:
+        """Listen in a mode on every address that the endpoint names, or on none; return the addresses.
 
-        Raises SessionerError that names the first one that cannot be listened on.
+        Raises SessionerError that names the first one that cannot be listened on, UsageError where the settings lack
+        what the mode needs.
         """
+        behaviour = self._holder.behaviour(mode)
         sockets: list[tuple[SocketType, SocketAddress]] = []
         try:
             for item in await resolve(endpoint):
@@ -62,7 +71,7 @@ class Engine:
             for sock, _item in sockets:
                 sock.close()
             raise
-        listeners = [Listener(sock, item, self._holder) for sock, item in sockets]
+        listeners = [Listener(sock, item, self._holder, behaviour) for sock, item in sockets]
         for listener in listeners:
             self._holder.add(listener)
         return [listener.address for listener in listeners]
@@ -72,16 +81,38 @@ class Engine:
 
         Raises UsageError when there is none of them.
         """
-        found = [
-            listener
-            for item in await resolve(endpoint)
-            for listener in self._holder.listeners.find(address_key(*item.address))
-        ]
-        if not found:
-            raise UsageError("there is no such listener; `listeners` shows them")
+        found = await self._listeners_of(endpoint)
         for listener in found:
             self._holder.remove(listener)
         return len(found)
+
+    async def set_mode(self, mode: str, endpoint: Endpoint | None) -> int:
+        """Change the mode of the listeners that the endpoint names, or of all, and of their clients.
+
+        Return how many listeners they were. Raises UsageError, and nothing is changed, when there is none of them or
+        the settings lack what the mode needs.
+        """
+        behaviour = self._holder.behaviour(mode)
+        found = set(await (self._listeners_of(endpoint) if endpoint else self._all_listeners()))
+        for listener in found:
+            listener.behaviour = behaviour
+
+        def visit(handler: Handler) -> None:
+            if type(handler) is Client and handler.listener in found:
+                handler.listener.behaviour.take_over(handler)
+
+        await self._reactor.run(self._reactor.walk(visit))
+        return len(found)
+
+    async def set_marker(self, enabled: bool) -> None:
+        """Look for markers in what is received, and begin to count, or stop."""
+        self._holder.watch.set_marker(enabled, self._reactor.now)
+
+    async def set_dump(self, dump: Dump | None) -> Dump | None:
+        """Show traffic, or stop; return what was shown before."""
+        before = self._holder.watch.dump
+        self._holder.watch.set_dump(dump)
+        return before
 
     async def set_hashsize(self, hashsize: int) -> None:
         """Resize the table of clients, a few buckets at a time."""
@@ -117,7 +148,8 @@ class Engine:
 
     async def snapshot(self) -> Snapshot:
         """Return the figures of this moment; O(1)."""
-        holder = self._holder
+        holder, watch = self._holder, self._holder.watch
+        behaviours = holder.behaviours.values()
         return Snapshot(
             age=0.0,
             held=holder.table.count,
@@ -129,21 +161,24 @@ class Engine:
             rate=self._rate.per_second,
             accepted=holder.accepted,
             losses=dict(holder.losses),
-            received=holder.echo.received,
-            sent=holder.echo.sent,
+            received=sum(behaviour.received for behaviour in behaviours),
+            sent=sum(behaviour.sent for behaviour in behaviours),
             accept_errors=holder.accept_errors,
             exhausted=tuple(sorted(holder.shortages.kinds)),
             paused=holder.paused,
             longest_pause=self._reactor.longest_pause,
+            echoed=holder.behaviours[ECHO].sent if ECHO in holder.behaviours else 0,
+            messages=sum(behaviour.messages for behaviour in behaviours),
+            missed=sum(behaviour.missed for behaviour in behaviours),
+            dump=str(watch.dump) if watch.dump else None,
+            marker=watch.marker.figures() if watch.marker else None,
         )
 
     async def listener_page(self, start: int) -> Page[ListenerRow]:
         """Return a page of the listeners, by descriptor."""
 
         def row(handler: Handler | None) -> ListenerRow | None:
-            if type(handler) is Listener:
-                return ListenerRow(str(handler.address), handler.accepted, handler.held)
-            return None
+            return _listener_row(handler) if type(handler) is Listener else None
 
         return page_of(self._reactor.handlers, start, row)
 
@@ -185,9 +220,8 @@ class Engine:
             raise SessionerError(f"cannot listen on {item.address}: {failure.strerror}") from None
         try:
             sock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-            if self._settings.keepalive:
-                for option in keepalive_options(self._settings.keepalive):
-                    sock.setsockopt(*option)
+            for option in inherited_options(self._settings, item.family):
+                sock.setsockopt(*option)
             if item.family == AF_INET6:
                 # Only [::] listens for both families; any other IPv6 address leaves its port to IPv4.
                 sock.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, item.address.host != "::")
@@ -196,7 +230,32 @@ class Engine:
         except OSError as failure:
             sock.close()
             raise SessionerError(f"cannot listen on {item.address}: {failure.strerror}") from None
+        if not self._buffers_told:
+            self._buffers_told = True
+            for line in cut_buffers(sock, self._settings):
+                log.warning("%s", line)
         return sock
+
+    async def _listeners_of(self, endpoint: Endpoint) -> list[Listener]:
+        """Return the listeners on the addresses that an endpoint names; raises UsageError when there is none."""
+        found = [
+            listener
+            for item in await resolve(endpoint)
+            for listener in self._holder.listeners.find(address_key(*item.address))
+        ]
+        if not found:
+            raise UsageError("there is no such listener; `listeners` shows them")
+        return found
+
+    async def _all_listeners(self) -> list[Listener]:
+        found: list[Listener] = []
+
+        def visit(handler: Handler) -> None:
+            if type(handler) is Listener:
+                found.append(handler)
+
+        await self._reactor.run(self._reactor.walk(visit))
+        return found
 
     def _listener(self, address: Address) -> Listener | None:
         return next(iter(self._holder.listeners.find(address_key(*address))), None)
@@ -219,10 +278,23 @@ class Engine:
     def _beat(self) -> None:
         self._rate.sample(self._reactor.now, self._holder.accepted)
         self._holder.table.work(_RESIZE_STEPS)
+        self._holder.watch.sample(self._reactor.now)
 
 
 def _is_client(handler: Handler | None, listener: Listener | None) -> TypeGuard[Client]:
     return type(handler) is Client and (listener is None or handler.listener is listener)
+
+
+def _listener_row(listener: Listener) -> ListenerRow:
+    return ListenerRow(
+        listener=str(listener.address),
+        accepted=listener.accepted,
+        held=listener.held,
+        mode=listener.behaviour.mode,
+        received=listener.received,
+        sent=listener.sent,
+        messages=listener.messages,
+    )
 
 
 def _client_row(client: Client, now: float) -> ClientRow:

@@ -13,11 +13,19 @@ from common.reactor import Reactor
 from common.shortages import Shortages, highest_descriptor
 from common.sockets import reset_at_close
 from common.table import SessionTable
+from responder.behaviours.active import Active
+from responder.behaviours.behaviour import Behaviour
+from responder.behaviours.echo import Echo
+from responder.behaviours.serve import Serve
+from responder.behaviours.sink import Sink
 from responder.client import Client
-from responder.echo import READING, Echo
 from responder.listener import Listener
+from responder.settings import Settings, check_mode
+from responder.watch import Watch
 
 log = logging.getLogger("sessioner.responder")
+
+_BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {made.mode: made for made in (Echo, Sink, Active, Serve)}
 
 # Clients accepted on one listener before the others have their turn: a millisecond.
 _AT_ONCE: Final = 64
@@ -38,16 +46,18 @@ _PAUSED: Final = 0
 class Holder:
     """The clients of all listeners on one reactor, in one table."""
 
-    def __init__(self, reactor: Reactor, hashsize: int) -> None:
-        self.table: SessionTable[Client] = SessionTable(hashsize)
-        self.listeners: SessionTable[Listener] = SessionTable(hashsize)
-        self.echo = Echo(reactor, self.ended)
+    def __init__(self, reactor: Reactor, settings: Settings) -> None:
+        self.table: SessionTable[Client] = SessionTable(settings.hashsize)
+        self.listeners: SessionTable[Listener] = SessionTable(settings.hashsize)
+        self.behaviours: dict[str, Behaviour] = {}
+        self.watch = Watch()
         self.accepted = 0
         self.accept_errors = 0
         self.losses: Counter[str] = Counter()
         self.shortages = Shortages("no more clients are accepted until there is room, those accepted go on")
         self.paused = False
         self._reactor = reactor
+        self._settings = settings
         self._highest = highest_descriptor()
         self._freed = False
         self._try_again = False
@@ -59,10 +69,18 @@ class Holder:
         reactor.on_beat(self._beat)
         reactor.after_batch(self._moderate)
 
+    def behaviour(self, mode: str) -> Behaviour:
+        """Return the one behaviour of a mode; raises UsageError where the settings lack what it needs."""
+        if mode not in self.behaviours:
+            check_mode(mode, self._settings)
+            self.behaviours[mode] = _BEHAVIOURS[mode](self._reactor, self, self.watch, self._settings)
+        return self.behaviours[mode]
+
     def accept(self, listener: Listener) -> None:
         """Accept what is queued on a listener, as far as there is room."""
         now, highest = self._reactor.now, self._highest
         accept, add, key_of = listener.accept, self._reactor.add, listener.client_key
+        events = listener.behaviour.events
         clients: list[Client] = []
         for _ in range(min(listener.queued(), _AT_ONCE)):
             try:
@@ -74,11 +92,12 @@ class Holder:
             set_blocking(descriptor, False)
             client = Client(descriptor, key_of(peer), listener, now)
             clients.append(client)
-            add(descriptor, client, READING)
+            add(descriptor, client, events)
             if descriptor >= highest:
                 self._pause(shortages.DESCRIPTORS, try_again=False)
                 break
         self.table.add(clients)
+        listener.behaviour.accepted(clients)
         self._arriving = True
         listener.accepted += len(clients)
         listener.held += len(clients)
@@ -115,6 +134,11 @@ class Holder:
         log.info("Lost %s: %s", client, reason)
         self._release(client)
 
+    def served(self, client: Client) -> None:
+        """Close our side of a client that has got all it was to get."""
+        log.debug("Served %s", client)
+        self._release(client)
+
     def drop(self, client: Client, reset: bool) -> None:
         """End a client's session on purpose, by RST or by FIN."""
         if reset:
@@ -131,6 +155,8 @@ class Holder:
 
     def _release(self, client: Client) -> None:
         self._freed = True
+        if self.watch.on:
+            self.watch.ended(client)
         client.listener.held -= 1
         self.table.remove(client)
         self._reactor.forget(client.descriptor)

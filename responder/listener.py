@@ -9,6 +9,7 @@ from common.addresses import Address, address_key, host_number
 from common.resolver import SocketAddress
 
 if TYPE_CHECKING:
+    from responder.behaviours.behaviour import Behaviour
     from responder.holder import Holder
 
 
@@ -17,9 +18,12 @@ _UNACKED: Final = 24
 
 
 class Listener:
-    """A listening socket with its counts; `key` and `chain` are for the table of listeners."""
+    """A listening socket with its counts; `key` and `chain` are for the table of listeners.
 
-    def __init__(self, sock: SocketType, item: SocketAddress, holder: "Holder") -> None:
+    `behaviour` is how all clients that were accepted here are treated, those of before included.
+    """
+
+    def __init__(self, sock: SocketType, item: SocketAddress, holder: "Holder", behaviour: "Behaviour") -> None:
         self.sock = sock
         # The public accept() makes a socket object for each client: five times the cost, and memory kept.
         self.accept: Callable[[], tuple[int, tuple[str, int]]] = sock._accept  # type: ignore[attr-defined]
@@ -27,9 +31,12 @@ class Listener:
         self.family = item.family
         self.key = address_key(*self.address)
         self.chain: Listener | None = None
-        self.echo = holder.echo
+        self.behaviour = behaviour
         self.accepted = 0
         self.held = 0
+        self.received = 0
+        self.sent = 0
+        self.messages = 0
         self._holder = holder
         self._port = self.address.port << 16
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from common.render import by_reason, field, yes_no
 from common.units import format_duration, format_milliseconds
 from responder.settings import Settings
-from responder.snapshot import ClientRow, ListenerRow, Snapshot
+from responder.snapshot import ClientRow, ListenerRow, MarkerFigures, Snapshot
 
 
 def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
@@ -22,21 +22,39 @@ def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
     yield field("Accepted sessions", now.accepted)
     yield field("Lost sessions", by_reason(now.losses))
     yield field("Bytes received", now.received)
-    yield field("Bytes echoed", now.sent)
+    yield field("Bytes echoed", now.echoed)
     yield field("Accept errors", now.accept_errors)
     yield field("Exhausted", _exhausted(now))
     yield field("Longest pause", format_milliseconds(now.longest_pause))
     yield field("Age of these figures", format_duration(now.age))
+    yield field("Bytes sent", now.sent)
+    yield field("Messages sent", now.messages)
+    yield field("Messages missed", now.missed)
+    yield field("Dump of traffic", now.dump or "no")
+    if now.marker:
+        yield from _marker_text(now.marker)
 
 
 def listener_text(row: ListenerRow) -> Iterator[str]:
     """Yield the line of one listener in `listeners`."""
-    yield f"{row.listener} : {row.accepted} accepted connections"
+    yield (
+        f"{row.listener} : {row.accepted} accepted connections, {row.held} held, mode {row.mode}, "
+        f"{row.received} bytes received, {row.sent} bytes sent, {row.messages} messages sent"
+    )
 
 
 def client_text(row: ClientRow) -> Iterator[str]:
     """Yield the line of one client in `list`."""
     yield f"{row.peer}->{row.local} : last action {int(row.idle)} seconds ago"
+
+
+def _marker_text(marker: MarkerFigures) -> Iterator[str]:
+    ahead = f", {marker.ahead} of them ahead of our clock" if marker.ahead else ""
+    yield field("Messages with a marker", f"{marker.messages}, {marker.rate:.0f} per second{ahead}")
+    latency = "none yet"
+    if marker.messages > marker.ahead:
+        latency = f"p50 {format_milliseconds(marker.p50)}, p99 {format_milliseconds(marker.p99)}, by one host's clock"
+    yield field("One-way latency", latency)
 
 
 def _exhausted(now: Snapshot) -> str:

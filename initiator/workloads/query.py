@@ -14,6 +14,7 @@ from common.addresses import Address
 from common.deadlines import Deadlines
 from common.rate import Rate
 from common.reactor import Reactor
+from common.sockets import send_at_once
 from common.timer import Timer
 from initiator.latencies import Latencies
 from initiator.snapshot import QueryFigures
@@ -225,6 +226,7 @@ class Query:
         """Send on a held session too, if it is one of those wanted."""
         wanted = self.settings.target
         if session.stream is None and (wanted is None or session.target.address == wanted):
+            send_at_once(session.descriptor)
             session.stream = QueryStream(session, self, len(self._streams))
             self._streams.append(session.stream)
             if len(self._streams) == 1:

@@ -14,7 +14,7 @@ SESSIONS = 100
 RATE = 1_000
 SECONDS = 20
 
-# Gaps looked at: with more of them the few microseconds between a due time and the witness's clock are noticed.
+# Gaps looked at: with many more of them it is noticed that what falls due while we are busy goes out together.
 GAPS = 1_000
 
 

@@ -1,5 +1,8 @@
 """Tests of the latency histogram."""
 
+import json
+import random
+import tracemalloc
 from fractions import Fraction
 from math import ceil
 
@@ -23,9 +26,14 @@ microseconds = (
 def histogram_of(values: list[int]) -> Histogram:
     """Return a histogram of whole microseconds."""
     histogram = Histogram()
-    for value in values:
-        histogram.record((value + 0.5) / 1_000_000)
+    histogram.record_many([(value + 0.5) / 1_000_000 for value in values])
     return histogram
+
+
+def all_of(histogram: Histogram) -> tuple[object, ...]:
+    """Return everything that a histogram tells."""
+    ends = (histogram.lowest, histogram.highest, histogram.mean)
+    return (histogram.count, histogram.total, *ends, histogram.sparse(), histogram.percentiles(WANTED))
 
 
 def percentiles(values: list[int], wanted: tuple[float, ...] = WANTED) -> list[int]:
@@ -42,8 +50,8 @@ def order_statistic(values: list[int], percent: float) -> int:
 def test_an_empty_histogram_has_nothing_to_tell() -> None:
     """Without a record every percentile is none."""
     histogram = Histogram()
-    assert (histogram.count, histogram.total) == (0, 0)
-    assert histogram.percentiles(WANTED) == [0.0] * len(WANTED)
+    histogram.record_many([])
+    assert all_of(histogram) == (0, 0, 0.0, 0.0, 0.0, [], [0.0] * len(WANTED))
     assert histogram.percentiles(()) == []
 
 
@@ -71,9 +79,13 @@ def test_the_greatest_value_is_exact(values: list[int]) -> None:
 
 @given(st.lists(microseconds, max_size=50))
 def test_all_records_are_counted_and_added_up(values: list[int]) -> None:
-    """The number of records and their sum lose nothing to the digits kept."""
+    """The number of records, their sum and their ends lose nothing to the digits kept."""
     histogram = histogram_of(values)
     assert (histogram.count, histogram.total) == (len(values), sum(values))
+    if values:
+        ends = (min(values) / 1_000_000, max(values) / 1_000_000)
+        assert (histogram.lowest, histogram.highest) == ends
+        assert histogram.mean == pytest.approx(sum(values) / len(values) / 1_000_000, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -86,11 +98,14 @@ def test_what_is_out_of_range_counts_as_the_nearest_in_range(seconds: float, val
     histogram.record(seconds)
     assert (histogram.count, histogram.total) == (1, value)
     assert histogram.percentiles((50,)) == [value / 1_000_000]
+    histogram.record_many([0.005, seconds, seconds])
+    assert (histogram.count, histogram.total) == (4, 3 * value + 5_000)
+    assert (value, 3) in histogram.sparse()
 
 
 def test_the_same_percentile_may_be_asked_for_twice() -> None:
     """Percentiles are told in the order asked for, as many as were asked for."""
-    assert percentiles([10, 20], (50, 50, 51, 100, 100)) == [10, 10, 20, 20, 20]
+    assert percentiles([10, 20], (50, 100, 50, 51, 100)) == [10, 20, 10, 20, 20]
 
 
 def test_a_percentile_is_told_while_more_is_recorded() -> None:
@@ -105,3 +120,115 @@ def test_a_percentile_is_told_while_more_is_recorded() -> None:
 def test_the_last_thousandth_begins_behind_the_rest() -> None:
     """Of 41,000 values the 99.9th percentile is the 40,959th, with 41 above it."""
     assert percentiles([1_000] * 40_959 + [1_000_000] * 41, (99.9,)) == [1_000]
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+def test_what_is_no_number_is_refused_with_all_it_came_with(seconds: float) -> None:
+    """A batch is counted whole or not at all."""
+    histogram = histogram_of([5])
+    with pytest.raises((ValueError, OverflowError)):
+        histogram.record_many([0.000_001, seconds])
+    assert histogram.sparse() == [(5, 1)]
+
+
+@settings(deadline=None)
+@given(st.lists(microseconds, max_size=100), st.data())
+def test_one_at_a_time_is_the_same_as_many_at_once(values: list[int], data: st.DataObject) -> None:
+    """However values come, and whatever is asked for between them."""
+    single = Histogram()
+    for value in values:
+        single.record((value + 0.5) / 1_000_000)
+        if data.draw(st.booleans()):
+            single.percentiles((50,))
+    assert all_of(single) == all_of(histogram_of(values))
+
+
+def test_many_distinct_values_are_all_counted() -> None:
+    """More than are kept aside before they are counted, several times over."""
+    values = list(range(1, 200_000, 7)) * 2
+    histogram = Histogram()
+    for start in range(0, len(values), 1000):
+        histogram.record_many([(value + 0.5) / 1_000_000 for value in values[start : start + 1000]])
+    assert all_of(histogram) == all_of(histogram_of(values))
+    assert sum(counted for _, counted in histogram.sparse()) == histogram.count == len(values)
+    assert histogram.total == sum(values)
+
+
+@settings(deadline=None)
+@given(st.lists(microseconds, max_size=50), st.lists(microseconds, max_size=50))
+def test_merged_ones_are_one_of_all_values(some: list[int], others: list[int]) -> None:
+    """Nothing is lost, the other one is as before, and more can be recorded afterwards."""
+    merged, other = histogram_of(some), histogram_of(others)
+    merged.merge(other)
+    assert all_of(merged) == all_of(histogram_of(some + others))
+    assert all_of(other) == all_of(histogram_of(others))
+    merged.merge(merged)
+    merged.record(1.000_000_5)
+    assert all_of(merged) == all_of(histogram_of((some + others) * 2 + [1_000_000]))
+
+
+@settings(deadline=None)
+@given(st.lists(microseconds, max_size=50), st.lists(microseconds, min_size=1, max_size=50))
+def test_a_copy_stays_as_it_was(values: list[int], later: list[int]) -> None:
+    """What is recorded or forgotten later is not in it, nor the other way round."""
+    histogram = histogram_of(values)
+    copy = histogram.copy()
+    histogram.record_many([value / 1_000_000 for value in later])
+    assert all_of(copy) == all_of(histogram_of(values))
+    before = all_of(histogram)
+    copy.reset()
+    assert all_of(copy) == all_of(Histogram())
+    assert all_of(histogram) == before
+
+
+@settings(deadline=None)
+@given(st.lists(microseconds, max_size=100))
+def test_the_sparse_counts_are_each_value_to_three_digits(values: list[int]) -> None:
+    """In ascending order, each value once, and none above the greatest recorded."""
+    sparse = histogram_of(values).sparse()
+    found = [value for value, counted in sparse for _ in range(counted)]
+    assert [value for value, _ in sparse] == sorted({value for value, _ in sparse})
+    for true, value in zip(sorted(values), found, strict=True):
+        assert true <= value <= min(true * 1.001, max(values))
+
+
+@settings(deadline=None)
+@given(st.lists(microseconds, max_size=50), st.lists(microseconds, max_size=50))
+def test_what_went_through_json_merges_without_loss(here: list[int], there: list[int]) -> None:
+    """But for the digits of the least value, which is a thousandth above at most."""
+    sent = histogram_of(there)
+    text = json.dumps({"counts": sent.sparse(), "total": sent.total})
+    received = json.loads(text)
+    merged = histogram_of(here)
+    merged.merge(Histogram.from_sparse(received["counts"], received["total"]))
+    expected = histogram_of(here + there)
+    assert merged.sparse() == expected.sparse()
+    assert merged.percentiles(WANTED) == expected.percentiles(WANTED)
+    assert (merged.count, merged.total, merged.highest) == (expected.count, expected.total, expected.highest)
+    assert expected.lowest <= merged.lowest <= expected.lowest * 1.001
+    assert Histogram.from_sparse(sent.sparse()).mean == pytest.approx(sent.mean, rel=0.001)
+
+
+def test_memory_does_not_grow_with_what_is_recorded() -> None:
+    """After a first round of values from 1 µs to 100 s the counts are all there is, and little comes and goes."""
+    draw = random.Random(1)
+    batches = [[10 ** draw.uniform(-6, 2) for _ in range(1000)] for _ in range(50)]
+    histogram = Histogram()
+
+    def round_of_all() -> int:
+        for batch in batches:
+            histogram.record_many(batch)
+        histogram.percentiles(())
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        first = round_of_all()
+        tracemalloc.reset_peak()
+        last = [round_of_all() for _ in range(4)][-1]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert histogram.count == 250_000
+    assert last - first < 4_000
+    assert peak - first < 2_000_000

@@ -21,6 +21,17 @@ SETTINGS = [
     (["--keepalive", "1m"], Settings(keepalive=Keepalive(60))),
     (["--keepalive", "1m,10s,5"], Settings(keepalive=Keepalive(60, 10, 5))),
     (["--hashsize", "1", "--backlog", "1"], Settings(hashsize=1, backlog=1)),
+    (["--message", "hello"], Settings(message=b"hello")),
+    (["--message", "gr\u00fc\u00df\udcff"], Settings(message=b"gr\xc3\xbc\xc3\x9f\xff")),
+    (["--message-rate", "0.5"], Settings(message_rate=0.5)),
+    (["--message-rate", "1.5k"], Settings(message_rate=1500.0)),
+    (["--content", "/dev/null"], Settings(content=b"")),
+    (["--nagle", "on"], Settings(nagle=True)),
+    (["--nagle", "off"], Settings(nagle=False)),
+    (["--rcvbuf", "64k"], Settings(rcvbuf=65_536)),
+    (["--sndbuf", "4m"], Settings(sndbuf=4 << 20)),
+    (["--dscp", "46"], Settings(dscp=46)),
+    (["--marker"], Settings(marker=True)),
 ]
 
 PROCESS: list[tuple[list[str], str, object]] = [
@@ -35,8 +46,8 @@ PROCESS: list[tuple[list[str], str, object]] = [
     (["--loop", "asyncio"], "loop", "asyncio"),
 ]
 
-# What decides the listeners; tested by itself.
-OTHERS = {"-l", "--listen", "-h", "--help"}
+# What decides the listeners and their modes; tested by itself.
+OTHERS = {"-l", "--listen", "--mode", "-h", "--help"}
 
 
 def parse(*arguments: str) -> Options:
@@ -59,7 +70,8 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_a_listener_is_all_that_is_needed() -> None:
     """Without any other option everything is as the help says."""
     options = parse()
-    assert options.listen == [ENDPOINT]
+    assert options.listen == [(ENDPOINT, "echo")]
+    assert options.mode == "echo"
     assert options.settings == Settings(DEFAULT_HASHSIZE, BACKLOG)
 
 
@@ -91,7 +103,45 @@ def test_no_option_goes_untested(capsys: pytest.CaptureFixture[str], monkeypatch
 def test_listeners_may_be_given_at_once_or_one_by_one(flag: str) -> None:
     """Several listeners may follow one option, and the option may be repeated."""
     options = parse_options([flag, "10.0.0.1:5000-5999", "[::]:80", flag, "localhost:7"])
-    assert options.listen == [Endpoint("10.0.0.1", 5000, 5999), Endpoint("::", 80, 80), Endpoint("localhost", 7, 7)]
+    endpoints = [Endpoint("10.0.0.1", 5000, 5999), Endpoint("::", 80, 80), Endpoint("localhost", 7, 7)]
+    assert options.listen == [(endpoint, "echo") for endpoint in endpoints]
+
+
+def test_a_mode_is_for_the_listeners_after_it() -> None:
+    """Each listener has the mode that was said last before it; the last one is that of listeners added later."""
+    line = (
+        "-l a:1 --mode sink -l b:2 c:3 --mode echo -l d:4 --mode active --mode serve --listen e:5 --mode active"
+        " --message x --content /dev/null"
+    )
+    options = parse_options(line.split())
+    assert [(endpoint.host, mode) for endpoint, mode in options.listen] == [
+        ("a", "echo"),
+        ("b", "sink"),
+        ("c", "sink"),
+        ("d", "echo"),
+        ("e", "serve"),
+    ]
+    assert options.mode == "active"
+
+
+def test_the_content_is_all_of_the_file(tmp_path: Path) -> None:
+    """What is in the file is taken byte for byte."""
+    data = bytes(range(256)) * 1000
+    (tmp_path / "content").write_bytes(data)
+    assert parse("--mode", "serve", "--content", str(tmp_path / "content")).settings.content == data
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize(
+    ("mode", "named"),
+    [("active", "mode active has nothing to send: start"), ("serve", "mode serve has nothing to answer: start")],
+)
+def test_a_mode_without_what_it_needs_is_refused(
+    capsys: pytest.CaptureFixture[str], mode: str, named: str, place: str
+) -> None:
+    """It is refused even where it is only for listeners added later."""
+    words = ["--mode", mode]
+    assert named in refusal(capsys, *([*words, *LISTEN] if place == "before" else [*LISTEN, *words]))
 
 
 def test_a_hashsize_is_for_all_listeners_wherever_it_stands() -> None:
@@ -103,7 +153,7 @@ def test_a_hashsize_is_for_all_listeners_wherever_it_stands() -> None:
 def test_one_parsing_leaves_nothing_to_the_next() -> None:
     """Listeners are gathered anew each time."""
     parse("--listen", "10.0.0.2:1")
-    assert parse().listen == [ENDPOINT]
+    assert parse().listen == [(ENDPOINT, "echo")]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +173,19 @@ def test_one_parsing_leaves_nothing_to_the_next() -> None:
         (["--backlog"], "--backlog"),
         (["--keepalive", "60s,10s"], '"60s,10s" is not IDLE'),
         (["--loop", "select"], "'select'"),
+        (["--mode", "discard"], "'discard'"),
+        (["--mode"], "--mode"),
+        (["--message", ""], "--message: there is no message"),
+        (["--message-rate", "0"], '"0" is not a number above 0'),
+        (["--message-rate", "0.0001"], '"0.0001" is too small'),
+        (["--message-rate", "-1"], "--message-rate"),
+        (["--content", "/nowhere/at/all"], "file /nowhere/at/all cannot be read: No such file"),
+        (["--content", "/"], "file / cannot be read: Is a directory"),
+        (["--nagle", "maybe"], "'maybe'"),
+        (["--rcvbuf", "0"], '"0" is not a size'),
+        (["--sndbuf", "1.5k"], '"1.5k" is not a size'),
+        (["--dscp", "64"], '"64" is too large'),
+        (["--dscp", "EF"], '"EF" is not a whole number'),
         (["--target", "a:1"], "--target"),
         (["--lis", "a:1"], "--lis"),
         (["-x"], "-x"),

@@ -1,241 +1,40 @@
 """Tests of the responder's engine with plain sockets as its clients."""
 
 import asyncio
+import gc
+import logging
 import random
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
+import time
+from contextlib import ExitStack, aclosing
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from common.addresses import Address, Endpoint
 from common.errors import SessionerError, UsageError
-from common.paging import all_rows
-from common.reactor import BEAT
-from responder.echo import BUFFER
+from responder.client import Client
+from responder.dump import LEVEL, Dump
 from responder.engine import Engine
-from responder.settings import Settings
-from responder.snapshot import ClientRow, ListenerRow, Snapshot
-from tests.conftest import Run, find_free_ports
-from tests.support import reset, until
-
-ANY_PORT = Endpoint("127.0.0.1", 0, 0)
-
-
-@asynccontextmanager
-async def listening(
-    count: int = 1, endpoint: Endpoint = ANY_PORT, hashsize: int = 10
-) -> AsyncIterator[tuple[Engine, list[Address]]]:
-    """Give a responder with so many listeners, and their addresses."""
-    async with aclosing(Engine(Settings(hashsize=hashsize))) as engine:
-        yield engine, [address for _ in range(count) for address in await engine.add_listeners(endpoint)]
-
-
-class Clients:
-    """Plain sockets connected to a responder; leaving the block closes them."""
-
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-
-    async def __aenter__(self) -> "Clients":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._stack.close()
-
-    async def connect(self, address: Address) -> socket.socket:
-        """Return a new client."""
-        sock = self._stack.enter_context(socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET))
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, address)
-        return sock
-
-    async def several(self, address: Address, count: int) -> list[socket.socket]:
-        """Return so many new clients."""
-        return [await self.connect(address) for _ in range(count)]
-
-
-async def status(engine: Engine, check: Callable[[Snapshot], object]) -> Snapshot:
-    """Return the first snapshot that a check holds of."""
-    found: list[Snapshot] = []
-
-    async def checked() -> bool:
-        found[:] = [await engine.snapshot()]
-        return bool(check(found[0]))
-
-    await until(checked)
-    return found[0]
-
-
-async def listeners(engine: Engine) -> dict[str, ListenerRow]:
-    """Return what `listeners` shows, by address."""
-    return {row.listener: row async for row in all_rows(engine.listener_page)}
-
-
-async def clients(engine: Engine, address: Address | None = None) -> list[ClientRow]:
-    """Return what `list` shows."""
-
-    async def page(start: int) -> Any:
-        return await engine.session_page(address, start)
-
-    return [row async for row in all_rows(page)]
-
-
-def name(sock: socket.socket) -> Address:
-    """Return the address of a client."""
-    return Address(*sock.getsockname()[:2])
-
-
-async def send(sock: socket.socket, data: bytes) -> None:
-    await asyncio.get_running_loop().sock_sendall(sock, data)
-
-
-async def receive(sock: socket.socket, count: int) -> bytes:
-    """Return so many bytes, or fewer if the session ends before."""
-    loop, data = asyncio.get_running_loop(), bytearray()
-    while len(data) < count:
-        more = await loop.sock_recv(sock, count - len(data))
-        if not more:
-            break
-        data += more
-    return bytes(data)
-
-
-async def echoed(sock: socket.socket, data: bytes = b"hello") -> None:
-    """Return when some data has come back as it was."""
-    await send(sock, data)
-    assert await receive(sock, len(data)) == data
-
-
-async def fill(sock: socket.socket) -> int:
-    """Send until nobody takes any more, neither the kernel nor the responder, and return how much was sent."""
-    total, last, chunk = 0, -1, bytes(1 << 16)
-    while total > last:
-        last = total
-        with suppress(BlockingIOError):
-            while True:
-                total += sock.send(chunk)
-        await asyncio.sleep(5 * BEAT)
-    return total
-
-
-def noise(seed: int, count: int) -> bytes:
-    return random.Random(seed).randbytes(count)
-
-
-# Echo
-
-
-@pytest.mark.usefixtures("run")
-async def test_what_a_client_sends_comes_back() -> None:
-    async with listening() as (engine, (address,)), Clients() as own:
-        sock = await own.connect(address)
-        for size in (1, 4, BUFFER - 1, BUFFER, BUFFER + 1):
-            await echoed(sock, noise(size, size))
-        now = await engine.snapshot()
-        assert now.received == now.sent == 5 + 3 * BUFFER
-
-
-chunks = st.lists(st.integers(1, 700_000), min_size=1, max_size=10)
-
-
-@given(sizes=st.lists(chunks, min_size=1, max_size=3), seed=st.integers(0, 1 << 32))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_client_gets_back_exactly_what_it_sent(run: Run[None], sizes: list[list[int]], seed: int) -> None:
-    async def scenario() -> None:
-        async with listening() as (engine, (address,)), Clients() as own:
-            socks = await own.several(address, len(sizes))
-            await asyncio.gather(*(chat(sock, seed, each) for sock, each in zip(socks, sizes, strict=True)))
-            assert (await engine.snapshot()).sent == sum(map(sum, sizes))
-
-    async def chat(sock: socket.socket, seed: int, sizes: list[int]) -> None:
-        data = noise(seed, sum(sizes))
-        came_back = asyncio.create_task(receive(sock, len(data)))
-        at = 0
-        for size in sizes:
-            await send(sock, data[at : at + size])
-            at += size
-        assert await came_back == data
-
-    run(scenario())
-
-
-@pytest.mark.usefixtures("run")
-async def test_a_client_that_does_not_read_is_not_read_either() -> None:
-    async with listening() as (engine, (address,)), Clients() as own:
-        stuck = await own.connect(address)
-        total = await fill(stuck)
-        now = await engine.snapshot()
-        # All that is kept of a client is what one read brought.
-        assert now.received - now.sent <= BUFFER
-        assert now.received < total
-        for other in await own.several(address, 3):
-            await echoed(other, noise(1, 500_000))
-        assert await receive(stuck, total) == bytes(total)
-        await echoed(stuck)
-
-
-@pytest.mark.usefixtures("run")
-async def test_a_client_that_does_not_read_can_vanish() -> None:
-    async with listening() as (engine, (address,)), Clients() as own:
-        stuck = await own.connect(address)
-        await fill(stuck)
-        reset(stuck)
-        now = await status(engine, lambda now: not now.held)
-        assert now.losses == {"rst": 1}
-
-
-@pytest.mark.usefixtures("run")
-@pytest.mark.parametrize("size", [0, 1, BUFFER, 8 * BUFFER, 20 * BUFFER])
-async def test_a_half_closed_client_gets_the_rest_and_then_a_fin(size: int) -> None:
-    async with listening() as (engine, (address,)), Clients() as own:
-        sock = await own.connect(address)
-        data = noise(size, size)
-        sending = asyncio.create_task(send(sock, data))
-        if size <= BUFFER:
-            await sending
-            sock.shutdown(socket.SHUT_WR)
-        else:
-            sending.add_done_callback(lambda _: sock.shutdown(socket.SHUT_WR))
-        assert await receive(sock, size + 1) == data
-        now = await status(engine, lambda now: not now.held)
-        assert now.losses == {"fin": 1}
-
-
-@pytest.mark.usefixtures("run")
-async def test_a_half_close_while_nothing_is_read_loses_nothing() -> None:
-    async with listening() as (_, (address,)), Clients() as own:
-        sock = await own.connect(address)
-        total = await fill(sock)
-        sock.shutdown(socket.SHUT_WR)
-        assert await receive(sock, total + 1) == bytes(total)
-
-
-@pytest.mark.usefixtures("run")
-async def test_what_one_client_does_touches_no_other() -> None:
-    async with listening(2) as (engine, addresses), Clients() as own:
-        kept = [sock for address in addresses for sock in await own.several(address, 5)]
-        others = [sock for address in addresses for sock in await own.several(address, 20)]
-        for number, sock in enumerate(others):
-            if number % 4 == 0:
-                reset(sock)
-            elif number % 4 == 1:
-                await send(sock, noise(number, 3000))
-                reset(sock)
-            elif number % 4 == 2:
-                sock.shutdown(socket.SHUT_WR)
-            else:
-                sock.close()
-        now = await status(engine, lambda now: now.held == 10)
-        assert sum(now.losses.values()) == 40
-        assert set(now.losses) <= {"fin", "rst"}
-        for sock in kept:
-            await echoed(sock)
-        assert sorted(row.held for row in (await listeners(engine)).values()) == [5, 5]
-
+from responder.settings import MODES, Settings
+from tests.conftest import find_free_ports
+from tests.responder.support import (
+    ANY_PORT,
+    Clients,
+    clients,
+    echoed,
+    fill,
+    listeners,
+    listening,
+    name,
+    noise,
+    receive,
+    received,
+    send,
+    status,
+    sunk,
+)
+from tests.support import reset
 
 # Listeners
 
@@ -338,7 +137,8 @@ async def test_one_listener_serves_both_families() -> None:
 
 @pytest.mark.usefixtures("run")
 async def test_an_ipv6_address_leaves_its_port_to_ipv4() -> None:
-    async with listening(1, Endpoint("::1", 0, 0)) as (engine, (address,)), Clients() as own:
+    port = find_free_ports(1)
+    async with listening(1, Endpoint("::1", port, port)) as (engine, (address,)), Clients() as own:
         (other,) = await engine.add_listeners(Endpoint("127.0.0.1", address.port, address.port))
         for where in (address, other):
             await echoed(await own.connect(where))
@@ -481,3 +281,270 @@ async def test_a_client_that_vanished_in_the_queue_does_no_harm() -> None:
         await echoed(await own.connect(address))
         now = await status(engine, lambda now: now.held == 1)
         assert now.accepted + now.accept_errors == 21
+
+
+# Modes
+
+MESSAGE = b"message\n"
+CONTENT = b"HTTP/1.0 204 No Content\r\n\r\n"
+
+
+def only(address: Address) -> Endpoint:
+    """Return an address as what a mode is changed of."""
+    return Endpoint(address.host, address.port, address.port)
+
+
+async def is_in_mode(engine: Engine, sock: socket.socket, mode: str) -> None:
+    """Return when a client is treated as a mode says; after serve, it is gone."""
+    if mode == "echo":
+        await echoed(sock, b"data")
+    elif mode == "sink":
+        await sunk(engine, sock, b"data")
+    elif mode == "active":
+        assert await receive(sock, len(MESSAGE)) == MESSAGE
+    else:
+        await sunk(engine, sock, b"data")
+        sock.shutdown(socket.SHUT_WR)
+        assert await received(sock) == CONTENT
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("mode", MODES)
+async def test_each_listener_has_its_mode(mode: str) -> None:
+    async with listening(1, mode=mode, message=MESSAGE, content=CONTENT, message_rate=100.0) as (engine, (address,)):
+        (other,) = await engine.add_listeners(ANY_PORT)
+        rows = await listeners(engine)
+        assert (rows[str(address)].mode, rows[str(other)].mode) == (mode, "echo")
+        async with Clients() as own:
+            await is_in_mode(engine, await own.connect(other), "echo")
+            await is_in_mode(engine, await own.connect(address), mode)
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("after", MODES)
+@pytest.mark.parametrize("before", ["echo", "sink", "serve"])
+async def test_clients_follow_their_listener_into_another_mode(before: str, after: str) -> None:
+    settings: dict[str, Any] = {"message": MESSAGE, "content": CONTENT, "message_rate": 100.0}
+    async with listening(2, mode=before, **settings) as (engine, (address, other)), Clients() as own:
+        changed, kept = await own.connect(address), await own.connect(other)
+        await status(engine, lambda now: now.held == 2)
+        assert await engine.set_mode(after, only(address)) == 1
+        assert [row.mode for row in (await listeners(engine)).values()] == [after, before]
+        await is_in_mode(engine, changed, after)
+        await is_in_mode(engine, await own.connect(address), after)
+        await is_in_mode(engine, kept, before)
+
+
+@pytest.mark.usefixtures("run")
+async def test_a_mode_is_changed_of_all_listeners_and_of_many_clients() -> None:
+    async with listening(3, mode="sink") as (engine, addresses), Clients() as own:
+        socks = [sock for address in addresses for sock in await own.several(address, 70)]
+        await status(engine, lambda now: now.held == 210)
+        assert await engine.set_mode("echo", None) == 3
+        await asyncio.gather(*map(echoed, socks))
+        assert {row.mode for row in (await listeners(engine)).values()} == {"echo"}
+
+
+@pytest.mark.usefixtures("run")
+async def test_what_a_client_sent_before_a_change_is_treated_after_it_if_it_was_not_read_yet() -> None:
+    async with listening() as (engine, (address,)), Clients() as own:
+        stuck = await own.connect(address)
+        total = await fill(stuck)
+        before = await engine.snapshot()
+        await engine.set_mode("sink", None)
+        assert await receive(stuck, before.received) == bytes(before.received)
+        now = await status(engine, lambda now: now.received == total)
+        assert now.sent == before.received
+        stuck.shutdown(socket.SHUT_WR)
+        assert await received(stuck) == b""
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("mode", ["echo", "sink", "active"])
+async def test_an_answer_that_has_begun_is_brought_to_its_end(mode: str) -> None:
+    content = noise(1, 20_000_000)
+    async with listening(mode="serve", content=content, message=MESSAGE) as (engine, (address,)), Clients() as own:
+        sock = await own.connect(address)
+        sock.shutdown(socket.SHUT_WR)
+        assert await receive(sock, 1000) == content[:1000]
+        await engine.set_mode(mode, None)
+        rest = await received(sock)
+        assert rest[: len(content) - 1000] == content[1000:]
+        assert not rest[len(content) - 1000 :].replace(MESSAGE, b"")
+        await status(engine, lambda now: not now.held)
+
+
+@pytest.mark.usefixtures("run")
+async def test_the_clients_of_a_listener_that_is_gone_keep_its_mode() -> None:
+    async with listening(2, mode="sink") as (engine, (address, _)), Clients() as own:
+        sock = await own.connect(address)
+        await sunk(engine, sock, b"data")
+        await engine.remove_listeners(only(address))
+        assert await engine.set_mode("echo", None) == 1
+        await sunk(engine, sock, b"data")
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("mode", ["active", "serve"])
+async def test_a_mode_without_what_it_needs_changes_nothing(mode: str) -> None:
+    async with listening() as (engine, (address,)), Clients() as own:
+        with pytest.raises(UsageError, match=f"^mode {mode} has nothing to"):
+            await engine.set_mode(mode, None)
+        with pytest.raises(UsageError, match=f"^mode {mode} has nothing to"):
+            await engine.add_listeners(ANY_PORT, mode)
+        await is_in_mode(engine, await own.connect(address), "echo")
+        assert [row.mode for row in (await listeners(engine)).values()] == ["echo"]
+
+
+@pytest.mark.usefixtures("run")
+async def test_the_mode_of_no_listener_cannot_be_changed() -> None:
+    async with listening() as (engine, _):
+        with pytest.raises(UsageError, match="there is no such listener"):
+            await engine.set_mode("sink", Endpoint("127.0.0.9", 9, 9))
+        assert [row.mode for row in (await listeners(engine)).values()] == ["echo"]
+
+
+@pytest.mark.usefixtures("run")
+async def test_modes_change_at_random_under_traffic_and_the_counts_stay_true() -> None:
+    """Whatever the modes were meanwhile, the totals are the sums over the listeners, and every client is accounted."""
+    draw = random.Random(1)
+    settings: dict[str, Any] = {"message": MESSAGE, "content": CONTENT, "message_rate": 500.0}
+    async with listening(3, **settings) as (engine, addresses), Clients() as own:
+        for number in range(60):
+            sock = await own.connect(addresses[number % 3])
+            await send(sock, noise(number, draw.randrange(1, 50_000)))
+            if number % 3 == 0:
+                sock.shutdown(socket.SHUT_WR)
+            await engine.set_mode(draw.choice(MODES), draw.choice([None, only(draw.choice(addresses))]))
+        await engine.set_mode("sink", None)
+        await own.__aexit__()
+        now = await status(engine, lambda now: now.accepted == 60 and not now.held)
+        rows = list((await listeners(engine)).values())
+        assert sum(row.accepted for row in rows) == 60
+        assert {row.held for row in rows} == {0}
+        for what in ("received", "sent", "messages"):
+            assert sum(getattr(row, what) for row in rows) == getattr(now, what)
+        assert sum(now.losses.values()) <= 60
+
+
+# Marker and dump
+
+
+def stamp() -> bytes:
+    """Return the marker of a message sent now."""
+    return b"SessionerTS-%016x." % (time.time_ns() // 1000)
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("mode", ["echo", "sink"])
+async def test_markers_are_found_even_where_one_is_split_over_two_reads(mode: str) -> None:
+    async with listening(mode=mode, marker=True) as (engine, (address,)), Clients() as own:
+        first, second = await own.several(address, 2)
+        begin, parts = time.time(), stamp()
+        await send(first, b"x" * 1000 + stamp() + parts[:10])
+        await status(engine, lambda now: now.received == 1039)
+        await send(second, parts[10:])
+        await status(engine, lambda now: now.received == 1058)
+        await send(first, parts[10:] + stamp())
+        now = await status(engine, lambda now: now.received == 1106)
+        assert now.marker
+        assert (now.marker.messages, now.marker.ahead) == (3, 0)
+        assert 0 < now.marker.p50 <= now.marker.p99 <= time.time() - begin + 0.001
+
+
+@pytest.mark.usefixtures("run")
+async def test_markers_are_looked_for_while_that_is_asked_for_and_each_time_anew() -> None:
+    async with listening() as (engine, (address,)), Clients() as own:
+        sock = await own.connect(address)
+        await echoed(sock, stamp())
+        assert (await engine.snapshot()).marker is None
+        for _ in range(2):
+            await engine.set_marker(True)
+            await echoed(sock, stamp())
+            now = await engine.snapshot()
+            assert now.marker
+            assert now.marker.messages == 1
+            await status(engine, lambda now: now.marker and now.marker.rate > 0)
+            await engine.set_marker(False)
+            assert (await engine.snapshot()).marker is None
+
+
+@pytest.mark.usefixtures("run")
+async def test_the_rest_of_a_marker_does_not_come_from_another_client_in_the_same_place() -> None:
+    async with listening(marker=True) as (engine, (address,)), Clients() as own:
+        parts = stamp()
+        for part in (parts[:10], parts[10:]):
+            sock = await own.connect(address)
+            await echoed(sock, part)
+            sock.close()
+            await status(engine, lambda now: not now.held)
+        now = await engine.snapshot()
+        assert now.marker
+        assert now.marker.messages == 0
+
+
+@pytest.mark.usefixtures("run")
+async def test_nothing_is_kept_of_clients_that_have_ended() -> None:
+    settings: dict[str, Any] = {"message": MESSAGE, "message_rate": 100.0, "marker": True}
+    async with listening(2, **settings) as (engine, (address, other)):
+        await engine.set_mode("active", only(other))
+        async with Clients() as own:
+            for sock in await own.several(address, 20):
+                await echoed(sock, stamp()[:10])
+            for sock in await own.several(other, 20):
+                await is_in_mode(engine, sock, "active")
+            assert clients_alive(address, other) == 40
+        await status(engine, lambda now: not now.held and not clients_alive(address, other))
+
+
+def clients_alive(*addresses: Address) -> int:
+    """Return how many clients of these listeners there are in memory."""
+    return sum(type(each) is Client and each.listener.address in addresses for each in gc.get_objects())
+
+
+@pytest.mark.usefixtures("run")
+async def test_the_dump_shows_what_is_read_and_written(logged: list[logging.LogRecord]) -> None:
+    async with listening(content=CONTENT) as (engine, (address,)), Clients() as own:
+        (serving,) = await engine.add_listeners(ANY_PORT, "serve")
+        first, second = await own.connect(address), await own.connect(serving)
+        await echoed(first, b"unseen")
+        dump = Dump(every=True, incoming=True, outgoing=True)
+        assert await engine.set_dump(dump) is None
+        assert (await engine.snapshot()).dump == "all clients, in and out"
+        await echoed(first, b"hello\n")
+        await send(second, b"GET")
+        second.shutdown(socket.SHUT_WR)
+        ends = f"{name(second)}->{serving}"
+        assert await received(second) == CONTENT
+        assert await engine.set_dump(None) is dump
+        assert (await engine.snapshot()).dump is None
+        await echoed(first, b"unseen")
+        lines = [record.getMessage() for record in logged if record.levelno == LEVEL]
+        assert lines == [
+            rf"Rcv {name(first)}->{address} 6: [hello\n]",
+            rf"Snd {name(first)}->{address} 6: [hello\n]",
+            f"Rcv {ends} 3: [GET]",
+            rf"Snd {ends} {len(CONTENT)}: [HTTP/1.0 204 No Content\r\n\r\n]",
+        ]
+
+
+@pytest.mark.usefixtures("run")
+async def test_the_dump_of_one_goes_on_with_another_when_that_ends(logged: list[logging.LogRecord]) -> None:
+    async with listening() as (engine, (address,)), Clients() as own:
+        first, second = await own.several(address, 2)
+        await engine.set_dump(Dump(every=False, incoming=True, outgoing=False))
+        for sock in (first, second, first):
+            await echoed(sock, b"x")
+        followed = name(first)
+        first.close()
+        await status(engine, lambda now: now.held == 1)
+        await echoed(second, b"y")
+        lines = [record.getMessage() for record in logged if record.levelno == LEVEL]
+        assert [line.split("->")[0] for line in lines] == [f"Rcv {followed}"] * 2 + [f"Rcv {name(second)}"]
+
+
+@pytest.mark.usefixtures("run")
+async def test_a_responder_without_listeners_has_figures() -> None:
+    async with aclosing(Engine(Settings())) as engine:
+        now = await engine.snapshot()
+        assert (now.received, now.sent, now.echoed, now.messages, now.missed) == (0, 0, 0, 0, 0)

@@ -6,7 +6,7 @@ import pytest
 
 from responder.render import client_text, greeting_text, listener_text, status_text, toolbar_text
 from responder.settings import Settings
-from responder.snapshot import ClientRow, ListenerRow, Snapshot
+from responder.snapshot import ClientRow, ListenerRow, MarkerFigures, Snapshot
 
 QUIET = Snapshot(
     age=0.0,
@@ -25,6 +25,11 @@ QUIET = Snapshot(
     exhausted=(),
     paused=False,
     longest_pause=0.0,
+    echoed=0,
+    messages=0,
+    missed=0,
+    dump=None,
+    marker=None,
 )
 
 BUSY = Snapshot(
@@ -44,6 +49,11 @@ BUSY = Snapshot(
     exhausted=("descriptors",),
     paused=True,
     longest_pause=0.1234,
+    echoed=1_100,
+    messages=12,
+    missed=3,
+    dump="one client, in",
+    marker=MarkerFigures(messages=500, rate=99.6, p50=0.000043, p99=0.0127, ahead=2),
 )
 
 
@@ -72,12 +82,42 @@ def test_status_goes_on_with_what_became_of_it() -> None:
         "Accepted sessions        : 70000",
         "Lost sessions            : 5927 (fin 5000, rst 927)",
         "Bytes received           : 1200",
-        "Bytes echoed             : 1196",
+        "Bytes echoed             : 1100",
         "Accept errors            : 3",
         "Exhausted                : descriptors (listeners are paused)",
         "Longest pause            : 123 ms",
         "Age of these figures     : 12s",
+        "Bytes sent               : 1196",
+        "Messages sent            : 12",
+        "Messages missed          : 3",
+        "Dump of traffic          : one client, in",
+        "Messages with a marker   : 500, 100 per second, 2 of them ahead of our clock",
+        "One-way latency          : p50 0.043 ms, p99 12.7 ms, by one host's clock",
     ]
+
+
+@pytest.mark.parametrize(
+    ("marker", "lines"),
+    [
+        (None, ["Dump of traffic          : no"]),
+        (
+            MarkerFigures(0, 0.0, 0.0, 0.0, 0),
+            ["Messages with a marker   : 0, 0 per second", "One-way latency          : none yet"],
+        ),
+        (
+            MarkerFigures(7, 0.0, 0.0, 0.0, 7),
+            [
+                "Messages with a marker   : 7, 0 per second, 7 of them ahead of our clock",
+                "One-way latency          : none yet",
+            ],
+        ),
+    ],
+)
+def test_status_shows_what_markers_tell_while_they_are_looked_for(
+    marker: MarkerFigures | None, lines: list[str]
+) -> None:
+    """No latency is shown that was not measured."""
+    assert list(status_text(replace(QUIET, marker=marker), debug=False))[-len(lines) :] == lines
 
 
 @pytest.mark.parametrize(
@@ -122,9 +162,13 @@ def test_a_client_is_the_line_of_list_that_scripts_read(row: ClientRow, line: st
 
 
 def test_a_listener_is_the_line_of_listeners_that_scripts_read() -> None:
-    """A listener with what it has accepted since its start, to the character."""
-    row = ListenerRow("127.0.0.1:6000", 28_247, 15)
-    assert list(listener_text(row)) == ["127.0.0.1:6000 : 28247 accepted connections"]
+    """A listener with what it has accepted since its start, to the character; our own figures follow."""
+    row = ListenerRow("127.0.0.1:6000", 28_247, 15, "active", 1_200, 36, 12)
+    (line,) = listener_text(row)
+    assert line == (
+        "127.0.0.1:6000 : 28247 accepted connections, 15 held, mode active, "
+        "1200 bytes received, 36 bytes sent, 12 messages sent"
+    )
 
 
 def test_the_greeting_is_all_that_repeats_the_run() -> None:

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -73,6 +74,8 @@ static unsigned open_listener(const struct addrinfo *where, unsigned port)
         fail("socket");
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)) < 0)
         fail("SO_REUSEADDR");
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)) < 0)
+        fail("TCP_NODELAY");
     struct sockaddr_storage name = { 0 };
     socklen_t length = where->ai_addrlen;
     memcpy(&name, where->ai_addr, length);

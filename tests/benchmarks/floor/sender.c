@@ -117,7 +117,7 @@ int main(int argc, char **argv)
     block_size = number(argv[3], 1, 1 << 30);
     unsigned seconds = number(argv[4], 1, 1000000);
     block = allocate(1, block_size);
-    /* A line; and memory never written to is all one page, cheaper to copy than what is really sent. */
+    /* A line; memory never written to is all one page, cheaper to copy than what is really sent. */
     memset(block, 'x', block_size);
     block[block_size - 1] = '\n';
     open_epoll();

@@ -12,6 +12,9 @@
 
 enum { EVENTS = 512, BUFFER = 65536 };
 
+/* Nanoseconds within which three clocks are read, some tens each. */
+enum { AT_ONCE = 20000 };
+
 /* Two bytes give a message's length: RFC 1035, 4.2.2. */
 enum { PREFIX = 2 };
 
@@ -46,6 +49,11 @@ static void *grown(void *items, size_t count, size_t *room, size_t size)
     if (!items)
         fail("reallocarray");
     return items;
+}
+
+static int64_t nanoseconds(struct timespec time)
+{
+    return time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
 static void note(uint32_t session, uint64_t time)
@@ -140,17 +148,29 @@ static void flush_pending(uint32_t index)
     watch(EPOLL_CTL_MOD, SESSION, session->fd, index, EPOLLIN);
 }
 
-/* Nanoseconds since the last byte read came; 0 where the kernel does not say. */
-static uint64_t age(struct msghdr *message)
+/* Nanoseconds from CLOCK_MONOTONIC to CLOCK_REALTIME, which are read at one moment: again where the
+   machine was busy with something else in between. */
+static int64_t clock_offset(void)
+{
+    uint64_t before, after;
+    struct timespec time;
+    do {
+        before = now();
+        clock_gettime(CLOCK_REALTIME, &time);
+        after = now();
+    } while (after - before > AT_ONCE);
+    return nanoseconds(time) - (int64_t)before;
+}
+
+/* When the last byte read came; now where the kernel does not say, as soon after it was asked. */
+static uint64_t time_of(struct msghdr *message)
 {
     struct cmsghdr *header = CMSG_FIRSTHDR(message);
     if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_TIMESTAMPNS)
-        return 0;
-    struct timespec came, time;
-    memcpy(&came, CMSG_DATA(header), sizeof came);
-    clock_gettime(CLOCK_REALTIME, &time);
-    int64_t passed = (time.tv_sec - came.tv_sec) * 1000000000 + time.tv_nsec - came.tv_nsec;
-    return passed > 0 ? (uint64_t)passed : 0;
+        return now();
+    struct timespec time;
+    memcpy(&time, CMSG_DATA(header), sizeof time);
+    return (uint64_t)(nanoseconds(time) - clock_offset());
 }
 
 /* Reads into the buffer, and tells when the last byte of it came. */
@@ -167,7 +187,7 @@ static ssize_t receive(int fd, uint64_t *time)
                               .msg_controllen = sizeof control.room };
     ssize_t got = recvmsg(fd, &message, 0);
     if (got > 0)
-        *time = now() - age(&message);
+        *time = time_of(&message);
     return got;
 }
 

@@ -1,0 +1,1 @@
+"""What a listener does with its clients: one module for each mode."""
