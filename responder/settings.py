@@ -19,9 +19,9 @@ class Settings:
     """`hashsize` is what the one table of all clients starts with, `backlog` is each listener's queue.
 
     `message` is what mode active sends, `message_rate` times a second over each session or as fast as it goes, and
-    `content` what mode serve answers. Without `nagle` an answer never
-    waits for the acknowledgement of the one before. The kernel's own values hold for `rcvbuf` and `sndbuf` (bytes) and
-    `dscp` that are None. `marker` says that markers are looked for from the start.
+    `content` what mode serve answers. Without `nagle` an answer never waits for the acknowledgement of the one before.
+    The kernel's own values hold for `rcvbuf` and `sndbuf` (bytes) and `dscp` that are None. `marker` says that markers
+    are looked for from the start.
     """
 
     hashsize: int = DEFAULT_HASHSIZE

@@ -103,6 +103,17 @@ def test_what_is_out_of_range_counts_as_the_nearest_in_range(seconds: float, val
     assert (value, 3) in histogram.sparse()
 
 
+@pytest.mark.parametrize(
+    ("latencies", "value"),
+    [([-2.0, -1.0, 0.0, 0.000_001_5], LOWEST), ([100.0, 100.1, 200.0, 1e9], HIGHEST)],
+)
+def test_all_that_is_out_of_range_counts_at_the_same_end(latencies: list[float], value: int) -> None:
+    """Different ones are counted together, and with those that are just in range."""
+    histogram = Histogram()
+    histogram.record_many(latencies)
+    assert (histogram.sparse(), histogram.total) == ([(value, 4)], 4 * value)
+
+
 def test_the_same_percentile_may_be_asked_for_twice() -> None:
     """Percentiles are told in the order asked for, as many as were asked for."""
     assert percentiles([10, 20], (50, 100, 50, 51, 100)) == [10, 20, 10, 20, 20]
