@@ -54,8 +54,10 @@ async def _service(
         async def addresses() -> list[str]:
             return [row.target for row in (await engine.target_page(0)).rows]
 
-        commands = Commands(engine, shell, logs, options.hashsize).rows()
-        yield Service(greeting_text(await engine.snapshot(), options.settings), commands, toolbar, addresses)
+        commands = Commands(engine, shell, logs, options.hashsize)
+        greeting = greeting_text(await engine.snapshot(), options.settings)
+        yield Service(greeting, commands.rows(), toolbar, addresses)
+        await commands.close()
 
 
 async def _listen(responder: Responder, options: Options) -> list[tuple[Endpoint, int | None]]:

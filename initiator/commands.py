@@ -62,6 +62,10 @@ class Commands:
         ]
         return [*own, *self._load.rows(), *self._standard.rows()]
 
+    async def close(self) -> None:
+        """Show what is known of what still runs, at the end."""
+        await self._load.close()
+
     def _status(self, snapshot: Snapshot) -> Iterable[str]:
         return status_text(snapshot, self._logs.debug)
 

@@ -31,6 +31,9 @@ _STEP: Final = 15.0
 
 _PERCENTILES: Final = (50.0, 95.0, 99.0, 99.9)
 
+# The options that say what is asked.
+_ASKING: Final = ("name", "type", "names", "edns", "dnssec")
+
 # Sessions whose segments are looked at for a report: a millisecond.
 _SAMPLED: Final = 200
 
@@ -78,6 +81,14 @@ class LoadCommands:
             Command("percentiles", "PERCENTILES", "choose the percentiles that are shown", self.percentiles),
             Command("reset", "", "start all latencies afresh", self.reset),
         ]
+
+    async def close(self) -> None:
+        """Show what is known of what still runs, at the end."""
+        for task in self._telling:
+            task.cancel()
+        running = await self._running()
+        if running:
+            await self._shell.sink.show("".join(f"{line}\n" for line in query_text(running)))
 
     async def query(
         self, off: bool = False, rate: float | None = None, latency: float | None = None, **options: Any
@@ -201,7 +212,12 @@ def _query_settings(rate: float | None, seed: int, options: Mapping[str, Any]) -
         seconds=options.get("for_"),
         timeout=options.get("timeout", TIMEOUT),
         target=options.get("on"),
+        asking=" ".join(_worded(name, options[name]) for name in _ASKING if name in options),
     )
+
+
+def _worded(name: str, value: str | bool) -> str:
+    return name if value is True else f"{name} {value}"
 
 
 def _schedule(rate: float | None, options: Mapping[str, Any]) -> Schedule:
@@ -233,6 +249,8 @@ def _described(settings: QuerySettings) -> str:
         parts.append(f"for {format_duration(settings.seconds)}")
     if settings.target:
         parts.append(f"on {settings.target}")
+    if settings.asking:
+        parts.append(settings.asking)
     return ", ".join([*parts, f"timeout {format_duration(settings.timeout)}", f"seed {settings.seed}"])
 
 

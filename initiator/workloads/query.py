@@ -55,7 +55,8 @@ _NOBODYS: Final = (-1.0, -1.0)
 class QuerySettings:
     """What a run is: repeated with the same seed, the same queries are due at the same times.
 
-    `schedule` gives queries a second over all sessions, `seconds` ends it earlier, `timeout` is in seconds.
+    `schedule` gives queries a second over all sessions, `seconds` ends it earlier, `timeout` is in seconds. `asking` is
+    what the questions were made from, in words.
     """
 
     schedule: Schedule
@@ -65,6 +66,7 @@ class QuerySettings:
     seconds: float | None = None
     timeout: float = TIMEOUT
     target: Address | None = None
+    asking: str = ""
 
 
 class QueryStream:

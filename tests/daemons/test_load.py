@@ -113,6 +113,17 @@ def test_the_same_seed_sends_as_much(pair: Daemon) -> None:
     assert counts[0] == counts[1] > 200
 
 
+@pytest.mark.parametrize("last", [["quit"], []])
+def test_what_still_runs_is_told_at_the_end(pair: Daemon, last: list[str]) -> None:
+    pair.send("query 1k seed 3")
+    pair.line()
+    pair.until(lambda now: now["query"]["answered"] > 100)
+    output, _, code = pair.end(*last)
+    assert code == 0
+    assert "Queries                  : running\n" in output
+    assert "Queries answered         : " in output
+
+
 def test_the_rate_goes_up_and_down_by_steps(pair: Daemon) -> None:
     pair.send("query 100")
     assert pair.line().startswith("Queries: 100 a second")
@@ -132,7 +143,8 @@ def test_files_say_names_and_rates(pair: Daemon, tmp_path: Path) -> None:
     (tmp_path / "steps").write_text("2\n200 100\n200 1000\n")
     (tmp_path / "slope").write_text("500ms 200\n")
     pair.send(f"query schedule {tmp_path}/steps names {tmp_path}/names arrivals constant", "wait query 10s")
-    assert pair.line().startswith("Queries: 2 steps over 0.4s, 220 in all")
+    said = pair.line()
+    assert said.startswith("Queries: 2 steps over 0.4s, 220 in all, arrivals constant, names ")
     assert pair.ask("status --json")["query"]["answered"] == 220
     pair.send(f"query 100 slope {tmp_path}/slope arrivals constant", "wait query 10s")
     pair.line()
