@@ -17,6 +17,7 @@ from common.deadlines import Deadlines
 from common.reactor import FAILED, READ, WRITE, Handler, Job, Reactor
 from common.sockets import half_close, reset_at_close
 from initiator.confirmed import Confirmed
+from initiator.dialer import Dialer
 from initiator.latencies import Latencies
 from initiator.opener import Opener
 from initiator.session import Session, State
@@ -61,7 +62,8 @@ class Holder:
     def __init__(self, reactor: Reactor, settings: Settings) -> None:
         rng = random.Random(settings.seed)
         self.deadlines: Deadlines[Due] = Deadlines()
-        self.opener = Opener(reactor, self.deadlines, settings, rng)
+        self.dialer = Dialer(settings, rng.random)
+        self.opener = Opener(reactor, self.deadlines, self.dialer, settings, rng)
         self.confirmed = Confirmed()
         self.targets: dict[Address, Target] = {}
         self.asked = 0

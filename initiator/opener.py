@@ -5,26 +5,19 @@ import logging
 import os
 import random
 from collections import Counter, deque
-from socket import (
-    SOCK_CLOEXEC,
-    SOCK_NONBLOCK,
-    SOCK_STREAM,
-    SocketType,
-)
 from time import monotonic
 from typing import Final
 
 from common import reasons, shortages
-from common.addresses import HIGHEST_PORT, host_number
+from common.addresses import HIGHEST_PORT
 from common.deadlines import Deadlines
 from common.pacing import Pace
 from common.reactor import EDGE, READ, WRITE, Job, Reactor
-from common.shortages import Shortages, highest_descriptor
-from common.sockets import Option, error_of, keepalive_options
-from initiator.ports import LocalPorts
+from common.shortages import Shortages
+from common.sockets import error_of
+from initiator.dialer import Dialer
 from initiator.session import Session, State
 from initiator.settings import Settings
-from initiator.sources import Sources, bind_to_device
 from initiator.target import Due, Target
 
 log = logging.getLogger("sessioner.initiator")
@@ -35,7 +28,6 @@ _STEP: Final = 8
 _STEP_SECONDS: Final = 0.0005
 
 _CONNECTING: Final = State.CONNECTING
-_STREAM: Final = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
 _EVENTS: Final = READ | WRITE | EDGE
 
 
@@ -45,7 +37,9 @@ class Opener:
     All attempts have the same time limit, so those that take too long are at the head of the queue of those begun.
     """
 
-    def __init__(self, reactor: Reactor, deadlines: Deadlines[Due], settings: Settings, rng: random.Random) -> None:
+    def __init__(
+        self, reactor: Reactor, deadlines: Deadlines[Due], dialer: Dialer, settings: Settings, rng: random.Random
+    ) -> None:
         self.attempts = 0
         self.failures: Counter[str] = Counter()
         self.shortages = Shortages("no more sessions are opened until there is room")
@@ -55,11 +49,7 @@ class Opener:
         self._deadlines = deadlines
         self._jitter = rng.random
         self._timeout = settings.connect_timeout
-        self._options = _socket_options(settings)
-        self._sources = Sources(settings.source_ips) if settings.source_ips else None
-        self._ports = LocalPorts(rng.random)
-        self._prepared = bool(self._options or settings.source_ips)
-        self._highest = highest_descriptor()
+        self._dialer = dialer
         self._wanting: deque[Target] = deque()
         self._begun: deque[Session] = deque()
         self._running = False
@@ -170,27 +160,22 @@ class Opener:
     def _begin(self, target: Target, count: int) -> bool:
         """Begin so many attempts, or fewer if they take long; return False when there is no room for any."""
         now = begun = monotonic()
-        family, highest, connect = target.family, self._highest, self._connect
+        open_socket, connect = self._dialer.open, self._dialer.connect
         add, remember = self._reactor.add, self._begun.append
         host = sent = 0
         room = True
         for _ in range(count):
             try:
-                sock = SocketType(family, _STREAM)
+                sock = open_socket(target.family)
             except OSError as failure:
                 room = self._no_room(failure.errno)
-                break
-            descriptor = sock.fileno()
-            if descriptor >= highest:
-                sock.close()
-                room = self._no_room(errno.EMFILE)
                 break
             error, key = connect(sock, target, host)
             if error != errno.EINPROGRESS:
                 sock.close()
                 room = self._refused_at_once(target, error, now)
                 break
-            sock.detach()
+            descriptor = sock.detach()
             session = Session(descriptor, target, key, now)
             host = key & ~HIGHEST_PORT
             remember(session)
@@ -204,35 +189,6 @@ class Opener:
         if self._pace:
             self._pace.done(sent)
         return room
-
-    def _connect(self, sock: SocketType, target: Target, host: int) -> tuple[int, int]:
-        """Send the SYN; return the number of the error, and the key of the local address.
-
-        Without source addresses of ours, attempts begun together go out by the same route, so they share the `host`
-        part of the key: only the first, for which it is 0, has to ask.
-        """
-        error = self._prepare(sock, target.family) if self._prepared else 0
-        if error:
-            return error, 0
-        error, port = self._ports.connect(sock, target.sockaddr)
-        if error == errno.EINPROGRESS and not (host and port and not self._sources):
-            actual = sock.getsockname()
-            if port and port != actual[1]:
-                self._ports.read_range()
-            host, port = host_number(actual[0]) << 16, actual[1]
-        if host | port == target.key:
-            # Where nobody listens, a port can be opened from that very port.
-            error = errno.ECONNREFUSED
-        return error, host | port
-
-    def _prepare(self, sock: SocketType, family: int) -> int:
-        """Set what the command line asks for; return 0, or the number of the error in the way."""
-        try:
-            for level, name, value in self._options:
-                sock.setsockopt(level, name, value)
-        except OSError as failure:
-            return failure.errno or errno.EIO
-        return self._sources.bind(sock, family) if self._sources else 0
 
     def _refused_at_once(self, target: Target, error: int, now: float) -> bool:
         """Deal with a SYN that could not be sent; return False when there is no room for any."""
@@ -265,12 +221,3 @@ class Opener:
         self.without_ports.discard(target)
         if not self.without_ports:
             self.shortages.end(shortages.PORTS)
-
-
-def _socket_options(settings: Settings) -> list[Option]:
-    options: list[Option] = []
-    if settings.interface:
-        options.append(bind_to_device(settings.interface))
-    if settings.keepalive:
-        options.extend(keepalive_options(settings.keepalive))
-    return options
