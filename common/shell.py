@@ -80,6 +80,11 @@ class Shell:
     async def _show(self, lines: Iterable[str]) -> None:
         await self.sink.show("".join(f"{line}\n" for line in lines))
 
+    def note_failure(self, error: SessionerError) -> None:
+        """Show the error of what a line has begun, and take it for the exit code."""
+        self._failed(error.exit_code)
+        self.sink.note(f"{error}\n")
+
     def _failed(self, code: int) -> None:
         """Keep the first failure's exit code."""
         self.exit_code = self.exit_code or code

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
+from typing import Final
 
 from common.addresses import Address, Endpoint
 from common.commands import Command, Listing
@@ -13,7 +14,13 @@ from common.units import format_duration
 from initiator.engine import Engine
 from initiator.load_commands import LoadCommands
 from initiator.render import session_text, status_text, target_text
+from initiator.runs import Runs
 from initiator.snapshot import Snapshot
+
+_HELD: Final = "held"
+
+# What may run behind the prompt.
+_RUNS: Final = "query"
 
 
 class Commands:
@@ -23,7 +30,8 @@ class Commands:
         self._engine = engine
         self._logs = logs
         self._hashsize = hashsize
-        self._load = LoadCommands(engine, shell)
+        self._runs = Runs(shell)
+        self._load = LoadCommands(engine, self._runs)
         self._standard = Standard(shell, logs, engine.demand)
 
     def rows(self) -> list[Command]:
@@ -55,16 +63,17 @@ class Commands:
             Command("drop", "N|ADDR [rst|fin]", "end sessions on purpose (fin); they are replaced", self.drop),
             Command(
                 "wait",
-                "[held|query] [TIMEOUT]",
+                f"[held|{_RUNS}] [TIMEOUT]",
                 "go on when all sessions asked for are held, or what runs has ended",
                 self.wait,
             ),
         ]
-        return [*own, *self._load.rows(), *self._standard.rows()]
+        stop = Command("stop", f"[{_RUNS}]", "end what runs, and show what is known", self.stop)
+        return [*own, *self._load.rows(), stop, *self._standard.rows()]
 
     async def close(self) -> None:
         """Show what is known of what still runs, at the end."""
-        await self._load.close()
+        await self._runs.close()
 
     def _status(self, snapshot: Snapshot) -> Iterable[str]:
         return status_text(snapshot, self._logs.debug)
@@ -121,15 +130,17 @@ class Commands:
         dropped = await self._engine.drop(addr or n or 0, reset=rst)
         return f"{dropped} sessions dropped by {'RST' if rst else 'FIN'}"
 
-    async def wait(self, held: bool = True, query: bool = False, timeout: float | None = None) -> None:
+    async def wait(self, timeout: float | None = None, **which: bool) -> None:
         """Wait until all that is asked for is held, or until what runs has ended."""
-        if query:
-            await in_time(self._engine.wait_query(), timeout, self._not_ended)
-        else:
+        name = next(iter(which), _HELD)
+        if name == _HELD:
             await in_time(self._engine.wait_held(), timeout, self._not_held)
+        else:
+            await self._runs.wait(name, timeout)
 
-    async def _not_ended(self) -> str:
-        return "queries are still being sent"
+    async def stop(self, **which: bool) -> None:
+        """End what runs."""
+        await self._runs.stop(next(iter(which), None))
 
     async def _not_held(self) -> str:
         snapshot = await self._engine.snapshot()

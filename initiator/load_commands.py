@@ -1,9 +1,8 @@
 """The commands of the workloads over the held sessions: one row each."""
 
-import asyncio
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -11,14 +10,14 @@ from typing import Any, Final, TypeVar
 from common.commands import Command
 from common.errors import NotMetError, UsageError
 from common.histogram import Histogram
-from common.shell import Shell
 from common.units import format_duration
 from initiator.engine import Engine
 from initiator.expectations import Expectation, parse_expectation
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text, query_text, rate_found_text
 from initiator.report import Report, report_text, write_report
-from initiator.snapshot import LatencyRow, QueryFigures, Snapshot
+from initiator.runs import Run, Runs
+from initiator.snapshot import LatencyRow, QueryFigures, RateFound, Snapshot
 from initiator.workloads.query import TIMEOUT, QuerySettings
 from initiator.workloads.questions import DEFAULT_NAME, DEFAULT_TYPE, build_question, parse_names
 from initiator.workloads.schedule import Schedule, constant, parse_schedule, parse_slopes
@@ -28,6 +27,8 @@ T = TypeVar("T")
 
 # What `faster` and `slower` change a rate by, in percent.
 _STEP: Final = 15.0
+
+_NAME: Final = "query"
 
 _PERCENTILES: Final = (50.0, 95.0, 99.0, 99.9)
 
@@ -50,11 +51,10 @@ _QUERY: Final = (
 class LoadCommands:
     """What runs behind the rows of the workloads."""
 
-    def __init__(self, engine: Engine, shell: Shell) -> None:
+    def __init__(self, engine: Engine, runs: Runs) -> None:
         self._engine = engine
-        self._shell = shell
+        self._runs = runs
         self._percentiles: tuple[float, ...] = _PERCENTILES
-        self._telling: set[asyncio.Task[None]] = set()
 
     def rows(self) -> list[Command]:
         """Return the rows in the order in which help shows them."""
@@ -67,7 +67,6 @@ class LoadCommands:
             ),
             Command("faster", "[PERCENT]", "raise the rate of what runs, by 15 % or so many", self.faster),
             Command("slower", "[PERCENT]", "lower the rate of what runs, by 15 % or so many", self.slower),
-            Command("stop", "[query]", "end what runs, and show what is known", self.stop),
             Command("latency", "", "the percentiles of every latency", self.latency, latency_text, reports=True),
             Command(
                 "report",
@@ -82,14 +81,6 @@ class LoadCommands:
             Command("reset", "", "start all latencies afresh", self.reset),
         ]
 
-    async def close(self) -> None:
-        """Show what is known of what still runs, at the end."""
-        for task in self._telling:
-            task.cancel()
-        running = await self._running()
-        if running:
-            await self._shell.sink.show("".join(f"{line}\n" for line in query_text(running)))
-
     async def query(
         self, off: bool = False, rate: float | None = None, latency: float | None = None, **options: Any
     ) -> str:
@@ -97,7 +88,8 @@ class LoadCommands:
         if off:
             if rate is not None or options:
                 raise UsageError("query: `query off` takes nothing else")
-            return await self.stop()
+            await self._runs.stop(_NAME)
+            return "Queries: no more are sent"
         running = await self._running()
         if running and rate and not options:
             await self._engine.change_query(constant(rate))
@@ -106,7 +98,7 @@ class LoadCommands:
         wanted = START if latency else rate
         settings = _query_settings(wanted, secrets.randbits(32) if seed is None else seed, options)
         await self._engine.start_query(settings)
-        self._tell(self._show_search(latency) if latency else self._show_end())
+        self._runs.begin(self._search(latency) if latency else self._run())
         return f"Queries: {_described(settings)}"
 
     async def faster(self, percent: float = _STEP) -> str:
@@ -116,11 +108,6 @@ class LoadCommands:
     async def slower(self, percent: float = _STEP) -> str:
         """Lower the rate."""
         return await self._change_by(1 / (1 + percent / 100))
-
-    async def stop(self, query: bool = True) -> str:  # noqa: ARG002 - there is but one so far
-        """End what runs."""
-        await self._engine.stop_query()
-        return "Queries: no more are sent"
 
     async def latency(self) -> list[LatencyRow]:
         """Return a row for each latency that was measured."""
@@ -178,21 +165,23 @@ class LoadCommands:
         await self._engine.change_query(constant(rate))
         return f"Queries: {rate:g} a second from now on"
 
-    def _tell(self, result: Coroutine[Any, Any, None]) -> None:
-        """Show a result when the run has ended."""
-        task = asyncio.create_task(result)
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+    def _run(self) -> Run:
+        return Run(_NAME, self._engine.wait_query, self._known, self._engine.stop_query)
 
-    async def _show_search(self, latency: float) -> None:
-        found = await self._engine.search_query_rate(latency)
-        self._shell.sink.note("".join(f"{line}\n" for line in rate_found_text(found)))
+    def _search(self, latency: float) -> Run:
+        found: list[RateFound] = []
 
-    async def _show_end(self) -> None:
-        await self._engine.wait_query()
+        async def ended() -> None:
+            found.append(await self._engine.search_query_rate(latency))
+
+        async def known() -> Iterable[str]:
+            return rate_found_text(found[0]) if found else await self._known()
+
+        return Run(_NAME, ended, known, self._engine.stop_query)
+
+    async def _known(self) -> Iterable[str]:
         figures = (await self._engine.snapshot()).query
-        if figures:
-            self._shell.sink.note("".join(f"{line}\n" for line in query_text(figures)))
+        return query_text(figures) if figures else ()
 
 
 def _query_settings(rate: float | None, seed: int, options: Mapping[str, Any]) -> QuerySettings:

@@ -95,7 +95,7 @@ def test_a_run_says_what_it_is_and_what_became_of_it(pair: Daemon) -> None:
     )
     assert code == 0, output
     assert output.startswith("Queries: 500 a second, arrivals constant, for 0.5s, timeout 5.0s, seed 7\n")
-    assert "Queries answered         : 250 (500.0 a second)\n" in output
+    assert "Queries answered         : 250 (" in output
     assert "Answers by code          : 250 (echo 250)\n" in output
     assert "Bytes sent and received  : 7750, 7750\n" in output
     assert "expect losses == 0: met\n" in output
@@ -185,9 +185,9 @@ def test_a_report_is_written_for_other_programs(pair: Daemon, tmp_path: Path) ->
         ("query 5 on 127.0.0.9:9", "is no target"),
         ("query 5 for 0s", "is no time at all"),
         ("query off 5", "takes nothing else"),
-        ("stop query", "no queries are being sent"),
+        ("stop query", "nothing runs that could be stopped"),
         ("faster", "nothing runs"),
-        ("wait query", "no queries have been sent"),
+        ("wait query", "no query has begun yet"),
         ("expect speed > 1", 'no figure "speed"'),
         ("expect p99", "is not a condition"),
         ("report run.txt", "ends with none of"),

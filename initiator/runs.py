@@ -1,0 +1,89 @@
+"""What runs behind the prompt, by name: told when it ends, stopped, waited for."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from common.errors import SessionerError, UsageError
+from common.shell import Shell
+from common.standard import in_time
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One of them: `ended` returns when it is over, `known` gives the lines that tell of it, `stop` ends it sooner.
+
+    `ended` may raise SessionerError, which is told as the error of a command is.
+    """
+
+    name: str
+    ended: Callable[[], Coroutine[Any, Any, None]]
+    known: Callable[[], Awaitable[Iterable[str]]]
+    stop: Callable[[], Awaitable[None]]
+
+
+class Runs:
+    """Those that run now, at most one of each name."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._begun: set[str] = set()
+        self._tasks: dict[str, tuple[Run, asyncio.Task[None]]] = {}
+
+    def begin(self, run: Run) -> None:
+        """Tell what is known of a run when it has ended."""
+        self._begun.add(run.name)
+        self._tasks[run.name] = run, asyncio.create_task(self._follow(run))
+
+    def refuse(self, name: str) -> None:
+        """Raise UsageError when one of that name runs."""
+        if name in self._tasks:
+            raise UsageError(f"{name}: one runs already; `stop {name}` ends it")
+
+    async def stop(self, name: str | None) -> None:
+        """End one, or the only one there is; it is told when it has ended. Raises UsageError."""
+        await self._find(name).stop()
+
+    async def wait(self, name: str, timeout: float | None) -> None:
+        """Return when one has ended and is told; raises NotMetError, and UsageError when none has ever begun."""
+        if name not in self._begun:
+            raise UsageError(f"wait: no {name} has begun yet")
+        if name in self._tasks:
+            _, task = self._tasks[name]
+            await in_time(_end(task), timeout, self._still_running)
+
+    async def close(self) -> None:
+        """Show what is known of all that still run, at the end."""
+        for run, task in list(self._tasks.values()):
+            task.cancel()
+            await self._shell.sink.show(_lines(await run.known()))
+
+    async def _still_running(self) -> str:
+        return f"{' and '.join(self._tasks)} still running"
+
+    async def _follow(self, run: Run) -> None:
+        try:
+            await run.ended()
+            self._shell.sink.note(_lines(await run.known()))
+        except SessionerError as error:
+            self._shell.note_failure(error)
+        finally:
+            del self._tasks[run.name]
+
+    def _find(self, name: str | None) -> Run:
+        if not self._tasks:
+            raise UsageError("stop: nothing runs that could be stopped")
+        if name is None and len(self._tasks) == 1:
+            name = next(iter(self._tasks))
+        if name not in self._tasks:
+            raise UsageError(f"stop: what runs is {' and '.join(self._tasks)}; the form is: stop NAME")
+        return self._tasks[name][0]
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    await asyncio.wait([task])
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
