@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -11,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import uvloop
-
 from common.commands import Command, Registry
 from common.errors import SessionerError, UsageError
 from common.logs import Logs
 from common.options import Process
 from common.output import Output
 from common.pipe import Pipe
+from common.runtime import LOOPS, settle_collector
 from common.shell import Shell
 from common.system import raise_descriptor_limit
 from common.terminal import Terminal
@@ -29,15 +27,8 @@ INTERRUPTED: Final = 130
 
 _STREAMS: Final = (0, 1, 2)
 
-_LOOPS: Final = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
-
 # Seconds that the end waits for a terminal or a pipe to take what is still to be shown.
 _LAST_WORDS: Final = 1.0
-
-# Net new objects between two collections of the young, and how many of those the older ones wait for. Collecting
-# 10,000 objects takes half a millisecond. Sessions are in no cycle, so a full collection, which takes 113 ms for a
-# million of them, is put off until 2.5 million more objects have come.
-_COLLECT: Final = (10_000, 5, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +50,7 @@ def run(name: str, process: Process, start: Start) -> int:
     _open_standard_streams()
     blocking = {descriptor: os.get_blocking(descriptor) for descriptor in _STREAMS}
     try:
-        with asyncio.Runner(loop_factory=_LOOPS[process.loop]) as runner:
+        with asyncio.Runner(loop_factory=LOOPS[process.loop]) as runner:
             return runner.run(_live(name, process, start, warning))
     finally:
         # The loop made the terminal, which is shared with the shell that started us, non-blocking.
@@ -82,7 +73,7 @@ async def _live(name: str, process: Process, start: Start, warning: str | None) 
             script = _read_script(process.script)
             if warning:
                 log.warning("%s", warning)
-            _settle_collector()
+            settle_collector()
             async with start(shell, logs) as service:
                 shell.registry = Registry(service.commands)
                 if isinstance(console, Terminal):
@@ -94,13 +85,6 @@ async def _live(name: str, process: Process, start: Start, warning: str | None) 
         except SessionerError as error:
             errors.write(f"sessioner_{name}: {error}\n")
             return error.exit_code
-
-
-def _settle_collector() -> None:
-    """Leave what was imported out of every collection to come, and make those rare."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT)
 
 
 async def _converse(process: Process, script: list[str] | None, shell: Shell, console: Terminal | Pipe) -> None:

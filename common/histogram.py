@@ -9,7 +9,7 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, compress
 from typing import Final
 
 LOWEST: Final = 1
@@ -105,9 +105,28 @@ class Histogram:
 
     def copy(self) -> "Histogram":
         """Return one with the counts of this moment."""
+        self._settle()
         made = Histogram()
-        made.merge(self)
+        made._counts = self._counts[:]
+        made.count, made._total = self.count, self._total
+        made._lowest, made._highest = self._lowest, self._highest
         return made
+
+    def __getstate__(self) -> tuple[int, "array[int]", "array[int]", int, int, int]:
+        """Return what a pickle carries: where the counts that are not 0 are, and the figures; nothing is lost."""
+        self._settle()
+        first = _index(min(self._lowest, self._highest))
+        counts = self._counts[first : _index(self._highest) + 1]
+        at = array("I", compress(range(len(counts)), counts))
+        return first, at, array("Q", filter(None, counts)), self._total, self._lowest, self._highest
+
+    def __setstate__(self, state: tuple[int, "array[int]", "array[int]", int, int, int]) -> None:
+        """Take over what a pickle carries."""
+        self.reset()
+        first, at, counts, self._total, self._lowest, self._highest = state
+        for index, counted in zip(at, counts, strict=True):
+            self._counts[first + index] = counted
+        self.count = sum(counts)
 
     def sparse(self) -> list[tuple[int, int]]:
         """Return (microseconds, count) of every count that is not 0, ascending; `from_sparse` is the way back.

@@ -47,7 +47,8 @@ class Demand:
     """What the sessions would need: `sessions` in all, of which `held` are there already.
 
     `tuples` counts the combinations of (source ip, target ip, target port) and is 0 on the responder;
-    `listeners` and the `backlog` of each are 0 on the initiator.
+    `listeners` and the `backlog` of each are 0 on the initiator. The sessions are divided among `workers` processes,
+    each of which has all listeners.
     """
 
     sessions: int
@@ -55,6 +56,7 @@ class Demand:
     listeners: int = 0
     backlog: int = 0
     held: int = 0
+    workers: int = 1
 
     @property
     def missing(self) -> int:
@@ -63,8 +65,8 @@ class Demand:
 
     @property
     def descriptors(self) -> int:
-        """How many descriptors the process needs."""
-        return self.sessions + self.listeners + DESCRIPTOR_RESERVE
+        """How many descriptors the process needs, or each of them."""
+        return _divide_up(self.sessions, self.workers) + self.listeners + DESCRIPTOR_RESERVE
 
 
 @dataclass(frozen=True, slots=True)

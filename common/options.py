@@ -5,16 +5,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from common.errors import SessionerError, UsageError
 
 T = TypeVar("T")
 
+# More processes than this are a slip of the hand: they would hold five million sessions under the usual limits.
+MOST_WORKERS: Final = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """How a process runs, apart from what its daemon does."""
+    """How a process runs, apart from what its daemon does; `workers` is None for as many as are needed."""
 
     execute: list[str]
     script: Path | None
@@ -23,6 +26,7 @@ class Process:
     debug: bool
     no_ulimit: bool
     loop: str
+    workers: int | None = 1
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,7 +74,23 @@ def add_process_options(parser: Parser) -> None:
     )
     add("--no-prompt", action="store_true", help="read no standard input, run until SIGTERM")
     add("--log", type=Path, metavar="FILE", help="append commands, changes of state and losses, with times, to a file")
+    add(
+        "--workers",
+        type=option(_parse_workers),
+        default=1,
+        metavar="N",
+        help="hold the sessions in so many processes, or in as many as they need with `auto` (1: in this one)",
+    )
     add("--loop", choices=("uvloop", "asyncio"), default="uvloop", help="the event loop (uvloop)")
+
+
+def _parse_workers(text: str) -> int | None:
+    if text == "auto":
+        return None
+    count = int(text) if text.isdecimal() and text.isascii() and len(text) < 5 else 0
+    if not 1 <= count <= MOST_WORKERS:
+        raise UsageError(f'"{text}" is no number of workers: give one from 1 to {MOST_WORKERS}, or auto')
+    return count
 
 
 def process_of(options: argparse.Namespace) -> Process:

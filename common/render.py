@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any, Final
 
+from common.units import format_duration
+from common.workers.merge import WorkerFigures
+
 # The width of the labels that scripts already read: `Connections requested    : 40`.
 _LABEL: Final = 25
 
@@ -17,6 +20,21 @@ def field(label: str, value: object) -> str:
 def yes_no(value: bool) -> str:
     """Return a switch as `status` shows it."""
     return "yes" if value else "no"
+
+
+def limits_text(limits: tuple[int, int], workers: WorkerFigures | None) -> str:
+    """Return the soft and the hard limit of a process, and what all workers have together."""
+    soft, hard = limits
+    if not workers:
+        return f"{soft}/{hard}"
+    return f"{soft}/{hard}, {soft * workers.count}/{hard * workers.count} in {workers.count} workers"
+
+
+def workers_text(workers: WorkerFigures) -> str:
+    """Return how the workers are."""
+    replaced = f", {workers.replaced} replaced" if workers.replaced else ""
+    silent = [f"{number} silent for {format_duration(seconds)}" for number, seconds in workers.silent.items()]
+    return f"{workers.count}{replaced}{', '.join(['', *silent])}"
 
 
 def by_reason(counts: Mapping[str, int]) -> str:

@@ -14,6 +14,7 @@ from initiator.commands import Commands
 from initiator.engine import Engine
 from initiator.render import greeting_text, toolbar_text
 from initiator.sources import check_sources
+from initiator.workers import AnyEngine, Workers
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
 
@@ -44,7 +45,7 @@ async def _service(
     options: Options, targets: list[tuple[Endpoint, int | None]], shell: Shell, logs: Logs
 ) -> AsyncIterator[Service]:
     check_sources(options.settings.source_ips, options.settings.interface)
-    async with aclosing(Engine(options.settings)) as engine:
+    async with aclosing(await _open(options)) as engine:
         for endpoint, hashsize in targets:
             await engine.add_targets(endpoint, hashsize)
 
@@ -58,6 +59,15 @@ async def _service(
         greeting = greeting_text(await engine.snapshot(), options.settings)
         yield Service(greeting, commands.rows(), toolbar, addresses)
         await commands.close()
+
+
+async def _open(options: Options) -> AnyEngine:
+    """Return the engine, in this process or in others."""
+    if options.process.workers == 1:
+        return Engine(options.settings)
+    workers = Workers(options.settings, options.process.workers, options.process.loop)
+    await workers.open()
+    return workers
 
 
 async def _listen(responder: Responder, options: Options) -> list[tuple[Endpoint, int | None]]:

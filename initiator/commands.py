@@ -11,11 +11,11 @@ from common.paging import all_rows
 from common.shell import Shell
 from common.standard import Standard, in_time
 from common.units import format_duration
-from initiator.engine import Engine
 from initiator.load_commands import LoadCommands
 from initiator.render import session_text, status_text, target_text
 from initiator.runs import Runs
 from initiator.snapshot import Snapshot
+from initiator.workers import AnyEngine
 
 _HELD: Final = "held"
 
@@ -26,7 +26,7 @@ _RUNS: Final = "query"
 class Commands:
     """What runs behind the initiator's rows; `hashsize` is what the tables of added targets start with."""
 
-    def __init__(self, engine: Engine, shell: Shell, logs: Logs, hashsize: int | None) -> None:
+    def __init__(self, engine: AnyEngine, shell: Shell, logs: Logs, hashsize: int | None) -> None:
         self._engine = engine
         self._logs = logs
         self._hashsize = hashsize

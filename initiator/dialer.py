@@ -30,7 +30,8 @@ class Dialer:
     def __init__(self, settings: Settings, jitter: Callable[[], float]) -> None:
         self._options = _socket_options(settings)
         self._sources = Sources(settings.source_ips) if settings.source_ips else None
-        self._ports = LocalPorts(jitter)
+        place = settings.place
+        self._ports = LocalPorts(jitter if place is None else lambda: place)
         self._prepared = bool(self._options or settings.source_ips)
         self._highest = highest_descriptor()
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Final, TypeGuard
@@ -14,11 +15,11 @@ from common.paging import Page, page_of
 from common.rate import Rate
 from common.reactor import Handler, Reactor
 from common.resolver import SocketAddress, resolve
+from common.shares import share_out
 from common.sockets import segments
 from common.system import descriptor_limits
 from initiator.holder import Holder
 from initiator.latencies import Latencies
-from initiator.plan import share_out
 from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
@@ -64,9 +65,15 @@ class Engine:
         if not found:
             raise UsageError("that is a target already; `set N TARGET` changes its share")
         hashsize = hashsize or max(1, min(HASHSIZE, HASHSIZE_TOGETHER // len(found)))
-        for item in found:
-            self._add(item, hashsize)
+        await self.hold_targets([(item, hashsize, 1) for item in found])
         return len(found)
+
+    async def hold_targets(self, targets: Sequence[tuple[SocketAddress, int, int]]) -> None:
+        """Add targets, each with the size its table starts with and its share."""
+        for item, hashsize, share in targets:
+            target = Target(item.address, item.family, item.sockaddr, hashsize, self._holder)
+            self._targets[item.address] = target
+            self._holder.ask(target, share)
 
     async def remove_targets(self, endpoint: Endpoint) -> int:
         """Close the sessions of the targets that the endpoint names, and forget them; return how many they were.
@@ -76,11 +83,15 @@ class Engine:
         known = [item.address for item in await resolve(endpoint) if item.address in self._targets]
         if not known:
             raise UsageError("that is no target; `details` shows the targets")
-        for address in known:
+        await self.forget_targets(known)
+        return len(known)
+
+    async def forget_targets(self, addresses: Sequence[Address]) -> None:
+        """Close the sessions of these targets, and forget them."""
+        for address in addresses:
             target = self._targets.pop(address)
             self._holder.ask(target, 0)
             self._holder.opener.without_ports.discard(target)
-        return len(known)
 
     async def set_sessions(self, count: int, address: Address | None) -> None:
         """Ask for so many sessions over all targets, or of one target alone; raises UsageError."""
@@ -91,6 +102,12 @@ class Engine:
             raise UsageError("there is no target; `target add ADDR:PORT` adds one")
         for target, share in zip(self._targets.values(), share_out(count, len(self._targets)), strict=True):
             self._holder.ask(target, share)
+
+    async def set_shares(self, shares: Sequence[int]) -> None:
+        """Ask for so many sessions of each target, in the order in which they were added."""
+        for target, share in zip(self._targets.values(), shares, strict=True):
+            if share != target.share:
+                self._holder.ask(target, share)
 
     async def set_rate(self, rate: float | None) -> None:
         """Begin at most `rate` attempts a second, or as many as can be for None."""
@@ -281,11 +298,6 @@ class Engine:
             self._query.close()
         self._reactor.close()
         self._holder.close_all()
-
-    def _add(self, item: SocketAddress, hashsize: int) -> None:
-        target = Target(item.address, item.family, item.sockaddr, hashsize, self._holder)
-        self._targets[item.address] = target
-        self._holder.ask(target, 1)
 
     def _running_query(self) -> Query:
         if self._query is None or self._query.done.done():

@@ -11,13 +11,13 @@ from common.commands import Command
 from common.errors import NotMetError, UsageError
 from common.histogram import Histogram
 from common.units import format_duration
-from initiator.engine import Engine
 from initiator.expectations import Expectation, parse_expectation
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text, query_text, rate_found_text
 from initiator.report import Report, report_text, write_report
 from initiator.runs import Run, Runs
 from initiator.snapshot import LatencyRow, QueryFigures, RateFound, Snapshot
+from initiator.workers import AnyEngine
 from initiator.workloads.query import TIMEOUT, QuerySettings
 from initiator.workloads.questions import DEFAULT_NAME, DEFAULT_TYPE, build_question, parse_names
 from initiator.workloads.schedule import Schedule, constant, parse_schedule, parse_slopes
@@ -51,7 +51,7 @@ _QUERY: Final = (
 class LoadCommands:
     """What runs behind the rows of the workloads."""
 
-    def __init__(self, engine: Engine, runs: Runs) -> None:
+    def __init__(self, engine: AnyEngine, runs: Runs) -> None:
         self._engine = engine
         self._runs = runs
         self._percentiles: tuple[float, ...] = _PERCENTILES

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from common.render import by_reason, field, progress_bar, yes_no
+from common.render import by_reason, field, limits_text, progress_bar, workers_text, yes_no
 from common.units import format_bandwidth, format_duration, format_milliseconds
 from initiator.load_render import query_text
 from initiator.settings import Settings
@@ -11,11 +11,10 @@ from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
 
 def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
     """Yield the lines of `status`."""
-    soft, hard = now.descriptors
     yield field("Connections requested", now.asked)
     yield field("Connected clients", now.held)
     yield field("Configured targets", now.targets)
-    yield field("Max descriptors limit", f"{soft}/{hard}")
+    yield field("Max descriptors limit", limits_text(now.descriptors, now.workers))
     yield field("Ping through connections", yes_no(now.ping))
     yield field("Debug output", yes_no(debug))
     yield field("Sessions per second", f"{now.rate:.0f}")
@@ -33,6 +32,8 @@ def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
     yield field("Sessions hash max depth", now.max_depth)
     yield field("Longest pause", format_milliseconds(now.longest_pause))
     yield field("Age of these figures", format_duration(now.age))
+    if now.workers:
+        yield field("Workers", workers_text(now.workers))
 
 
 def target_text(target: TargetSnapshot) -> Iterator[str]:

@@ -17,7 +17,10 @@ HASHSIZE_TOGETHER: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Times in seconds; `seed` makes every draw (ping times, jitter of pauses) repeatable."""
+    """Times in seconds; `seed` makes every draw (ping times, jitter of pauses) repeatable.
+
+    `place` is where in the system's range of local ports, from 0 up to 1, the first one is taken; drawn for None.
+    """
 
     seed: int
     connect_timeout: float = CONNECT_TIMEOUT
@@ -27,3 +30,4 @@ class Settings:
     source_ips: tuple[str, ...] = ()
     interface: str | None = None
     keepalive: Keepalive | None = None
+    place: float | None = None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from common.workers.merge import WorkerFigures
 from initiator.traffic import Traffic
 
 
@@ -39,6 +40,7 @@ class Snapshot:
     Times are seconds; `age` is how old the figures are. `losses` are established sessions that ended
     unasked, `failures` attempts that came to nothing, both by reason. The round trips are those of answered pings, the
     rates of traffic bytes a second, `query` what became of the queries that are, or were last, sent.
+    `workers` is None where one process does all; of several, `descriptors` are the limits of each.
     """
 
     age: float
@@ -68,6 +70,7 @@ class Snapshot:
     send_rate: float
     query: QueryFigures | None
     query_p95: float
+    workers: WorkerFigures | None = None
 
 
 @dataclass(frozen=True, slots=True)

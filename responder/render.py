@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from common.render import by_reason, field, yes_no
+from common.render import by_reason, field, limits_text, workers_text, yes_no
 from common.units import format_duration, format_milliseconds
 from responder.settings import Settings
 from responder.snapshot import ClientRow, ListenerRow, MarkerFigures, Snapshot
@@ -10,13 +10,12 @@ from responder.snapshot import ClientRow, ListenerRow, MarkerFigures, Snapshot
 
 def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
     """Yield the lines of `status`."""
-    soft, hard = now.descriptors
     yield field("Connected clients", now.held)
     yield field("Active listeners", now.listeners)
     yield field("Clients hash size", now.hashsize)
     yield field("Clients hash max depth", now.max_depth)
     yield field("Listeners hash max depth", now.listeners_max_depth)
-    yield field("Max descriptors limit", f"{soft}/{hard}")
+    yield field("Max descriptors limit", limits_text(now.descriptors, now.workers))
     yield field("Debug output", yes_no(debug))
     yield field("Sessions per second", f"{now.rate:.0f}")
     yield field("Accepted sessions", now.accepted)
@@ -31,6 +30,8 @@ def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
     yield field("Messages sent", now.messages)
     yield field("Messages missed", now.missed)
     yield field("Dump of traffic", now.dump or "no")
+    if now.workers:
+        yield field("Workers", workers_text(now.workers))
     if now.marker:
         yield from _marker_text(now.marker)
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from common.workers.merge import WorkerFigures
+
 
 @dataclass(frozen=True, slots=True)
 class MarkerFigures:
@@ -25,7 +27,8 @@ class Snapshot:
     responder was asked to end them. `paused` says that listeners accept nothing until there is room. `sent` counts all
     bytes, `echoed` those that were sent back, `messages` those of mode active and the answers of mode serve, `missed`
     the messages that were due and could not be sent. `dump` is None or what the dump shows, `marker` None while no
-    markers are looked for.
+    markers are looked for. `workers` is None where one process does all; of several, `descriptors` are the limits of
+    each.
     """
 
     age: float
@@ -49,6 +52,7 @@ class Snapshot:
     missed: int
     dump: str | None
     marker: MarkerFigures | None
+    workers: WorkerFigures | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,15 @@ PURE = {
             "limits",
             "paging",
             "render",
+            "shares",
+            "workers.division",
+            "workers.merge",
         )
     ),
-    *(f"initiator.{name}" for name in ("plan", "retry", "confirmed", "settings", "snapshot", "render", "load_render")),
+    *(f"initiator.{name}" for name in ("retry", "confirmed", "settings", "snapshot", "render", "load_render", "merging")),
     *(f"initiator.{name}" for name in ("traffic", "latencies", "expectations")),
     *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions")),
-    *(f"responder.{name}" for name in ("settings", "snapshot", "render", "marker", "rounds")),
+    *(f"responder.{name}" for name in ("settings", "snapshot", "render", "marker", "rounds", "merging")),
 }
 IMPURE = {
     "asyncio",

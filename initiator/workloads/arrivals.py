@@ -20,11 +20,13 @@ class Arrivals:
 
     Events are placed on an axis on which one is due per unit: evenly (the k-th, from 0 on, at k + 0.5, so that a step
     of 4 s at 20 a second has 80) or as a Poisson process of rate 1; the schedule's inverse turns places into times.
+    Another `phase` than 0.5 is for one of several that share a schedule.
     """
 
-    def __init__(self, schedule: Schedule, kind: str, seed: int, start: float) -> None:
+    def __init__(self, schedule: Schedule, kind: str, seed: int, start: float, phase: float = 0.5) -> None:
         self._random = Random(f"{seed}/arrivals").random
         self._even = kind == CONSTANT
+        self._phase = phase
         self._times: list[float] = []
         self._at = 0
         self._begin(schedule, start)
@@ -54,7 +56,7 @@ class Arrivals:
     def _begin(self, schedule: Schedule, start: float) -> None:
         self._schedule = schedule
         self._start = start
-        self._place = 0.5 if self._even else self._gaps(1)[0]
+        self._place = self._phase if self._even else self._gaps(1)[0]
         self._drawn = 0
         self._draw()
 

@@ -56,7 +56,8 @@ class QuerySettings:
     """What a run is: repeated with the same seed, the same queries are due at the same times.
 
     `schedule` gives queries a second over all sessions, `seconds` ends it earlier, `timeout` is in seconds. `asking` is
-    what the questions were made from, in words.
+    what the questions were made from, in words, `phase` where the first of evenly spaced queries is due: from 0 to 1
+    between the begin and what would be the second one's distance.
     """
 
     schedule: Schedule
@@ -67,6 +68,7 @@ class QuerySettings:
     timeout: float = TIMEOUT
     target: Address | None = None
     asking: str = ""
+    phase: float = 0.5
 
 
 class QueryStream:
@@ -200,7 +202,7 @@ class Query:
         self._traffic_then: Traffic | None = None
         self._schedule = settings.schedule
         self._schedule_since = self.begun
-        self._arrivals = Arrivals(settings.schedule, settings.arrivals, settings.seed, self.begun)
+        self._arrivals = Arrivals(settings.schedule, settings.arrivals, settings.seed, self.begun, settings.phase)
         self._choice = Choice(settings.seed)
         self._draw = Draw(list(settings.questions), settings.seed)
         self._messages = settings.questions[0].every_message() if len(settings.questions) == 1 else None

@@ -95,6 +95,19 @@ class Schedule:
                 return begin, before, 0.0 if segment.slope else segment.rate
         return 0.0, 0.0, 0.0
 
+    def scaled(self, factor: float) -> "Schedule":
+        """Return the part of it that is so many times as much."""
+        return Schedule(tuple(Segment(part.seconds, part.rate * factor, part.slope * factor) for part in self.segments))
+
+    def after(self, t: float) -> "Schedule":
+        """Return what is left of it `t` seconds after the begin."""
+        left = []
+        for begin, segment in zip(self._begins, self.segments, strict=False):
+            passed = max(0.0, t - begin)
+            if passed < segment.seconds:
+                left.append(Segment(segment.seconds - passed, segment.rate_at(passed), segment.slope))
+        return Schedule(tuple(left))
+
     def __str__(self) -> str:
         """Return it in a few words."""
         if len(self.segments) == 1 and math.isinf(self.seconds):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initiator.plan import share_out
+from common.shares import share_out
 
 
 @pytest.mark.parametrize(

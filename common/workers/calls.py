@@ -1,0 +1,192 @@
+"""Calls of an engine in another process, several under way at once, and what that process tells unasked.
+
+Messages are pickles with their length in front, as `multiprocessing.connection` writes them, but read and written by
+asyncio's streams: its own blocks until the whole of a message has come, and a process that is stopped in the middle of
+one would hold the prompt for as long. Descriptors travel over a socket of their own.
+"""
+
+import asyncio
+import logging
+import pickle
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from socket import MSG_DONTWAIT, SocketType, recv_fds, send_fds, socket
+from struct import Struct
+from typing import Any, Final
+
+from common.errors import SessionerError
+
+log = logging.getLogger("sessioner")
+
+_LENGTH: Final = Struct("!I")
+
+# SCM_MAX_FD in include/net/scm.h: descriptors that travel in one message.
+_MOST_DESCRIPTORS: Final = 253
+
+# Bytes that wait to be read by the other end beyond which nothing more is told unasked.
+_TOO_MUCH: Final = 1 << 20
+
+
+class GoneError(Exception):
+    """The process that was called has ended."""
+
+
+class Wire:
+    """Messages to and from another process over one end of a pair of sockets."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def over(cls, sock: socket) -> "Wire":
+        """Take over a socket."""
+        return cls(*await asyncio.open_unix_connection(sock=sock))
+
+    @property
+    def clogged(self) -> bool:
+        """Whether the other end has left much unread."""
+        return self._writer.transport.get_write_buffer_size() > _TOO_MUCH
+
+    def send(self, message: object) -> None:
+        """Send any object that can be pickled, now or when there is room."""
+        data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        self._writer.write(_LENGTH.pack(len(data)) + data)
+
+    async def receive(self) -> Any:
+        """Return the next message; raises GoneError when there is none to come."""
+        try:
+            (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+            return pickle.loads(await self._reader.readexactly(length))  # noqa: S301 - our own process wrote it
+        except (asyncio.IncompleteReadError, OSError):
+            raise GoneError from None
+
+    def close(self) -> None:
+        """Close this end."""
+        self._writer.close()
+
+
+class Caller:
+    """The end that calls: `told` is given what comes unasked."""
+
+    def __init__(self, wire: Wire, descriptors: socket, told: Callable[[Any], None]) -> None:
+        self._wire = wire
+        self._descriptors = descriptors
+        self._told = told
+        self._calls: dict[int, asyncio.Future[Any]] = {}
+        self._last = 0
+        self._gone = False
+
+    async def call(self, method: str, arguments: Sequence[Any], sockets: Sequence[SocketType] = ()) -> Any:
+        """Return what a method returns there, or raise what it raises; GoneError when the process has ended.
+
+        The sockets are the method's last argument. A call that is cancelled here is cancelled there.
+        """
+        if self._gone:
+            raise GoneError
+        self._last += 1
+        number = self._last
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._calls[number] = answer
+        try:
+            self._hand_over(sockets)
+            self._wire.send((number, method, tuple(arguments), len(sockets)))
+            return await answer
+        finally:
+            if self._calls.pop(number, None) and answer.cancelled() and not self._gone:
+                self._wire.send((number, None, (), 0))
+
+    async def listen(self) -> None:
+        """Take the answers until the process has ended."""
+        try:
+            while True:
+                number, failed, result = await self._wire.receive()
+                if number is None:
+                    self._told(result)
+                elif number in self._calls:
+                    answer = self._calls.pop(number)
+                    if answer.done():
+                        continue
+                    if failed:
+                        answer.set_exception(result)
+                    else:
+                        answer.set_result(result)
+        except GoneError:
+            pass
+        except Exception:
+            log.exception("This is a bug, and the worker is given up:")
+        finally:
+            self._gone = True
+            for answer in self._calls.values():
+                if not answer.done():
+                    answer.set_exception(GoneError())
+            self._calls.clear()
+
+    def close(self) -> None:
+        """Close the connection, which ends the process."""
+        self._wire.close()
+        self._descriptors.close()
+
+    def _hand_over(self, sockets: Sequence[SocketType]) -> None:
+        numbers = [sock.fileno() for sock in sockets]
+        try:
+            for at in range(0, len(numbers), _MOST_DESCRIPTORS):
+                send_fds(self._descriptors, [b"d"], numbers[at : at + _MOST_DESCRIPTORS], MSG_DONTWAIT)
+        except (BrokenPipeError, ConnectionResetError):
+            raise GoneError from None
+        except OSError as failure:
+            raise SessionerError(f"a worker cannot be given a listener: {failure.strerror}") from None
+
+
+class Server:
+    """The end that is called: methods whose coroutines go on beside each other.
+
+    `settled` is awaited before each answer, so that what is told unasked is never older than an answer.
+    """
+
+    def __init__(self, wire: Wire, descriptors: socket, settled: Callable[[], Awaitable[None]]) -> None:
+        self._wire = wire
+        self._descriptors = descriptors
+        self._settled = settled
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def serve(self, method_of: Callable[[str], Callable[..., Awaitable[Any]]]) -> None:
+        """Answer calls, with the method that a name stands for, until the other end is closed."""
+        with suppress(GoneError):
+            while True:
+                number, method, arguments, count = await self._wire.receive()
+                if method is None:
+                    task = self._tasks.get(number)
+                    if task:
+                        task.cancel()
+                    continue
+                if count:
+                    arguments = (*arguments, self._take_over(count))
+                task = asyncio.create_task(self._answer(number, method_of(method), arguments))
+                self._tasks[number] = task
+        for task in list(self._tasks.values()):
+            task.cancel()
+
+    def tell(self, message: object) -> None:
+        """Send something unasked, unless the other end has left much of it unread."""
+        if not self._wire.clogged:
+            self._wire.send((None, False, message))
+
+    async def _answer(self, number: int, method: Callable[..., Awaitable[Any]], arguments: Sequence[Any]) -> None:
+        try:
+            result = await method(*arguments)
+            await self._settled()
+            self._wire.send((number, False, result))
+        except SessionerError as error:
+            self._wire.send((number, True, error))
+        except Exception as error:
+            log.exception("This is a bug, and the worker goes on:")
+            self._wire.send((number, True, RuntimeError(f"a worker's {method.__name__} failed: {error}")))
+        finally:
+            del self._tasks[number]
+
+    def _take_over(self, count: int) -> list[SocketType]:
+        found: list[int] = []
+        while len(found) < count:
+            found += recv_fds(self._descriptors, 1, _MOST_DESCRIPTORS)[1]
+        return [SocketType(fileno=descriptor) for descriptor in found]

@@ -1,0 +1,95 @@
+"""How what is asked of a daemon is divided among its workers; pure."""
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+
+def workers_needed(sessions: int, capacity: int, cores: int) -> int:
+    """Return how many workers so many sessions need, `capacity` in each, and no fewer than there are cores."""
+    return max(cores, -(-sessions // max(1, capacity)))
+
+
+def divide_up(total: int, count: int) -> int:
+    """Return the least share that is enough when `count` have it, and never 0."""
+    return max(1, -(-total // count))
+
+
+def seed_of(seed: int, number: int) -> int:
+    """Return the seed of one worker, which repeats what it draws when the whole is repeated."""
+    return Random(f"{seed}/worker {number}").randrange(1 << 32)
+
+
+def place_of(number: int, count: int) -> float:
+    """Return where in a range, from 0 up to 1, a worker begins so that none is near another.
+
+    Those that there are at the start, `count`, begin at equal distances; those that come later in the middle of the
+    gaps, then in the middle of what is left (van der Corput's sequence).
+    """
+    turn, gap = divmod(number, count)
+    offset, step = 0.0, 0.5
+    while turn:
+        offset += step * (turn & 1)
+        turn >>= 1
+        step /= 2
+    return (gap + offset) / count
+
+
+def fill(loads: Sequence[int], more: int) -> list[int]:
+    """Return what each is given of `more` so that the loads become as even as they can: the least get first."""
+    order = sorted(range(len(loads)), key=loads.__getitem__)
+    level, filled = 0, 0
+    for count, index in enumerate(order):
+        if loads[index] * count - filled >= more:
+            break
+        filled += loads[index]
+        level = count + 1
+    share, rest = divmod(filled + more, level) if level else (0, 0)
+    given = [0] * len(loads)
+    for place, index in enumerate(order[:level]):
+        given[index] = share + (place < rest) - loads[index]
+    return given
+
+
+def respread(shares: list[list[int]], wanted: Sequence[int]) -> Iterator[None]:
+    """Change the shares, a row for each target and in it a number for each worker, until each row's sum is as wanted.
+
+    No more is moved than must be: a target's shares all grow or all shrink. What is added evens out the workers' loads,
+    what is taken away is taken in proportion. Yields after each row, for it may take long.
+    """
+    for row, sum_wanted in zip(shares, wanted, strict=True):
+        if sum_wanted < sum(row):
+            _shrink(row, sum_wanted)
+            yield
+    loads = [sum(column) for column in zip(*shares, strict=True)]
+    missing = [sum_wanted - sum(row) for row, sum_wanted in zip(shares, wanted, strict=True)]
+    left = sum(missing)
+    given = fill(loads, left)
+    for row, more in zip(shares, missing, strict=True):
+        if more:
+            _grow(row, more, given, left)
+            left -= more
+            yield
+
+
+def _shrink(row: list[int], wanted: int) -> None:
+    """Take away in proportion; the rounding goes on from one to the next, so that the sum is exact."""
+    before, so_far, total = 0, 0, sum(row)
+    for index, share in enumerate(row):
+        before += share
+        upto = before * wanted // total
+        row[index] = upto - so_far
+        so_far = upto
+
+
+def _grow(row: list[int], more: int, given: list[int], left: int) -> None:
+    """Add what a row is to get in proportion to what each worker is still given, and take it from that.
+
+    `left` is the sum of what is given. A part is never more than its worker has left.
+    """
+    parts = [more * own // left for own in given]
+    rest = more - sum(parts)
+    for index in sorted(range(len(row)), key=lambda index: parts[index] - given[index])[:rest]:
+        parts[index] += 1
+    for index, part in enumerate(parts):
+        row[index] += part
+        given[index] -= part

@@ -1,0 +1,279 @@
+"""The workers of a console: begun, called, listened to, and replaced when one ends."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from socket import SocketType
+from time import monotonic
+from typing import Any, Final, Generic, TypeVar
+
+from common.errors import SessionerError, UsageError
+from common.logs import ROOT
+from common.workers.calls import Caller, GoneError, Wire
+from common.workers.merge import WorkerFigures
+from common.workers.process import Zygote
+from common.workers.serving import REFRESH, SET_LOG_LEVEL, Birth, Logged, Told
+
+log = logging.getLogger("sessioner.workers")
+
+# Seconds that an answer may take before its worker is left out of it, and without news before it counts as silent.
+_ANSWER: Final = 2.0
+SILENT: Final = 3.0
+
+# Seconds between an end that came soon after the begin and the replacement.
+_PAUSE: Final = 1.0
+
+# Seconds within which a warning that several workers give is shown once.
+_ALIKE: Final = 5.0
+
+# Seconds between two looks at the log's level.
+_BEAT: Final = 0.2
+
+# Seconds that the workers have to close their sessions at the end.
+_LAST: Final = 3.0
+
+S = TypeVar("S")
+
+
+class Member(Generic[S]):
+    """A worker as its console sees it; `told` is what it told last, None before that."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.told: Told[S] | None = None
+        self.heard = self.begun = monotonic()
+        self.replaced = asyncio.Event()
+        self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.caller: Caller
+        self.listening: asyncio.Task[None]
+
+    def silence(self, now: float) -> float:
+        """Return for how many seconds nothing has been heard of it."""
+        return now - self.heard
+
+
+class Pool(Generic[S]):
+    """Workers with the numbers from 0 on.
+
+    `settings_of` gives the settings of one by its number. `lost` is told of one that ended unasked; `restore` then
+    makes its replacement what it was, while nothing else is changed: whoever changes something holds `changing`.
+    """
+
+    def __init__(
+        self,
+        zygote: Zygote,
+        settings_of: Callable[[int], Any],
+        lost: Callable[[Member[S]], None],
+        restore: Callable[[Member[S]], Awaitable[None]],
+    ) -> None:
+        self.members: list[Member[S]] = []
+        self.changing = asyncio.Lock()
+        self.replaced = 0
+        self.on_told: Callable[[Member[S]], None] = lambda _member: None
+        self._zygote = zygote
+        self._settings_of = settings_of
+        self._lost = lost
+        self._restore = restore
+        self._closing = False
+        self._replacing: set[asyncio.Task[None]] = set()
+        self._warned: dict[str, float] = {}
+        self._beating = asyncio.create_task(self._beat())
+
+    async def grow(self, count: int) -> list[Member[S]]:
+        """Begin workers until there are so many; return the new ones. Raises SessionerError."""
+        numbers = range(len(self.members), count)
+        begun: list[Member[S]] = []
+        for number in numbers:
+            begun.append(await self._begin(number))
+        await asyncio.gather(*(member.first for member in begun))
+        self.members += begun
+        return begun
+
+    async def call(self, member: Member[S], method: str, *arguments: Any, sockets: Sequence[SocketType] = ()) -> Any:
+        """Return what a worker's method returns, None when it does not answer or has ended; raises what that raises."""
+        (answer,) = await self.each(method, [arguments], members=[member], sockets=[sockets])
+        return answer[0] if answer else None
+
+    async def each(
+        self,
+        method: str,
+        arguments: Sequence[Sequence[Any]],
+        members: Sequence[Member[S]] | None = None,
+        sockets: Sequence[Sequence[SocketType]] | None = None,
+    ) -> list[list[Any]]:
+        """Call a method of every worker, or of some, each with its own arguments.
+
+        Return a list for each, with its answer, or empty where there is none: a worker that has ended, that does not
+        answer in time, or that refuses what others do. Raises SessionerError when all refuse, or one fails.
+        """
+        called = self.members if members is None else members
+        given = sockets or [()] * len(called)
+        answers = await asyncio.gather(
+            *(
+                self._call_one(member, method, own, own_sockets)
+                for member, own, own_sockets in zip(called, arguments, given, strict=True)
+            ),
+            return_exceptions=True,
+        )
+        refusals = [answer for answer in answers if isinstance(answer, UsageError)]
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, UsageError):
+                raise answer
+        found = [answer if isinstance(answer, list) else [] for answer in answers]
+        if refusals and not any(found):
+            raise refusals[0]
+        return found
+
+    async def wait(self, method: str, *arguments: Any) -> None:
+        """Return when a method, which may take long, has returned in every worker, replacements included.
+
+        Raises SessionerError when all refuse.
+        """
+
+        async def wait_for(number: int) -> bool:
+            while True:
+                member = self.members[number]
+                try:
+                    await member.caller.call(method, arguments)
+                except UsageError as error:
+                    refusals.append(error)
+                    return False
+                except GoneError:
+                    await member.replaced.wait()
+                    continue
+                return True
+
+        refusals: list[UsageError] = []
+        while True:
+            count, replaced = len(self.members), self.replaced
+            done = await asyncio.gather(*map(wait_for, range(count)))
+            if refusals and not any(done):
+                raise refusals[0]
+            if (count, replaced) == (len(self.members), self.replaced):
+                return
+
+    async def refresh(self) -> None:
+        """Let every worker tell how it is now."""
+        await self.each(REFRESH, [()] * len(self.members))
+
+    def figures(self) -> WorkerFigures:
+        """Return how the workers are."""
+        now = monotonic()
+        silences = {member.number + 1: member.silence(now) for member in self.members}
+        silent = {number: seconds for number, seconds in silences.items() if seconds >= SILENT}
+        return WorkerFigures(len(self.members), self.replaced, silent)
+
+    async def close(self) -> None:
+        """Let every worker close its sessions and end; one that does not is ended."""
+        self._closing = True
+        self._beating.cancel()
+        for task in self._replacing:
+            task.cancel()
+        for member in self.members:
+            member.caller.close()
+        listening = [member.listening for member in self.members]
+        if listening:
+            await asyncio.wait(listening, timeout=_LAST)
+        await self._zygote.close()
+        for task in listening:
+            task.cancel()
+        await asyncio.gather(self._beating, *self._replacing, *listening, return_exceptions=True)
+
+    async def _begin(self, number: int) -> Member[S]:
+        member: Member[S] = Member(number)
+        connection, descriptors = self._zygote.fork()
+        connection.setblocking(False)
+        wire = await Wire.over(connection)
+        wire.send(Birth(self._settings_of(number), logging.getLogger(ROOT).level))
+
+        def told(message: Any) -> None:
+            if isinstance(message, Logged):
+                self._log(message)
+                return
+            member.told, member.heard = message, monotonic()
+            if not member.first.done():
+                member.first.set_result(None)
+            self.on_told(member)
+
+        member.caller = Caller(wire, descriptors, told)
+        member.listening = asyncio.create_task(self._listen(member))
+        return member
+
+    async def _listen(self, member: Member[S]) -> None:
+        await member.caller.listen()
+        if not member.first.done():
+            member.first.set_exception(SessionerError("a worker ended as soon as it began; see the log"))
+        if self._closing or member not in self.members:
+            return
+        member.caller.close()
+        log.warning("Worker %d has ended unexpectedly, and is replaced", member.number + 1)
+        self._lost(member)
+        task = asyncio.create_task(self._replace(member))
+        self._replacing.add(task)
+        task.add_done_callback(self._replacing.discard)
+
+    async def _replace(self, member: Member[S]) -> None:
+        if monotonic() - member.begun < _PAUSE:
+            await asyncio.sleep(_PAUSE)
+        while True:
+            try:
+                made = await self._begin(member.number)
+                await made.first
+                break
+            except SessionerError as error:
+                log.warning("Worker %d cannot be replaced yet: %s", member.number + 1, error)
+                await asyncio.sleep(_PAUSE)
+        async with self.changing:
+            self.members[member.number] = made
+            self.replaced += 1
+            try:
+                await self._restore(made)
+            except SessionerError as error:
+                log.warning("Worker %d is not restored as it was: %s", member.number + 1, error)
+        member.replaced.set()
+        log.info("Worker %d is replaced", member.number + 1)
+
+    async def _call_one(
+        self, member: Member[S], method: str, arguments: Sequence[Any], sockets: Sequence[SocketType]
+    ) -> list[Any]:
+        patience = _ANSWER if member.silence(monotonic()) < SILENT else 0.0
+        calling = asyncio.ensure_future(member.caller.call(method, arguments, sockets))
+        try:
+            done, _ = await asyncio.wait((calling,), timeout=patience)
+        except asyncio.CancelledError:
+            calling.cancel()
+            raise
+        if not done:
+            # What was asked for is done when it goes on; nobody waits for the answer then.
+            calling.add_done_callback(_forget)
+            log.warning("Worker %d does not answer", member.number + 1)
+            return []
+        try:
+            return [calling.result()]
+        except GoneError:
+            return []
+
+    def _log(self, line: Logged) -> None:
+        """Log what a worker says; a warning that many give, once."""
+        now = monotonic()
+        if line.level == logging.WARNING:
+            alike = now - self._warned.get(line.text, -_ALIKE) < _ALIKE
+            self._warned = {text: at for text, at in self._warned.items() if now - at < _ALIKE} | {line.text: now}
+            if alike:
+                return
+        logging.getLogger(line.name).log(line.level, "%s", line.text)
+
+    async def _beat(self) -> None:
+        """Let the workers log as much as is shown here."""
+        level = logging.getLogger(ROOT).level
+        while True:
+            await asyncio.sleep(_BEAT)
+            if level != (level := logging.getLogger(ROOT).level):
+                for member in self.members:
+                    await self._call_one(member, SET_LOG_LEVEL, (level,), ())
+
+
+def _forget(call: "asyncio.Future[Any]") -> None:
+    """Take note of what a late answer was, which is of no use any more."""
+    if not call.cancelled():
+        call.exception()

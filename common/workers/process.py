@@ -1,0 +1,84 @@
+"""The processes of workers: forked from one that has imported the engine, and nothing of the prompt.
+
+That one, the zygote, is started by its console as a program of its own, so it has no loop and no thread when it forks.
+When its console ends, however that comes about, it ends all workers and itself.
+"""
+
+import asyncio
+import subprocess
+import sys
+from contextlib import suppress
+from socket import AF_UNIX, MSG_DONTWAIT, SOCK_SEQPACKET, SOCK_STREAM, send_fds, socket, socketpair
+from typing import Final
+
+from common.errors import SessionerError
+
+_ZYGOTE: Final = "common.workers.zygote"
+
+# Seconds that the end waits for the zygote.
+_PATIENCE: Final = 5.0
+
+
+class Zygote:
+    """The process that workers are forked from, as its console sees it; `module` has the WORKER that they are."""
+
+    def __init__(self, module: str, loop: str) -> None:
+        self._module = module
+        self._loop = loop
+        self._control: socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def fork(self) -> tuple[socket, socket]:
+        """Start a worker; return our ends of its connection and of the socket for descriptors.
+
+        What becomes of it, the connection tells. Raises SessionerError.
+        """
+        try:
+            ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
+            our_descriptors, their_descriptors = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        except OSError as failure:
+            raise SessionerError(f"a worker cannot be started: {failure.strerror}") from None
+        with theirs, their_descriptors:
+            try:
+                self._ask(theirs, their_descriptors)
+            except OSError as failure:
+                ours.close()
+                our_descriptors.close()
+                raise SessionerError(f"a worker cannot be started: {failure.strerror}") from None
+        return ours, our_descriptors
+
+    async def close(self) -> None:
+        """End every worker that has not ended by itself, and the zygote."""
+        if self._control and self._process:
+            self._control.close()
+            await asyncio.to_thread(self._end, self._process)
+
+    def _ask(self, *sockets: socket) -> None:
+        numbers = [sock.fileno() for sock in sockets]
+        if self._control:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                send_fds(self._control, [b"f"], numbers, MSG_DONTWAIT)
+                return
+            self._control.close()
+        self._start()
+        assert self._control
+        send_fds(self._control, [b"f"], numbers, MSG_DONTWAIT)
+
+    def _start(self) -> None:
+        self._control, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", _ZYGOTE, self._module, str(theirs.fileno()), self._loop],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> None:
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

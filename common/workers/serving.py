@@ -1,0 +1,133 @@
+"""What a worker does: it makes an engine, answers its console's calls, and tells how it is."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from socket import socket
+from time import monotonic
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from common.logs import COMMANDS, ROOT
+from common.workers.calls import GoneError, Server, Wire
+
+# Seconds between two tellings, so that what a console shows is at most a second old, and how often within them it is
+# looked whether there is something urgent to tell.
+PERIOD: Final = 0.9
+_LOOKS: Final = 18
+
+# Methods that all workers have beside those of their engine.
+SET_LOG_LEVEL: Final = "set_log_level"
+REFRESH: Final = "refresh"
+
+S = TypeVar("S")
+
+
+class Engine(Protocol):
+    """What is served, whatever else its methods are."""
+
+    async def aclose(self) -> None:
+        """Close every session and stop."""
+
+
+E = TypeVar("E", bound=Engine)
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What a worker is made from: the engine's settings and how much is logged."""
+
+    settings: Any
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Generic[S]):
+    """How a worker is, at `taken` (monotonic seconds, which all processes of a host share)."""
+
+    process: int
+    taken: float
+    state: S
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A line for the console's log."""
+
+    name: str
+    level: int
+    text: str
+
+
+class _Forward(logging.Handler):
+    """Gives records to the console, which bounds and shows them."""
+
+    def __init__(self, tell: Callable[[object], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell the console."""
+        if record.name != COMMANDS:
+            self._tell(Logged(record.name, record.levelno, self.format(record)))
+
+
+class Worker(Generic[E]):
+    """An engine behind one connection; `is_urgent` says that its state is to be told at once."""
+
+    def __init__(
+        self,
+        make: Callable[[Any], E],
+        state_of: Callable[[E], Awaitable[object]],
+        is_urgent: Callable[[E], bool] = lambda _engine: False,
+    ) -> None:
+        self._make = make
+        self._state_of = state_of
+        self._is_urgent = is_urgent
+
+    async def live(self, connection: socket, descriptors: socket) -> None:
+        """Serve until the console closes the connection."""
+        wire = await Wire.over(connection)
+        try:
+            birth = await wire.receive()
+        except GoneError:
+            return
+        logger = logging.getLogger(ROOT)
+        logger.setLevel(birth.level)
+        engine = self._make(birth.settings)
+
+        async def tell() -> None:
+            server.tell(Told(os.getpid(), monotonic(), await self._state_of(engine)))
+
+        server = Server(wire, descriptors, tell)
+        logger.addHandler(_Forward(server.tell))
+        telling = asyncio.create_task(self._keep_telling(engine, tell))
+        try:
+            await server.serve(lambda name: _OWN.get(name) or getattr(engine, name))
+        finally:
+            telling.cancel()
+            await engine.aclose()
+            with suppress(OSError):
+                wire.close()
+
+    async def _keep_telling(self, engine: E, tell: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await tell()
+            was_urgent = self._is_urgent(engine)
+            for _ in range(_LOOKS):
+                await asyncio.sleep(PERIOD / _LOOKS)
+                if self._is_urgent(engine) and not was_urgent:
+                    break
+
+
+async def _set_log_level(level: int) -> None:
+    logging.getLogger(ROOT).setLevel(level)
+
+
+async def _refresh() -> None:
+    """Do nothing: how a worker is, it tells before every answer."""
+
+
+_OWN: Final[dict[str, Callable[..., Awaitable[Any]]]] = {SET_LOG_LEVEL: _set_log_level, REFRESH: _refresh}

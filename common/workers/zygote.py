@@ -1,0 +1,73 @@
+"""The process that workers are forked from: it has imported their engine, and has no loop and no thread."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from importlib import import_module
+from logging import getLogger
+from socket import recv_fds, socket
+from typing import Final
+
+from common.logs import ROOT
+from common.runtime import LOOPS, settle_collector
+
+# Signals that a terminal or a service manager sends to every process of a daemon: the console decides what they mean.
+_FOR_THE_CONSOLE: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+
+Live = Callable[[socket, socket], Coroutine[None, None, None]]
+
+
+def run(live: Live, control: socket, loop: str) -> None:
+    """Fork a worker for each pair of descriptors that comes over `control`, until its other end is closed.
+
+    `live` is what a worker does with its ends of the connection and of the socket for descriptors.
+    """
+    children: set[int] = set()
+
+    for number in _FOR_THE_CONSOLE:
+        signal.signal(number, signal.SIG_IGN)
+    getLogger(ROOT).propagate = False
+    settle_collector()
+    while True:
+        data, descriptors, _, _ = recv_fds(control, 1, 2)
+        if not data:
+            break
+        # Those that have ended; nothing but this makes their numbers free for other processes.
+        children -= {child for child in children if os.waitpid(child, os.WNOHANG)[0]}
+        child = _fork(live, loop, control, descriptors)
+        if child:
+            children.add(child)
+        for descriptor in descriptors:
+            os.close(descriptor)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+
+
+def _fork(live: Live, loop: str, control: socket, descriptors: list[int]) -> int:
+    """Fork a worker; return its process, 0 where the system has no room for one."""
+    try:
+        child = os.fork()
+    except OSError:
+        return 0
+    if child:
+        return child
+    code = 1
+    try:
+        control.close()
+        connection, passing = (socket(fileno=descriptor) for descriptor in descriptors)
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            runner.run(live(connection, passing))
+        code = 0
+    except BaseException:
+        getLogger(ROOT).exception("This is a bug, and the worker ends:")
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    module, descriptor, loop_name = sys.argv[1:]
+    passed = socket(fileno=int(descriptor))
+    passed.set_inheritable(False)
+    run(import_module(module).WORKER.live, passed, loop_name)

@@ -1,0 +1,91 @@
+"""How the figures of an initiator's workers become those of the whole; pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from common.workers.merge import WORKER, Rule, add_counts, departed, merged
+from initiator.latencies import Latencies, Latency
+from initiator.snapshot import Snapshot
+
+# What is not added up. The targets are the same in all workers; how many of them pause is known of each worker alone,
+# so the most that one has is shown.
+RULES: Final[Mapping[str, Rule]] = {
+    "age": max,
+    "targets": max,
+    "descriptors": max,
+    "pausing_targets": max,
+    "targets_without_ports": max,
+    "round_trip_p50": max,
+    "round_trip_p99": max,
+    "query_p95": max,
+    "max_depth": max,
+    "longest_pause": max,
+    "seconds": max,
+}
+
+# What is of the moment, and ends with a worker.
+GAUGES: Final = (
+    "age",
+    "asked",
+    "held",
+    "ping",
+    "rate",
+    "attempts",
+    "confirmed",
+    "confirmed_last_minute",
+    "pausing_targets",
+    "exhausted",
+    "targets_without_ports",
+    "hashsize",
+    "max_depth",
+    "receive_rate",
+    "send_rate",
+    "asked_rate",
+    "answered_rate",
+    "running",
+    "sessions",
+    "outstanding",
+)
+
+# Percentiles in a snapshot: the latency, its kind, the percent. They cannot be merged, the counts behind them can.
+PERCENTILES: Final = {
+    "round_trip_p50": ("ping", "raw", 50.0),
+    "round_trip_p99": ("ping", "raw", 99.0),
+    "query_p95": ("query", "corrected", 95.0),
+}
+
+
+def merge_snapshots(snapshots: Sequence[Snapshot], latencies: Mapping[str, Latency]) -> Snapshot:
+    """Return the figures of the whole; `latencies` are merged, and those that PERCENTILES names."""
+    whole = merged(snapshots, RULES)
+    found: dict[str, Any] = {
+        name: getattr(latencies[latency], kind).percentiles((percent,))[0]
+        for name, (latency, kind, percent) in PERCENTILES.items()
+    }
+    return replace(whole, **found)
+
+
+def merge_latency(parts: Sequence[Latency]) -> Latency:
+    """Return one latency with all counts."""
+    whole = Latency()
+    for part in parts:
+        whole.corrected.merge(part.corrected)
+        whole.raw.merge(part.raw)
+    return whole
+
+
+def merge_latencies(parts: Sequence[Latencies]) -> Latencies:
+    """Return all latencies with all counts."""
+    names = Latencies.__slots__
+    return Latencies(**{name: merge_latency([getattr(part, name) for part in parts]) for name in names})
+
+
+def remains(snapshot: Snapshot) -> Snapshot:
+    """Return what remains of the figures of a worker that has ended: what it held is lost."""
+    left = departed(snapshot, GAUGES)
+    query = left.query
+    if query and snapshot.query:
+        query = replace(query, lost=query.lost + snapshot.query.outstanding)
+    losses = add_counts([snapshot.losses, {WORKER: snapshot.held}])
+    return replace(left, losses=losses, query=query)

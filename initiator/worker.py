@@ -1,0 +1,27 @@
+"""A worker of the initiator: an engine in a process of its own."""
+
+import pickle
+from dataclasses import dataclass
+from typing import Final
+
+from common.workers.serving import Worker
+from initiator.engine import Engine
+from initiator.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a worker is: its figures, and its latencies by name as pickles, for few are looked at every second."""
+
+    snapshot: Snapshot
+    latencies: dict[str, bytes]
+
+
+async def state_of(engine: Engine) -> State:
+    """Return how a worker is now."""
+    latencies = await engine.latencies()
+    pickled = {name: pickle.dumps(getattr(latencies, name), pickle.HIGHEST_PROTOCOL) for name in latencies.__slots__}
+    return State(await engine.snapshot(), pickled)
+
+
+WORKER: Final = Worker(Engine, state_of)

@@ -1,0 +1,370 @@
+"""The initiator's engine in several processes: the methods of the one engine, each divided among workers."""
+
+import asyncio
+import os
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from time import monotonic
+from typing import Any, Final
+
+from common.addresses import Address, Endpoint
+from common.errors import UsageError
+from common.limits import Demand
+from common.paging import Page
+from common.resolver import SocketAddress, resolve
+from common.shares import share_out
+from common.shortages import highest_descriptor
+from common.workers.division import divide_up, place_of, respread, seed_of, workers_needed
+from common.workers.every import Divided, every, nothing
+from common.workers.merge import merge_rows, merged
+from common.workers.paging import follow_pages
+from common.workers.pool import Member, Pool
+from common.workers.process import Zygote
+from initiator.engine import Engine
+from initiator.latencies import Latencies, Latency
+from initiator.merging import PERCENTILES, RULES, merge_latency, merge_snapshots, remains
+from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
+from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
+from initiator.worker import State
+from initiator.workloads.query import QuerySettings
+from initiator.workloads.schedule import Schedule, constant
+from initiator.workloads.search import RateSearch
+
+_MODULE: Final = "initiator.worker"
+
+# Descriptors of a worker that are no sessions: its loop, its timers, its connection, sessions that end and are
+# replaced at the same time.
+_OWN: Final = 40
+
+_QUERYING: Final = "queries are being sent already; `query RATE` changes the rate, `stop query` ends them"
+
+# Rows of shares worked out before others have their turn: a few milliseconds.
+_ROWS: Final = 200
+
+# Seconds that a rate is sent before and while it is judged, and the share of failed queries that is too much.
+_SETTLING: Final = 0.5
+_TRYING: Final = 2.0
+_FAILING: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """The queries that are, or were last, sent: what was asked for, what is sent since when, when it ends."""
+
+    settings: QuerySettings
+    schedule: Schedule
+    since: float
+    ends: float
+
+
+def _rate_part(_number: int, count: int, rate: float | None) -> Sequence[Any]:
+    return (rate / count if rate else rate,)
+
+
+def _hashsize_part(_number: int, count: int, hashsize: int, address: Address | None) -> Sequence[Any]:
+    return divide_up(hashsize, count), address
+
+
+def _sample_part(number: int, count: int, most: int) -> Sequence[Any]:
+    return (share_out(most, count)[number],)
+
+
+def _schedule_part(_number: int, count: int, schedule: Schedule) -> Sequence[Any]:
+    return (schedule.scaled(1 / count),)
+
+
+def _query_part(number: int, count: int, settings: QuerySettings) -> Sequence[Any]:
+    part = replace(
+        settings,
+        schedule=settings.schedule.scaled(1 / count),
+        seed=seed_of(settings.seed, number),
+        phase=(number + settings.phase) / count,
+    )
+    return (part,)
+
+
+def _add_segments(parts: Sequence[Segments]) -> Segments:
+    return merged(parts, {})
+
+
+class Workers(Divided):
+    """Targets whose sessions are spread over workers; None for `count` begins as many as are needed."""
+
+    def __init__(self, settings: Settings, count: int | None, loop: str) -> None:
+        super().__init__()
+        self._settings = settings
+        self._auto = count is None
+        self._least = count or len(os.sched_getaffinity(0))
+        self._capacity = max(1, highest_descriptor() - _OWN)
+        self._place = Random(settings.seed).random()
+        self._targets: dict[Address, tuple[SocketAddress, int]] = {}
+        self._shares: dict[Address, list[int]] = {}
+        self._ping = settings.ping
+        self._asking: _Asking | None = None
+        self._remains: list[Snapshot] = []
+        self._remaining_latencies: list[dict[str, Latency]] = []
+        self.pool: Pool[State] = Pool(Zygote(_MODULE, loop), self._settings_of, self._lost, self._restore)
+
+    async def open(self) -> None:
+        """Begin the workers; raises SessionerError."""
+        await self.pool.grow(self._least)
+
+    set_ping_interval = every(Engine.set_ping_interval, nothing, keep=True)
+    set_rate = every(Engine.set_rate, nothing, _rate_part, keep=True)
+    set_hashsize = every(Engine.set_hashsize, nothing, _hashsize_part)
+    sample_segments = every(Engine.sample_segments, _add_segments, _sample_part, changes=False)
+
+    async def add_targets(self, endpoint: Endpoint, hashsize: int | None) -> int:
+        """Add targets as the engine does."""
+        found = [item for item in await resolve(endpoint) if item.address not in self._targets]
+        if not found:
+            raise UsageError("that is a target already; `set N TARGET` changes its share")
+        hashsize = hashsize or max(1, min(HASHSIZE, HASHSIZE_TOGETHER // len(found)))
+        async with self.pool.changing:
+            await self._grow(self._asked + len(found))
+            known = list(self._targets)
+            for item in found:
+                self._targets[item.address] = item, hashsize
+                self._shares[item.address] = [0] * len(self.pool.members)
+            await self._spread({item.address: 1 for item in found})
+            new = list(self._targets)[len(known) :]
+            await self.pool.each("hold_targets", [[self._rows_of(member, new)] for member in self.pool.members])
+        return len(found)
+
+    async def remove_targets(self, endpoint: Endpoint) -> int:
+        """Remove targets as the engine does."""
+        known = [item.address for item in await resolve(endpoint) if item.address in self._targets]
+        if not known:
+            raise UsageError("that is no target; `details` shows the targets")
+        async with self.pool.changing:
+            for address in known:
+                del self._targets[address], self._shares[address]
+            await self.pool.each("forget_targets", [[known]] * len(self.pool.members))
+        return len(known)
+
+    async def set_sessions(self, count: int, address: Address | None) -> None:
+        """Ask for sessions as the engine does, from more workers where those there are cannot hold them."""
+        if address:
+            self._check_target(address)
+            wanted = {address: count}
+        elif self._targets:
+            wanted = dict(zip(self._targets, share_out(count, len(self._targets)), strict=True))
+        else:
+            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
+        async with self.pool.changing:
+            await self._grow(
+                sum(wanted.values()) + sum(sum(row) for at, row in self._shares.items() if at not in wanted)
+            )
+            await self._spread(wanted)
+            await self.pool.each("set_shares", [[self._column_of(member)] for member in self.pool.members])
+
+    async def set_ping(self, enabled: bool | None) -> bool:
+        """Switch ping as the engine does."""
+        async with self.pool.changing:
+            self._ping = not self._ping if enabled is None else enabled
+            await self.pool.each("set_ping", [[self._ping]] * len(self.pool.members))
+        return self._ping
+
+    async def drop(self, what: int | Address, reset: bool) -> int:
+        """End sessions as the engine does."""
+        return await self.drop_shared(what, reset)
+
+    async def wait_held(self) -> None:
+        """Return when as many sessions are held as are asked for."""
+        await self.pool.wait("wait_held")
+
+    async def start_query(self, settings: QuerySettings) -> None:
+        """Send queries as the engine does: each worker a part of them."""
+        if settings.target:
+            self._check_target(settings.target)
+        async with self.pool.changing:
+            await self.pool.refresh()
+            query = (await self.snapshot()).query
+            if query and query.running:
+                raise UsageError(
+                    "queries are being sent already; `query RATE` changes the rate, `stop query` ends them"
+                )
+            self._remains = [replace(snapshot, query=None) for snapshot in self._remains]
+            now = monotonic()
+            seconds = settings.schedule.seconds if settings.seconds is None else settings.seconds
+            self._asking = _Asking(settings, settings.schedule, now, now + seconds)
+            await self.ask("start_query", _query_part, (settings,), keep=False)
+
+    async def change_query(self, schedule: Schedule) -> None:
+        """Let the queries follow another schedule as the engine does."""
+        async with self.pool.changing:
+            await self.ask("change_query", _schedule_part, (schedule,), keep=False)
+            if self._asking:
+                self._asking = replace(self._asking, schedule=schedule, since=monotonic())
+
+    async def stop_query(self) -> None:
+        """Send no more queries."""
+        async with self.pool.changing:
+            await self.ask("stop_query", lambda *_: (), (), keep=False)
+            if self._asking:
+                self._asking = replace(self._asking, ends=monotonic())
+
+    async def wait_query(self) -> None:
+        """Return when the queries have ended; raises UsageError when none have been sent."""
+        await self.pool.wait("wait_query")
+
+    async def query_settings(self) -> QuerySettings | None:
+        """Return what the queries that are sent, or were sent last, are."""
+        return self._asking.settings if self._asking else None
+
+    async def search_query_rate(self, latency: float) -> RateFound:
+        """Search for the highest rate as the engine does, by what all workers measure together."""
+        search, tried = RateSearch(), []
+        while not search.done and await self._is_sending():
+            await self.change_query(constant(search.rate))
+            await asyncio.sleep(_SETTLING)
+            await self.reset_latencies()
+            before = (await self.snapshot()).query
+            await asyncio.sleep(_TRYING)
+            if not await self._is_sending():
+                break
+            now = (await self.snapshot()).query
+            assert now and before
+            answered = now.answered - before.answered
+            p95 = (await self.latencies()).query.corrected.percentiles((95,))[0]
+            failed = now.timeouts + now.lost - before.timeouts - before.lost
+            does = bool(answered) and p95 <= latency and failed <= answered * _FAILING
+            tried.append(RateTried(search.rate, answered / _TRYING, p95, does))
+            search.judge(does)
+        if await self._is_sending():
+            await self.stop_query()
+        await self.wait_query()
+        return RateFound(latency, search.good, search.bad, tried)
+
+    async def latencies(self) -> Latencies:
+        """Return the counts of all workers, as they were told last."""
+        names = Latencies.__slots__
+        return Latencies(**{name: self._latency(name) for name in names})
+
+    async def reset_latencies(self) -> None:
+        """Start all latencies afresh."""
+        async with self.pool.changing:
+            self._remaining_latencies.clear()
+            await self.pool.each("reset_latencies", [()] * len(self.pool.members))
+
+    async def snapshot(self) -> Snapshot:
+        """Return the figures of all workers, as they were told last; O(workers)."""
+        now = monotonic()
+        told = [member.told for member in self.pool.members if member.told]
+        parts = [replace(each.state.snapshot, age=now - each.taken) for each in told]
+        latencies = {name: self._latency(name) for name, _, _ in PERCENTILES.values()}
+        whole = merge_snapshots([*parts, *self._remains], latencies)
+        return replace(whole, asked=self._asked, targets=len(self._targets), workers=self.pool.figures())
+
+    async def target_page(self, start: int) -> Page[TargetSnapshot]:
+        """Return a page of the targets, in the order they were added."""
+        pages = await self.pool.each("target_page", [(start,)] * len(self.pool.members))
+        rows = merge_rows([page.rows for answer in pages for page in answer], "target", RULES)
+        following = [page.next for answer in pages for page in answer]
+        return Page(rows, following[0] if following else None)
+
+    async def session_page(self, address: Address | None, start: int) -> Page[SessionRow]:
+        """Return a page of the held sessions, worker after worker; raises UsageError as the engine does."""
+        return await follow_pages(self.pool, "session_page", (address,), start)
+
+    async def demand(self, sessions: int | None) -> Demand:
+        """Return what so many sessions, or those asked for, demand of the operating system."""
+        asked = self._asked if sessions is None else sessions
+        count = len(self.pool.members)
+        sources = max(1, len(self._settings.source_ips))
+        return Demand(
+            sessions=asked,
+            tuples=len(self._targets) * sources,
+            held=(await self.snapshot()).held,
+            workers=max(count, workers_needed(asked, self._capacity, count)) if self._auto else count,
+        )
+
+    async def aclose(self) -> None:
+        """Close every session and end the workers."""
+        await self.pool.close()
+
+    @property
+    def _asked(self) -> int:
+        return sum(map(sum, self._shares.values()))
+
+    def _check_target(self, address: Address) -> None:
+        if address not in self._targets:
+            raise UsageError(f"{address} is no target; `details` shows the targets")
+
+    def _settings_of(self, number: int) -> Settings:
+        settings, ips = self._settings, self._settings.source_ips
+        turn = number % len(ips) if ips else 0
+        place = (self._place + place_of(number, self._least)) % 1
+        return replace(
+            settings,
+            seed=seed_of(settings.seed, number),
+            ping=self._ping,
+            source_ips=ips[turn:] + ips[:turn],
+            connect_rate=settings.connect_rate and settings.connect_rate / max(self._least, len(self.pool.members)),
+            place=place,
+        )
+
+    def _column_of(self, member: Member[State]) -> list[int]:
+        return [row[member.number] for row in self._shares.values()]
+
+    def _rows_of(self, member: Member[State], addresses: Sequence[Address]) -> list[tuple[SocketAddress, int, int]]:
+        count = len(self.pool.members)
+        found = ((*self._targets[address], self._shares[address]) for address in addresses)
+        return [(item, divide_up(hashsize, count), row[member.number]) for item, hashsize, row in found]
+
+    async def _grow(self, sessions: int) -> None:
+        """Begin the workers that so many sessions need, with all targets and no session yet."""
+        count = workers_needed(sessions, self._capacity, self._least)
+        if not self._auto or count <= len(self.pool.members):
+            return
+        begun = await self.pool.grow(count)
+        for row in self._shares.values():
+            row += [0] * len(begun)
+        for member in begun:
+            await self._restore(member)
+        await self.repeat(self.pool.members)
+
+    async def _spread(self, wanted: dict[Address, int]) -> None:
+        """Change the shares so that the targets have as many sessions as wanted."""
+        rows = list(self._shares.values())
+        sums = [wanted.get(address, sum(row)) for address, row in self._shares.items()]
+        for number, _ in enumerate(respread(rows, sums)):
+            if number % _ROWS == 0:
+                await asyncio.sleep(0)
+
+    def _latency(self, name: str) -> Latency:
+        told = [member.told for member in self.pool.members if member.told]
+        parts = [pickle.loads(each.state.latencies[name]) for each in told]  # noqa: S301 - our own process wrote it
+        return merge_latency([*parts, *(remaining[name] for remaining in self._remaining_latencies)])
+
+    async def _is_sending(self) -> bool:
+        await self.pool.refresh()
+        query = (await self.snapshot()).query
+        return bool(query and query.running and self._asking and monotonic() < self._asking.ends)
+
+    def _lost(self, member: Member[State]) -> None:
+        """Keep the counts of a worker that has ended."""
+        if member.told:
+            state = member.told.state
+            remaining = {name: pickle.loads(data) for name, data in state.latencies.items()}  # noqa: S301 - as above
+            self._remains = [merged([*self._remains, remains(state.snapshot)], RULES)]
+            if self._remaining_latencies:
+                known = self._remaining_latencies[0]
+                remaining = {name: merge_latency([known[name], latency]) for name, latency in remaining.items()}
+            self._remaining_latencies = [remaining]
+            member.told = None
+
+    async def _restore(self, member: Member[State]) -> None:
+        """Let a new worker hold its shares, and do what the others do."""
+        await self.pool.call(member, "hold_targets", self._rows_of(member, list(self._targets)))
+        await self.repeat([member])
+        asking, now = self._asking, monotonic()
+        if asking and now < asking.ends:
+            left = asking.schedule.after(now - asking.since)
+            settings = replace(asking.settings, schedule=left, seconds=asking.ends - now)
+            await self.pool.call(member, "start_query", *_query_part(member.number, len(self.pool.members), settings))
+
+
+AnyEngine = Engine | Workers
