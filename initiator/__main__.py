@@ -11,12 +11,12 @@ from common.logs import Logs
 from common.shell import Shell
 from initiator.cli import Options, parse_options
 from initiator.commands import Commands
-from initiator.engine import Engine
 from initiator.render import greeting_text, toolbar_text
 from initiator.sources import check_sources
-from initiator.workers import AnyEngine, Workers
-from responder.engine import Engine as Responder
+from initiator.workers import open_engine
 from responder.settings import Settings as ResponderSettings
+from responder.workers import AnyEngine as AnyResponder
+from responder.workers import open_engine as open_responder
 
 # Listeners that --loopback starts where no target is given.
 _LOOPBACK_LISTENERS: Final = 10
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             async with _service(options, options.targets, shell, logs) as service:
                 yield service
             return
-        async with aclosing(Responder(ResponderSettings())) as responder:
+        async with aclosing(await open_responder(ResponderSettings(), options.process)) as responder:
             targets = await _listen(responder, options)
             async with _service(options, targets, shell, logs) as service:
                 yield service
@@ -45,7 +45,7 @@ async def _service(
     options: Options, targets: list[tuple[Endpoint, int | None]], shell: Shell, logs: Logs
 ) -> AsyncIterator[Service]:
     check_sources(options.settings.source_ips, options.settings.interface)
-    async with aclosing(await _open(options)) as engine:
+    async with aclosing(await open_engine(options.settings, options.process)) as engine:
         for endpoint, hashsize in targets:
             await engine.add_targets(endpoint, hashsize)
 
@@ -61,16 +61,7 @@ async def _service(
         await commands.close()
 
 
-async def _open(options: Options) -> AnyEngine:
-    """Return the engine, in this process or in others."""
-    if options.process.workers == 1:
-        return Engine(options.settings)
-    workers = Workers(options.settings, options.process.workers, options.process.loop)
-    await workers.open()
-    return workers
-
-
-async def _listen(responder: Responder, options: Options) -> list[tuple[Endpoint, int | None]]:
+async def _listen(responder: AnyResponder, options: Options) -> list[tuple[Endpoint, int | None]]:
     """Listen on the targets, or on free ports where there are none, and return the targets."""
     if options.targets:
         for endpoint, _hashsize in options.targets:

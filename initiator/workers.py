@@ -12,6 +12,7 @@ from typing import Any, Final
 from common.addresses import Address, Endpoint
 from common.errors import UsageError
 from common.limits import Demand
+from common.options import Process
 from common.paging import Page
 from common.resolver import SocketAddress, resolve
 from common.shares import share_out
@@ -251,9 +252,8 @@ class Workers(Divided):
 
     async def snapshot(self) -> Snapshot:
         """Return the figures of all workers, as they were told last; O(workers)."""
-        now = monotonic()
         told = [member.told for member in self.pool.members if member.told]
-        parts = [replace(each.state.snapshot, age=now - each.taken) for each in told]
+        parts = [replace(each.state.snapshot, age=self.pool.age(each)) for each in told]
         latencies = {name: self._latency(name) for name, _, _ in PERCENTILES.values()}
         whole = merge_snapshots([*parts, *self._remains], latencies)
         return replace(whole, asked=self._asked, targets=len(self._targets), workers=self.pool.figures())
@@ -368,3 +368,12 @@ class Workers(Divided):
 
 
 AnyEngine = Engine | Workers
+
+
+async def open_engine(settings: Settings, process: Process) -> AnyEngine:
+    """Return the engine, in this process or in as many as it is to have; raises SessionerError."""
+    if process.workers == 1:
+        return Engine(settings)
+    workers = Workers(settings, process.workers, process.loop)
+    await workers.open()
+    return workers

@@ -10,8 +10,8 @@ from common.shell import Shell
 from common.system import read_system
 from responder.cli import parse_options
 from responder.commands import Commands
-from responder.engine import Engine
 from responder.render import greeting_text, toolbar_text
+from responder.workers import open_engine
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     @asynccontextmanager
     async def start(shell: Shell, logs: Logs) -> AsyncIterator[Service]:
-        async with aclosing(Engine(options.settings)) as engine:
+        async with aclosing(await open_engine(options.settings, options.process)) as engine:
             for endpoint, mode in options.listen:
                 await engine.add_listeners(endpoint, mode)
 

@@ -10,16 +10,16 @@ from common.paging import all_rows
 from common.shell import Shell
 from common.standard import Standard, in_time
 from responder.dump import Dump
-from responder.engine import Engine
 from responder.render import client_text, listener_text, status_text
 from responder.settings import ECHO
 from responder.snapshot import Snapshot
+from responder.workers import AnyEngine
 
 
 class Commands:
     """What runs behind the responder's rows."""
 
-    def __init__(self, engine: Engine, shell: Shell, logs: Logs, mode: str = ECHO) -> None:
+    def __init__(self, engine: AnyEngine, shell: Shell, logs: Logs, mode: str = ECHO) -> None:
         self._engine = engine
         self._logs = logs
         self._mode = mode

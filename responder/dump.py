@@ -35,7 +35,7 @@ class Dump:
 
     def __init__(self, *, every: bool, incoming: bool, outgoing: bool) -> None:
         self.left_out = 0
-        self._every = every
+        self.every = every
         self._incoming = incoming
         self._outgoing = outgoing
         self._followed: Client | None = None
@@ -46,7 +46,11 @@ class Dump:
     def __str__(self) -> str:
         """Return what is shown, as `status` does."""
         directions = (word for word, wanted in (("in", self._incoming), ("out", self._outgoing)) if wanted)
-        return f"{'all clients' if self._every else 'one client'}, {' and '.join(directions)}"
+        return f"{'all clients' if self.every else 'one client'}, {' and '.join(directions)}"
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a pickle carries: all but the client that is followed."""
+        return {**vars(self), "_followed": None}
 
     def received(self, client: "Client", data: memoryview, now: float) -> None:
         """Show what was read, at `now` (monotonic seconds)."""
@@ -59,7 +63,7 @@ class Dump:
             self._show("Snd", client, data, now)
 
     def _show(self, word: str, client: "Client", data: memoryview, now: float) -> None:
-        if not self._every and client is not self._followed:
+        if not self.every and client is not self._followed:
             if self._followed is not None and self._followed.descriptor >= 0:
                 return
             self._followed = client

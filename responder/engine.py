@@ -1,46 +1,36 @@
 """The responder's engine: everything but the prompt, driven through its async methods and its snapshots."""
 
 import logging
-from socket import (
-    AF_INET6,
-    IPPROTO_IPV6,
-    IPV6_V6ONLY,
-    SO_REUSEADDR,
-    SOCK_CLOEXEC,
-    SOCK_NONBLOCK,
-    SOCK_STREAM,
-    SOL_SOCKET,
-    SocketType,
-)
+from collections.abc import Sequence
+from socket import SocketType
 from time import monotonic
 from typing import Final, TypeGuard
 
 from common.addresses import Address, Endpoint, address_key
 from common.errors import SessionerError, UsageError
+from common.histogram import Histogram
 from common.limits import Demand
 from common.paging import Page, page_of
 from common.rate import Rate
 from common.reactor import Handler, Reactor
 from common.resolver import SocketAddress, resolve
+from common.shortages import highest_descriptor
 from common.sockets import local_address
 from common.system import descriptor_limits
 from responder.client import Client
 from responder.dump import Dump
 from responder.holder import Holder
 from responder.listener import Listener
-from responder.settings import ECHO, Settings
+from responder.listening import listen_on
+from responder.settings import ECHO, Settings, check_mode
 from responder.snapshot import ClientRow, ListenerRow, Snapshot
-from responder.socket_options import cut_buffers, inherited_options
+from responder.socket_options import cut_buffers
 
 log = logging.getLogger("sessioner.responder")
 
 # Buckets that a beat adds to or takes from the table while it is being resized.
 _RESIZE_STEPS: Final = 500
 
-# What listen(2) takes; the kernel cuts it to net.core.somaxconn anyway.
-_HIGHEST_BACKLOG: Final = 2**31 - 1
-
-_STREAM: Final = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
 _ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
 
@@ -62,7 +52,7 @@ class Engine:
         Raises SessionerError that names the first one that cannot be listened on, UsageError where the settings lack
         what the mode needs.
         """
-        behaviour = self._holder.behaviour(mode)
+        check_mode(mode, self._settings)
         sockets: list[tuple[SocketType, SocketAddress]] = []
         try:
             for item in await resolve(endpoint):
@@ -71,10 +61,21 @@ class Engine:
             for sock, _item in sockets:
                 sock.close()
             raise
-        listeners = [Listener(sock, item, self._holder, behaviour) for sock, item in sockets]
+        return await self.take_listeners(mode, [item for _, item in sockets], [sock for sock, _ in sockets])
+
+    async def take_listeners(
+        self, mode: str, items: Sequence[SocketAddress], sockets: Sequence[SocketType]
+    ) -> list[Address]:
+        """Accept clients in a mode on sockets that listen on these addresses; return the addresses."""
+        behaviour = self._holder.behaviour(mode)
+        listeners = [Listener(sock, item, self._holder, behaviour) for item, sock in zip(items, sockets, strict=True)]
         for listener in listeners:
             self._holder.add(listener)
         return [listener.address for listener in listeners]
+
+    async def set_accepting(self, accepting: bool) -> None:
+        """Accept clients, or leave them to another process that has the same sockets."""
+        self._holder.set_resting(not accepting)
 
     async def remove_listeners(self, endpoint: Endpoint) -> int:
         """Stop listening on the addresses that the endpoint names; their clients stay. Return how many they were.
@@ -182,6 +183,21 @@ class Engine:
 
         return page_of(self._reactor.handlers, start, row)
 
+    async def listener_rows(self, addresses: Sequence[Address]) -> list[ListenerRow]:
+        """Return the rows of the listeners on these addresses."""
+        find = self._holder.listeners.find
+        return [_listener_row(listener) for address in addresses for listener in find(address_key(*address))]
+
+    async def marker_latency(self) -> Histogram | None:
+        """Return the latencies that the markers tell, None while no markers are looked for."""
+        marker = self._holder.watch.marker
+        return marker.latency.copy() if marker else None
+
+    @property
+    def load(self) -> float:
+        """Which part of the descriptors that there are for clients is used."""
+        return self._holder.table.count / highest_descriptor()
+
     async def session_page(self, address: Address | None, start: int) -> Page[ClientRow]:
         """Return a page of the clients, those of one listener or of one peer where an address is given.
 
@@ -214,22 +230,7 @@ class Engine:
 
     def _listen(self, item: SocketAddress) -> SocketType:
         """Return a listening socket; raises SessionerError."""
-        try:
-            sock = SocketType(item.family, _STREAM)
-        except OSError as failure:
-            raise SessionerError(f"cannot listen on {item.address}: {failure.strerror}") from None
-        try:
-            sock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-            for option in inherited_options(self._settings, item.family):
-                sock.setsockopt(*option)
-            if item.family == AF_INET6:
-                # Only [::] listens for both families; any other IPv6 address leaves its port to IPv4.
-                sock.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, item.address.host != "::")
-            sock.bind(item.sockaddr)
-            sock.listen(min(self._settings.backlog, _HIGHEST_BACKLOG))
-        except OSError as failure:
-            sock.close()
-            raise SessionerError(f"cannot listen on {item.address}: {failure.strerror}") from None
+        sock = listen_on(item, self._settings)
         if not self._buffers_told:
             self._buffers_told = True
             for line in cut_buffers(sock, self._settings):

@@ -56,6 +56,7 @@ class Holder:
         self.losses: Counter[str] = Counter()
         self.shortages = Shortages("no more clients are accepted until there is room, those accepted go on")
         self.paused = False
+        self._resting = False
         self._reactor = reactor
         self._settings = settings
         self._highest = highest_descriptor()
@@ -120,7 +121,14 @@ class Holder:
     def add(self, listener: Listener) -> None:
         """Begin to accept on a listener."""
         self.listeners.add((listener,))
-        self._reactor.add(listener.sock.fileno(), listener, _PAUSED if self.paused else _LISTENING)
+        accepts = not self.paused and not self._resting
+        self._reactor.add(listener.sock.fileno(), listener, _LISTENING if accepts else _PAUSED)
+
+    def set_resting(self, resting: bool) -> None:
+        """Accept nothing, for others do, or accept again."""
+        self._resting = resting
+        if not self.paused:
+            self._watch(_PAUSED if resting else _LISTENING)
 
     def remove(self, listener: Listener) -> None:
         """Stop listening; the listener's clients stay."""
@@ -206,7 +214,7 @@ class Holder:
         if self.paused and (self._freed or (settled and self._try_again)):
             self.paused = False
             self._changed_at = self._reactor.now
-            self._watch(_LISTENING)
+            self._watch(_PAUSED if self._resting else _LISTENING)
         elif not self.paused and settled:
             self.shortages.end(shortages.DESCRIPTORS)
             self.shortages.end(shortages.MEMORY)

@@ -156,6 +156,10 @@ class Pool(Generic[S]):
         """Let every worker tell how it is now."""
         await self.each(REFRESH, [()] * len(self.members))
 
+    def age(self, told: Told[S]) -> float:
+        """Return how many seconds ago something told was so."""
+        return monotonic() - told.taken
+
     def figures(self) -> WorkerFigures:
         """Return how the workers are."""
         now = monotonic()

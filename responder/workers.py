@@ -1,0 +1,293 @@
+"""The responder's engine in several processes: listeners that this one keeps, and clients shared out by the kernel."""
+
+import asyncio
+import logging
+import os
+import pickle
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from socket import SocketType
+from typing import Any, Final
+
+from common.addresses import Address, Endpoint
+from common.errors import SessionerError, UsageError
+from common.histogram import Histogram
+from common.limits import Demand
+from common.options import Process
+from common.paging import ROWS, Page
+from common.resolver import SocketAddress, resolve
+from common.shortages import highest_descriptor
+from common.workers.division import divide_up, workers_needed
+from common.workers.every import Divided, every, nothing, same
+from common.workers.merge import merge_rows, merged
+from common.workers.paging import follow_pages
+from common.workers.pool import Member, Pool
+from common.workers.process import Zygote
+from responder.dump import Dump
+from responder.engine import Engine
+from responder.listening import listen_together
+from responder.merging import RULES, merge_snapshots, remains
+from responder.settings import ECHO, Settings, check_mode
+from responder.snapshot import ClientRow, ListenerRow, Snapshot
+from responder.socket_options import cut_buffers
+from responder.worker import NEARLY_FULL, State
+
+log = logging.getLogger("sessioner.responder")
+
+_MODULE: Final = "responder.worker"
+
+# Descriptors of a worker that are neither clients nor listeners.
+_OWN: Final = 40
+
+# The load up to which one that was relieved may accept again, and in seconds how often it is looked at how many
+# clients there are while that is waited for.
+_HALF_FULL: Final = 0.5
+_LOOK: Final = 0.2
+
+
+@dataclass(slots=True)
+class _Listener:
+    """An address that is listened on: one socket for each seat, kept here so that none of their queues ends."""
+
+    item: SocketAddress
+    mode: str
+    sockets: list[SocketType]
+
+
+def _hashsize_part(_number: int, count: int, hashsize: int) -> Sequence[Any]:
+    return (divide_up(hashsize, count),)
+
+
+class Workers(Divided):
+    """Listeners with a socket for each seat, and workers that have one seat each; several may have the same.
+
+    A seat is a place among which the kernel shares out the clients: there are as many as there are workers at the
+    start. One of those that have a seat accepts on its sockets, `_accepting`; the others hold clients only.
+    """
+
+    def __init__(self, settings: Settings, count: int | None, loop: str) -> None:
+        super().__init__()
+        self._settings = settings
+        self._auto = count is None
+        self._seats = count or len(os.sched_getaffinity(0))
+        self._seat_of = list(range(self._seats))
+        self._accepting = list(range(self._seats))
+        self._listeners: dict[Address, _Listener] = {}
+        self._buffers_told = False
+        self._remains: list[Snapshot] = []
+        self._remaining_latencies: list[Histogram] = []
+        self._relieving: asyncio.Task[None] | None = None
+        self.pool: Pool[State] = Pool(Zygote(_MODULE, loop), self._settings_of, self._lost, self._restore)
+        if self._auto:
+            self.pool.on_told = self._look_at
+
+    async def open(self) -> None:
+        """Begin the workers; raises SessionerError."""
+        await self.pool.grow(self._seats)
+
+    set_hashsize = every(Engine.set_hashsize, nothing, _hashsize_part, keep=True)
+
+    async def add_listeners(self, endpoint: Endpoint, mode: str = ECHO) -> list[Address]:
+        """Listen as the engine does, with a socket for each seat."""
+        check_mode(mode, self._settings)
+        added: dict[Address, _Listener] = {}
+        try:
+            for item in await resolve(endpoint):
+                sockets = listen_together(item, self._settings, self._seats)
+                address = Address(item.address.host, sockets[0].getsockname()[1])
+                added[address] = _Listener(item, mode, sockets)
+        except SessionerError:
+            _close(added.values())
+            raise
+        if not self._buffers_told:
+            self._buffers_told = True
+            for line in cut_buffers(next(iter(added.values())).sockets[0], self._settings):
+                log.warning("%s", line)
+        async with self.pool.changing:
+            for address, listener in added.items():
+                # A second listener on an address there is one on is refused by the bind.
+                self._listeners[address] = listener
+            members = self.pool.members
+            arguments = [(mode, [listener.item for listener in added.values()])] * len(members)
+            sockets_of = [[it.sockets[self._seat_of[member.number]] for it in added.values()] for member in members]
+            await self.pool.each("take_listeners", arguments, members, sockets_of)
+        return list(added)
+
+    async def remove_listeners(self, endpoint: Endpoint) -> int:
+        """Stop listening as the engine does."""
+        async with self.pool.changing:
+            found = await self._known(endpoint)
+            _close([self._listeners.pop(address) for address in found])
+            await self.pool.each("remove_listeners", [(endpoint,)] * len(self.pool.members))
+        return len(found)
+
+    async def set_mode(self, mode: str, endpoint: Endpoint | None) -> int:
+        """Change the mode as the engine does."""
+        check_mode(mode, self._settings)
+        async with self.pool.changing:
+            found = await self._known(endpoint) if endpoint else list(self._listeners)
+            for address in found:
+                self._listeners[address].mode = mode
+            await self.pool.each("set_mode", [(mode, endpoint)] * len(self.pool.members))
+        return len(found)
+
+    async def set_marker(self, enabled: bool) -> None:
+        """Look for markers as the engine does, and begin to count afresh."""
+        async with self.pool.changing:
+            self._remains = [replace(snapshot, marker=None) for snapshot in self._remains]
+            self._remaining_latencies.clear()
+            await self.ask("set_marker", same, (enabled,), keep=True)
+
+    async def set_dump(self, dump: Dump | None) -> Dump | None:
+        """Show traffic as the engine does; that of one client is shown where most of them are."""
+        async with self.pool.changing:
+            members = self.pool.members
+            fullest = max(members, key=_held)
+            everywhere = dump is None or dump.every
+            parts = [(dump if everywhere or member is fullest else None,) for member in members]
+            before = [found for answer in await self.pool.each("set_dump", parts) for found in answer if found]
+        if before:
+            before[0].left_out = sum(each.left_out for each in before)
+        return before[0] if before else None
+
+    async def drop(self, what: int | Address, reset: bool) -> int:
+        """End sessions as the engine does."""
+        return await self.drop_shared(what, reset)
+
+    async def wait_clients(self, count: int) -> None:
+        """Return when at least so many clients are connected."""
+        while (await self.snapshot()).held < count:
+            await asyncio.sleep(_LOOK)
+            await self.pool.refresh()
+
+    async def snapshot(self) -> Snapshot:
+        """Return the figures of all workers, as they were told last; O(workers)."""
+        told = [member.told for member in self.pool.members if member.told]
+        parts = [replace(each.state.snapshot, age=self.pool.age(each)) for each in told]
+        latencies = [pickle.loads(each.state.marker_latency) for each in told]  # noqa: S301 - our own process wrote it
+        known = [latency for latency in latencies if latency]
+        whole = merge_snapshots([*parts, *self._remains], [*known, *self._remaining_latencies])
+        return replace(whole, listeners=len(self._listeners), workers=self.pool.figures())
+
+    async def listener_page(self, start: int) -> Page[ListenerRow]:
+        """Return a page of the listeners, in the order they were added."""
+        addresses = list(self._listeners)[start : start + ROWS]
+        rows = await self.pool.each("listener_rows", [(addresses,)] * len(self.pool.members))
+        merged_rows = merge_rows([row for answer in rows for row in answer], "listener", RULES)
+        following = start + ROWS
+        return Page(merged_rows, following if following < len(self._listeners) else None)
+
+    async def session_page(self, address: Address | None, start: int) -> Page[ClientRow]:
+        """Return a page of the clients, worker after worker; raises UsageError as the engine does."""
+        return await follow_pages(self.pool, "session_page", (address,), start)
+
+    async def demand(self, sessions: int | None) -> Demand:
+        """Return what so many clients, or those there are, demand of the operating system."""
+        held, count = (await self.snapshot()).held, len(self.pool.members)
+        wanted = held if sessions is None else sessions
+        capacity = highest_descriptor() - _OWN - len(self._listeners)
+        return Demand(
+            sessions=wanted,
+            listeners=len(self._listeners),
+            backlog=self._settings.backlog,
+            held=held,
+            workers=workers_needed(wanted, capacity, count) if self._auto else count,
+        )
+
+    async def aclose(self) -> None:
+        """Close every session and every listener, and end the workers."""
+        if self._relieving:
+            self._relieving.cancel()
+            await asyncio.wait([self._relieving])
+        await self.pool.close()
+        _close(self._listeners.values())
+
+    def _settings_of(self, _number: int) -> Settings:
+        return replace(self._settings, hashsize=divide_up(self._settings.hashsize, self._seats))
+
+    async def _known(self, endpoint: Endpoint) -> list[Address]:
+        """Return the addresses listened on that an endpoint names; raises UsageError when there is none."""
+        found = [item.address for item in await resolve(endpoint) if item.address in self._listeners]
+        if not found:
+            raise UsageError("there is no such listener; `listeners` shows them")
+        return found
+
+    def _lost(self, member: Member[State]) -> None:
+        """Keep the counts of a worker that has ended."""
+        if member.told:
+            state = member.told.state
+            self._remains = [merged([*self._remains, remains(state.snapshot)], RULES)]
+            latency = pickle.loads(state.marker_latency)  # noqa: S301 - our own process wrote it
+            if latency:
+                self._remaining_latencies.append(latency)
+            member.told = None
+
+    async def _restore(self, member: Member[State]) -> None:
+        """Let a new worker do what its place is."""
+        seat = self._seat_of[member.number]
+        if self._accepting[seat] != member.number:
+            await self.pool.call(member, "set_accepting", False)
+        await self.repeat([member])
+        for mode in {listener.mode for listener in self._listeners.values()}:
+            listeners = [listener for listener in self._listeners.values() if listener.mode == mode]
+            sockets = [listener.sockets[seat] for listener in listeners]
+            await self.pool.call(member, "take_listeners", mode, [it.item for it in listeners], sockets=sockets)
+
+    def _look_at(self, member: Member[State]) -> None:
+        """Have a worker that is nearly full relieved, one at a time."""
+        if self._relieving and not self._relieving.done():
+            return
+        seat = self._seat_of[member.number]
+        if self._accepting[seat] == member.number and _load(member) >= NEARLY_FULL:
+            self._relieving = asyncio.create_task(self._relieve(member))
+
+    async def _relieve(self, member: Member[State]) -> None:
+        """Let another worker accept in a worker's place: one that did so before and has room again, or a new one."""
+        seat = self._seat_of[member.number]
+        async with self.pool.changing:
+            others = [other for other in self.pool.members if self._seat_of[other.number] == seat]
+            rested = [other for other in others if other is not member and _load(other) <= _HALF_FULL]
+            if rested:
+                relief = rested[0]
+                self._accepting[seat] = relief.number
+                await self.pool.call(relief, "set_accepting", True)
+            else:
+                number = len(self.pool.members)
+                self._seat_of.append(seat)
+                self._accepting[seat] = number
+                try:
+                    (relief,) = await self.pool.grow(number + 1)
+                except SessionerError as error:
+                    log.warning("Worker %d is nearly full, and cannot be relieved: %s", member.number + 1, error)
+                    self._seat_of.pop()
+                    self._accepting[seat] = member.number
+                    return
+                await self._restore(relief)
+            await self.pool.call(member, "set_accepting", False)
+        log.info("Worker %d is nearly full, worker %d accepts its clients", member.number + 1, relief.number + 1)
+
+
+def _held(member: Member[State]) -> int:
+    return member.told.state.snapshot.held if member.told else 0
+
+
+def _load(member: Member[State]) -> float:
+    return _held(member) / highest_descriptor()
+
+
+def _close(listeners: Iterable[_Listener]) -> None:
+    for listener in listeners:
+        for sock in listener.sockets:
+            sock.close()
+
+
+AnyEngine = Engine | Workers
+
+
+async def open_engine(settings: Settings, process: Process) -> AnyEngine:
+    """Return the engine, in this process or in as many as it is to have; raises SessionerError."""
+    if process.workers == 1:
+        return Engine(settings)
+    workers = Workers(settings, process.workers, process.loop)
+    await workers.open()
+    return workers
