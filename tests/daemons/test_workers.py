@@ -1,0 +1,336 @@
+"""Tests of whole daemons whose sessions are held by worker processes."""
+
+import json
+import os
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+
+from tests.support import PATIENCE, Daemon, initiator, limited, responder
+
+FreePorts = Callable[[int], int]
+
+# Private memory, in kB, that a worker which holds nothing may take.
+MOST_MEMORY = 8 * 1024
+
+
+def children(process: int) -> list[int]:
+    """Return the processes that a process has begun, oldest first."""
+    found = []
+    for task in Path(f"/proc/{process}/task").iterdir():
+        found += [int(word) for word in (task / "children").read_text().split()]
+    return found
+
+
+def workers_of(daemon: Daemon) -> list[int]:
+    """Return the processes of a daemon's workers, oldest first."""
+    (zygote,) = children(daemon.process.pid)
+    return children(zygote)
+
+
+def lives(process: int) -> bool:
+    """Return whether a process exists and has not ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def gone(processes: list[int]) -> None:
+    """Return when none of some processes exists."""
+    end = monotonic() + PATIENCE
+    while any(map(lives, processes)):
+        assert monotonic() < end, f"still there: {processes}"
+        sleep(0.01)
+
+
+def private_memory(process: int) -> int:
+    """Return the kB of a process that it shares with no other."""
+    text = Path(f"/proc/{process}/smaps_rollup").read_text()
+    return sum(int(size) for size in re.findall(r"^Private_(?:Clean|Dirty): +(\d+) kB$", text, re.MULTILINE))
+
+
+@contextmanager
+def pair(free_ports: FreePorts, here: str = "3", there: str = "2", ports: int = 10) -> Iterator[tuple[Daemon, Daemon]]:
+    """Give an initiator and a responder with so many workers each, and neighbouring ports between them."""
+    first = free_ports(ports)
+    with responder(first, ports, "--workers", there) as behind, initiator(first, ports, "--workers", here) as front:
+        yield front, behind
+
+
+def rows(daemon: Daemon, command: str) -> list[dict[str, Any]]:
+    """Return what a listing shows, in JSON."""
+    daemon.send(f"{command} --json", "help quit")
+    found = []
+    while (line := daemon.line()).startswith("{"):
+        found.append(json.loads(line))
+    return found
+
+
+@pytest.mark.parametrize(("here", "there"), [("2", "4"), ("3", "1"), ("1", "2")])
+def test_every_command_works_on_workers(free_ports: FreePorts, here: str, there: str) -> None:
+    with pair(free_ports, here, there) as (front, behind):
+        now = front.ask("set 2000", "wait 30s", "status --json")
+        assert (now["asked"], now["held"], now["established"], now["targets"]) == (2000, 2000, 2000, 10)
+        assert (now["workers"] or {"count": 1})["count"] == int(here)
+        behind.until(lambda now: now["held"] == 2000)
+        targets = rows(front, "details")
+        assert [row["share"] for row in targets] == [row["held"] for row in targets] == [200] * 10
+        listeners = rows(behind, "listeners")
+        assert [row["held"] for row in listeners] == [200] * 10
+        sessions = rows(front, "list")
+        assert len({(row["local"], row["remote"]) for row in sessions}) == 2000
+        assert len(rows(front, f"list {targets[3]['target']}")) == 200
+        assert sessions[0]["remote"] in [row["remote"] for row in rows(front, f"list {sessions[0]['local']}")]
+        assert len(rows(front, "list 1500")) == 1500
+        assert {(row["peer"], row["local"]) for row in rows(behind, "list")} == {
+            (row["local"], row["remote"]) for row in sessions
+        }
+        assert sessions[0]["remote"] in [row["local"] for row in rows(behind, f"list {sessions[0]['local']}")]
+
+        front.send("drop 101 rst")
+        assert front.line() == "101 sessions dropped by RST"
+        front.send(f"drop {sessions[0]['local']}")
+        assert re.match(r"\d sessions dropped by FIN|no target", front.line())
+        assert front.ask("wait 30s", "status --json")["established"] >= 2101
+        behind.until(lambda now: now["held"] == 2000 and now["losses"].get("rst") == 101)
+        front.send(f"drop {targets[5]['target']}")
+        assert front.line() == "200 sessions dropped by FIN"
+
+        assert front.ask(f"set 7 {targets[0]['target']}", "wait 30s", "status --json")["held"] == 1807
+        assert [row["held"] for row in rows(front, "details")] == [7] + [200] * 9
+        assert front.ask("set 0", "wait 30s", "status --json")["held"] == 0
+        now = behind.until(lambda now: not now["held"])
+        assert now["accepted"] == front.ask("status --json")["established"]
+        output, errors, code = front.end("quit")
+        assert (output, code) == ("", 0)
+        assert "Traceback" not in errors
+        output, errors, code = behind.end("quit")
+        assert (output, code) == ("", 0)
+        assert "Traceback" not in errors
+
+
+def test_queries_over_all_workers_are_counted_together(free_ports: FreePorts) -> None:
+    with pair(free_ports, "3", "2", 2) as (front, _):
+        front.ask("set 30", "wait 30s", "status --json")
+        front.send("query 300 for 2s arrivals constant seed 5", "wait query 30s")
+        assert front.line().startswith("Queries: 300 a second, arrivals constant, for 2.0s")
+        query = front.ask("status --json")["query"]
+        assert (query["due"], query["sent"], query["answered"]) == (600, 600, 600)
+        assert (query["sessions"], query["running"], query["rcodes"]) == (0, False, {"echo": 600})
+        latencies = front.ask("latency --json")
+        assert {row["count"] for row in latencies if row["name"] == "query"} == {600}
+        assert {row["count"] for row in latencies if row["name"] == "connect"} == {30}
+        front.send("query 100", "query 200", "faster 50")
+        assert front.line().startswith("Queries: 100 a second")
+        assert front.line() == "Queries: 200 a second from now on"
+        assert front.line() == "Queries: 300 a second from now on"
+        assert front.ask("status --json")["query"]["asked_rate"] == pytest.approx(300)
+        front.send("query 5")
+        assert front.line() == "Queries: 5 a second from now on"
+        front.send("query 5 seed 3")
+        assert "queries are being sent already" in front.line()
+        front.send("stop query", "wait query 30s", "expect answered > 0", "expect timeouts == 0", "report")
+        assert front.line() == "expect answered > 0: met"
+        assert front.line() == "expect timeouts == 0: met"
+        assert "5 a second" not in front.line()
+
+
+@pytest.mark.parametrize(
+    "line", ["set 5 127.0.0.1:1", "list 127.0.0.1:1", "drop 127.0.0.1:1", "hashsize 9 127.0.0.1:1"]
+)
+def test_what_one_engine_refuses_all_do(free_ports: FreePorts, line: str) -> None:
+    first = free_ports(1)
+    with initiator(first, 1, "--workers", "2") as here, initiator(first) as alone:
+        here.send(line)
+        alone.send(line)
+        assert here.line() == alone.line()
+        assert here.end()[2] == 2
+
+
+def test_targets_and_settings_change_while_running(free_ports: FreePorts) -> None:
+    with pair(free_ports, "2", "2", 4) as (front, behind):
+        first = rows(front, "details")[0]["target"]
+        assert front.ask("set 40", "wait 30s", "status --json")["held"] == 40
+        front.send(f"target remove {first}")
+        assert front.line() == "1 targets removed"
+        assert front.ask("wait 30s", "status --json")["held"] == 30
+        front.send(f"target add {first}")
+        assert front.line() == "1 targets added, with one session each"
+        assert front.ask("wait 30s", "status --json")["held"] == 31
+        front.send("ping interval 50ms,60ms", "ping on")
+        assert front.line() == "Ping interval 50.0 ms to 60.0 ms"
+        assert front.line() == "Ping enabled"
+        front.until(lambda now: now["ping"] and now["confirmed"] == 31 and now["pings_answered"] > 60)
+        front.send("ping")
+        assert front.line() == "Ping disabled"
+        front.send("hashsize 100", "hashsize 7 " + str(first))
+        front.until(lambda now: now["hashsize"] == 3 * 100 + 8)
+        behind.send(f"listen remove {first}")
+        assert behind.line() == "1 listeners removed, their clients stay"
+        assert behind.ask("status --json")["held"] == 31
+        behind.send(f"listen add {first}", "mode sink", "marker on", "hashsize 64")
+        assert behind.line() == "1 listeners added"
+        assert behind.line() == "4 listeners in mode sink"
+        assert behind.line() == "Marker enabled"
+        assert {row["mode"] for row in rows(behind, "listeners")} == {"sink"}
+        behind.until(lambda now: now["hashsize"] == 64 and now["marker"])
+
+
+def test_an_initiator_s_worker_that_is_killed_is_replaced(free_ports: FreePorts) -> None:
+    with pair(free_ports, "3", "1") as (front, behind):
+        front.ask("set 900", "wait 30s", "status --json")
+        behind.until(lambda now: now["held"] == 900)
+        front.send("query 500 seed 1")
+        front.line()
+        front.until(lambda now: now["query"]["answered"] > 300)
+        victim = workers_of(front)[1]
+        os.kill(victim, signal.SIGKILL)
+        now = front.until(lambda now: now["workers"]["replaced"] == 1)
+        now = front.ask("wait 30s", "status --json")
+        assert (now["held"], now["established"], now["losses"]) == (900, 1200, {"worker": 300})
+        assert now["query"]["running"]
+        behind.until(lambda now: now["held"] == 900 and now["accepted"] == 1200)
+        assert sum(behind.ask("status --json")["losses"].values()) == 300
+        front.until(lambda now: now["query"]["sessions"] == 900)
+        front.send("stop query", "wait query 30s")
+        query = front.ask("status --json")["query"]
+        assert query["sent"] == query["answered"] + query["lost"]
+        assert "Worker 2 has ended unexpectedly, and is replaced" in front.end()[1]
+
+
+def test_a_responder_s_worker_that_is_killed_costs_its_own_clients_alone(free_ports: FreePorts) -> None:
+    with pair(free_ports, "1", "3") as (front, behind):
+        front.ask("set 900", "wait 30s", "status --json")
+        behind.until(lambda now: now["held"] == 900)
+        os.kill(workers_of(behind)[0], signal.SIGKILL)
+        now = behind.until(lambda now: now["workers"]["replaced"] == 1 and now["held"] == 900)
+        killed = now["losses"]["worker"]
+        assert 0 < killed < 900
+        now = front.until(lambda now: now["held"] == 900)
+        assert (now["established"], sum(now["losses"].values()), now["failures"]) == (900 + killed, killed, {})
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("name", ["initiator", "responder"])
+def test_workers_end_with_their_console(free_ports: FreePorts, name: str, frozen: bool) -> None:
+    with pair(free_ports, "2", "2", 2) as (front, behind):
+        front.ask("set 100", "wait 30s", "status --json")
+        behind.until(lambda now: now["held"] == 100)
+        daemon = front if name == "initiator" else behind
+        listener = rows(behind, "listeners")[0]["listener"]
+        processes = [*children(daemon.process.pid), *workers_of(daemon)]
+        assert len(processes) == 3
+        if frozen:
+            os.kill(processes[-1], signal.SIGSTOP)
+        daemon.signal(signal.SIGKILL)
+        daemon.process.wait(PATIENCE)
+        gone(processes)
+        if daemon is behind:
+            port = int(str(listener).rpartition(":")[2])
+            with socket.create_server(("127.0.0.1", port)):
+                pass
+
+
+@pytest.mark.parametrize("name", ["initiator", "responder"])
+@pytest.mark.parametrize("how", ["quit", "SIGTERM", "frozen"])
+def test_workers_end_when_the_daemon_does(free_ports: FreePorts, name: str, how: str) -> None:
+    first = free_ports(1)
+    start = initiator if name == "initiator" else responder
+    with start(first, 1, "--workers", "2") as daemon:
+        daemon.ask("status --json")
+        processes = [*children(daemon.process.pid), *workers_of(daemon)]
+        if how == "frozen":
+            os.kill(processes[-1], signal.SIGSTOP)
+        if how == "SIGTERM":
+            daemon.signal(signal.SIGTERM)
+        _, errors, code = daemon.end(*(["quit"] if how != "SIGTERM" else []))
+        assert (code, "Traceback" in errors) == (0, False)
+        gone(processes)
+
+
+def test_auto_begins_as_many_initiators_as_the_sessions_need(free_ports: FreePorts) -> None:
+    first = free_ports(4)
+    arguments = ("initiator", "--target", f"127.0.0.1:{first}-{first + 3}", "--workers", "auto")
+    with responder(first, 4), Daemon(*arguments, prefix=limited(300)) as front:
+        least = front.ask("set 100", "wait 30s", "status --json")["workers"]["count"]
+        assert least == len(os.sched_getaffinity(0))
+        before = {row["local"] for row in rows(front, "list")}
+        now = front.ask("set 1500", "wait 30s", "status --json")
+        assert (now["held"], now["exhausted"], now["losses"]) == (1500, [], {})
+        assert now["workers"]["count"] > least
+        assert before <= {row["local"] for row in rows(front, "list")}
+        assert now["descriptors"] == [300, 300]
+        front.send("status")
+        status = [front.line() for _ in range(20)]
+        count = now["workers"]["count"]
+        assert f"Max descriptors limit    : 300/300, {300 * count}/{300 * count} in {count} workers" in status
+
+
+def test_a_responder_that_fills_up_is_relieved_before_it_is_full(free_ports: FreePorts) -> None:
+    first = free_ports(2)
+    arguments = ("responder", "--listen", f"127.0.0.1:{first}-{first + 1}", "--workers", "auto")
+    with Daemon(*arguments, prefix=limited(400)) as behind, initiator(first, 2, "--connect-rate", "500") as front:
+        assert front.ask("set 1500", "wait 30s", "status --json")["held"] == 1500
+        now = behind.until(lambda now: now["held"] == 1500)
+        assert (now["exhausted"], now["accepted"], now["losses"]) == ([], 1500, {})
+        assert now["workers"]["count"] >= 5
+        assert sum(row["held"] for row in rows(behind, "listeners")) == 1500
+        assert front.ask("set 0", "wait 30s", "status --json")["losses"] == {}
+        behind.until(lambda now: not now["held"])
+        assert front.ask("set 1200", "wait 30s", "status --json")["held"] == 1200
+        now = behind.until(lambda now: now["held"] == 1200)
+        assert now["exhausted"] == []
+
+
+@pytest.mark.parametrize("name", ["initiator", "responder"])
+def test_a_worker_that_holds_nothing_costs_little(free_ports: FreePorts, name: str) -> None:
+    first = free_ports(10)
+    start = initiator if name == "initiator" else responder
+    with start(first, 10, "--workers", "4") as daemon:
+        daemon.ask("sleep 2s", "status --json")
+        assert [size for size in map(private_memory, workers_of(daemon)) if size > MOST_MEMORY] == []
+
+
+def test_a_frozen_worker_does_not_freeze_the_prompt(free_ports: FreePorts) -> None:
+    with pair(free_ports, "3", "1", 2) as (front, _):
+        front.ask("set 300", "wait 30s", "status --json")
+        frozen = workers_of(front)[2]
+        os.kill(frozen, signal.SIGSTOP)
+        now = front.until(lambda now: now["workers"]["silent"])
+        assert list(now["workers"]["silent"]) == ["3"]
+        assert now["age"] >= 3
+        begun = monotonic()
+        for _ in range(20):
+            front.ask("status --json")
+        assert (monotonic() - begun) / 20 < 1
+        assert len(rows(front, "list")) == 200
+        now = front.ask("set 600", "status --json")
+        assert now["asked"] == 600
+        front.until(lambda now: now["held"] == 500)
+        os.kill(frozen, signal.SIGCONT)
+        assert front.ask("wait 30s", "status --json")["held"] == 600
+        assert not front.until(lambda now: now["age"] < 2)["workers"]["silent"]
+        assert "Worker 3 does not answer" in front.end()[1]
+
+
+def test_a_port_that_another_daemon_listens_on_is_refused(free_ports: FreePorts) -> None:
+    first = free_ports(1)
+    arguments = ("--listen", f"127.0.0.1:{first}", "--workers", "2")
+    with responder(first, 1, "--workers", "2"), Daemon("responder", *arguments) as second:
+        _, errors, code = second.end()
+        assert code == 1
+        assert errors == f"sessioner_responder: cannot listen on 127.0.0.1:{first}: Address already in use\n"
+
+
+def test_a_loopback_responder_has_workers_too() -> None:
+    with Daemon("initiator", "--loopback", "--workers", "2") as daemon:
+        assert daemon.ask("set 200", "wait 30s", "status --json")["held"] == 200
+        assert daemon.end()[2] == 0
