@@ -14,6 +14,9 @@ _ABSOLUTE: Final = 1
 
 _EXPIRED: Final = 1  # EPOLLIN
 
+# Seconds that no host is up for.
+_NEVER: Final = 1e10
+
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -41,8 +44,9 @@ class Timer:
         reactor.add(self._descriptor, self, _EXPIRED | EDGE)
 
     def arm(self, when: float) -> None:
-        """Call back at `when` (monotonic seconds), or at once if that is past."""
+        """Call back at `when` (monotonic seconds), or at once if that is past, or never for infinite."""
         setting = self._setting
+        when = min(when, _NEVER)
         setting.seconds = seconds = int(when)
         setting.nanoseconds = int((when - seconds) * 1e9) or 1  # all zero would disarm it
         _libc.timerfd_settime(self._descriptor, _ABSOLUTE, self._pointer, None)

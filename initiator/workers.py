@@ -50,16 +50,6 @@ _TRYING: Final = 2.0
 _FAILING: Final = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class _Asking:
-    """The queries that are, or were last, sent: what was asked for, what is sent since when, when it ends."""
-
-    settings: QuerySettings
-    schedule: Schedule
-    since: float
-    ends: float
-
-
 def _rate_part(_number: int, count: int, rate: float | None) -> Sequence[Any]:
     return (rate / count if rate else rate,)
 
@@ -72,18 +62,18 @@ def _sample_part(number: int, count: int, most: int) -> Sequence[Any]:
     return (share_out(most, count)[number],)
 
 
-def _schedule_part(_number: int, count: int, schedule: Schedule) -> Sequence[Any]:
-    return (schedule.scaled(1 / count),)
-
-
-def _query_part(number: int, count: int, settings: QuerySettings) -> Sequence[Any]:
-    part = replace(
+def _query_part(workers: "Workers", number: int, count: int, settings: QuerySettings) -> QuerySettings:
+    return replace(
         settings,
-        schedule=settings.schedule.scaled(1 / count),
+        schedule=settings.schedule.scaled(workers.weights(settings.target)[number]),
         seed=seed_of(settings.seed, number),
         phase=(number + settings.phase) / count,
     )
-    return (part,)
+
+
+def _query_left(settings: QuerySettings, passed: float) -> QuerySettings | None:
+    seconds = (settings.schedule.seconds if settings.seconds is None else settings.seconds) - passed
+    return replace(settings, schedule=settings.schedule.after(passed), seconds=seconds) if seconds > 0 else None
 
 
 def _add_segments(parts: Sequence[Segments]) -> Segments:
@@ -103,7 +93,7 @@ class Workers(Divided):
         self._targets: dict[Address, tuple[SocketAddress, int]] = {}
         self._shares: dict[Address, list[int]] = {}
         self._ping = settings.ping
-        self._asking: _Asking | None = None
+        self._query_settings: QuerySettings | None = None
         self._remains: list[Snapshot] = []
         self._remaining_latencies: list[dict[str, Latency]] = []
         self.pool: Pool[State] = Pool(Zygote(_MODULE, loop), self._settings_of, self._lost, self._restore)
@@ -112,10 +102,15 @@ class Workers(Divided):
         """Begin the workers; raises SessionerError."""
         await self.pool.grow(self._least)
 
-    set_ping_interval = every(Engine.set_ping_interval, nothing, keep=True)
     set_rate = every(Engine.set_rate, nothing, _rate_part, keep=True)
+    set_ping_interval = every(Engine.set_ping_interval, nothing, keep=True)
     set_hashsize = every(Engine.set_hashsize, nothing, _hashsize_part)
-    sample_segments = every(Engine.sample_segments, _add_segments, _sample_part, changes=False)
+    drop = shared(Engine.drop)
+    wait_held = until_all(Engine.wait_held)
+    sample_segments = every(Engine.sample_segments, _add_segments, _sample_part)
+    start_query = begins(Engine.start_query, Engine.stop_query, "query", _query_part, _query_left)
+    stop_query = ends(Engine.stop_query, "query")
+    wait_query = until_all(Engine.wait_query)
 
     async def add_targets(self, endpoint: Endpoint, hashsize: int | None) -> int:
         """Add targets as the engine does."""
@@ -168,52 +163,22 @@ class Workers(Divided):
             await self.pool.each("set_ping", [[self._ping]] * len(self.pool.members))
         return self._ping
 
-    async def drop(self, what: int | Address, reset: bool) -> int:
-        """End sessions as the engine does."""
-        return await self.drop_shared(what, reset)
-
-    async def wait_held(self) -> None:
-        """Return when as many sessions are held as are asked for."""
-        await self.pool.wait("wait_held")
-
-    async def start_query(self, settings: QuerySettings) -> None:
-        """Send queries as the engine does: each worker a part of them."""
-        if settings.target:
-            self._check_target(settings.target)
-        async with self.pool.changing:
-            await self.pool.refresh()
-            query = (await self.snapshot()).query
-            if query and query.running:
-                raise UsageError(
-                    "queries are being sent already; `query RATE` changes the rate, `stop query` ends them"
-                )
-            self._remains = [replace(snapshot, query=None) for snapshot in self._remains]
-            now = monotonic()
-            seconds = settings.schedule.seconds if settings.seconds is None else settings.seconds
-            self._asking = _Asking(settings, settings.schedule, now, now + seconds)
-            await self.ask("start_query", _query_part, (settings,), keep=False)
-
     async def change_query(self, schedule: Schedule) -> None:
         """Let the queries follow another schedule as the engine does."""
         async with self.pool.changing:
-            await self.ask("change_query", _schedule_part, (schedule,), keep=False)
-            if self._asking:
-                self._asking = replace(self._asking, schedule=schedule, since=monotonic())
-
-    async def stop_query(self) -> None:
-        """Send no more queries."""
-        async with self.pool.changing:
-            await self.ask("stop_query", lambda *_: (), (), keep=False)
-            if self._asking:
-                self._asking = replace(self._asking, ends=monotonic())
-
-    async def wait_query(self) -> None:
-        """Return when the queries have ended; raises UsageError when none have been sent."""
-        await self.pool.wait("wait_query")
+            run = self.runs.get("query")
+            weights = self.weights(run.settings.target if run else None)
+            await self.ask("change_query", lambda number, _: (schedule.scaled(weights[number]),), ())
+            if run:
+                passed = monotonic() - run.begun
+                left = None if run.settings.seconds is None else run.settings.seconds - passed
+                settings = replace(run.settings, schedule=schedule, seconds=left)
+                self.runs["query"] = replace(run, settings=settings, begun=monotonic())
 
     async def query_settings(self) -> QuerySettings | None:
         """Return what the queries that are sent, or were sent last, are."""
-        return self._asking.settings if self._asking else None
+        answers = await self.ask("query_settings", same, (), reading=True)
+        return self._query_settings if answers[0] else None
 
     async def search_query_rate(self, latency: float) -> RateFound:
         """Search for the highest rate as the engine does, by what all workers measure together."""

@@ -75,14 +75,17 @@ class Caller:
         self._told = told
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._last = 0
-        self._gone = False
+        self.gone = False
 
-    async def call(self, method: str, arguments: Sequence[Any], sockets: Sequence[SocketType] = ()) -> Any:
+    async def call(
+        self, method: str, arguments: Sequence[Any], sockets: Sequence[SocketType] = (), *, reading: bool = False
+    ) -> Any:
         """Return what a method returns there, or raise what it raises; GoneError when the process has ended.
 
-        The sockets are the method's last argument. A call that is cancelled here is cancelled there.
+        The sockets are the method's last argument. One that changes nothing is only `reading`. A call that is
+        cancelled here is cancelled there.
         """
-        if self._gone:
+        if self.gone:
             raise GoneError
         self._last += 1
         number = self._last
@@ -90,11 +93,11 @@ class Caller:
         self._calls[number] = answer
         try:
             self._hand_over(sockets)
-            self._wire.send((number, method, tuple(arguments), len(sockets)))
+            self._wire.send((number, method, tuple(arguments), len(sockets), reading))
             return await answer
         finally:
-            if self._calls.pop(number, None) and answer.cancelled() and not self._gone:
-                self._wire.send((number, None, (), 0))
+            if self._calls.pop(number, None) and answer.cancelled() and not self.gone:
+                self._wire.send((number, None, (), 0, True))
 
     async def listen(self) -> None:
         """Take the answers until the process has ended."""
@@ -116,7 +119,7 @@ class Caller:
         except Exception:
             log.exception("This is a bug, and the worker is given up:")
         finally:
-            self._gone = True
+            self.gone = True
             for answer in self._calls.values():
                 if not answer.done():
                     answer.set_exception(GoneError())
@@ -141,7 +144,7 @@ class Caller:
 class Server:
     """The end that is called: methods whose coroutines go on beside each other.
 
-    `settled` is awaited before each answer, so that what is told unasked is never older than an answer.
+    `settled` is awaited before each answer to what changes something, so that what is told unasked is never older.
     """
 
     def __init__(self, wire: Wire, descriptors: socket, settled: Callable[[], Awaitable[None]]) -> None:
@@ -154,7 +157,7 @@ class Server:
         """Answer calls, with the method that a name stands for, until the other end is closed."""
         with suppress(GoneError):
             while True:
-                number, method, arguments, count = await self._wire.receive()
+                number, method, arguments, count, reading = await self._wire.receive()
                 if method is None:
                     task = self._tasks.get(number)
                     if task:
@@ -162,7 +165,7 @@ class Server:
                     continue
                 if count:
                     arguments = (*arguments, self._take_over(count))
-                task = asyncio.create_task(self._answer(number, method_of(method), arguments))
+                task = asyncio.create_task(self._answer(number, method_of(method), arguments, reading))
                 self._tasks[number] = task
         for task in list(self._tasks.values()):
             task.cancel()
@@ -172,10 +175,13 @@ class Server:
         if not self._wire.clogged:
             self._wire.send((None, False, message))
 
-    async def _answer(self, number: int, method: Callable[..., Awaitable[Any]], arguments: Sequence[Any]) -> None:
+    async def _answer(
+        self, number: int, method: Callable[..., Awaitable[Any]], arguments: Sequence[Any], reading: bool
+    ) -> None:
         try:
             result = await method(*arguments)
-            await self._settled()
+            if not reading:
+                await self._settled()
             self._wire.send((number, False, result))
         except SessionerError as error:
             self._wire.send((number, True, error))

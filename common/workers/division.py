@@ -2,6 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from random import Random
+from typing import Final
+
+# Shares that differ by less than this part are alike.
+_ALIKE: Final = 0.05
 
 
 def workers_needed(sessions: int, capacity: int, cores: int) -> int:
@@ -32,6 +36,17 @@ def place_of(number: int, count: int) -> float:
         turn >>= 1
         step /= 2
     return (gap + offset) / count
+
+
+def weights_of(shares: Sequence[int]) -> list[float]:
+    """Return which part of what goes over the sessions each worker does, by its share of them.
+
+    Shares that are nearly the same are taken for the same, so that what is evenly spaced in each is so in all.
+    """
+    total, low, high = sum(shares), min(shares), max(shares)
+    if not total or (low and high - low <= max(1, low * _ALIKE)):
+        return [1 / len(shares)] * len(shares)
+    return [share / total for share in shares]
 
 
 def fill(loads: Sequence[int], more: int) -> list[int]:

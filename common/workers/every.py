@@ -1,57 +1,69 @@
-"""The methods of an engine as methods of all workers: a row for each says how it is divided, and merged."""
+"""The methods of an engine as methods of all its workers: a row for each says how it is divided, and merged.
+
+`every` is for what is done at once, `until_all` for what takes as long as it takes, `begins` and `ends` for a run that
+goes on behind the prompt. The name and the arguments are those of the engine's method.
+"""
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from common.errors import SessionerError
+from common.errors import SessionerError, UsageError
 from common.shares import share_out
 from common.workers.pool import Member, Pool
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 # (number of the worker, count of workers, *arguments for all) -> the arguments for this one.
 Divide = Callable[..., Sequence[Any]]
 
+# (settings, seconds since the begin) -> the settings of what is left, None for nothing.
+Left = Callable[[T, float], T | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Run(Generic[T]):
+    """What goes on behind the prompt: what was asked for, and when that began (monotonic seconds)."""
+
+    settings: T
+    begun: float
+    method: str
+    divide: "Callable[[Any, int, int, T], T]"
+    left: Left[T]
+    stopped: bool = False
+
 
 class Divided:
-    """What has workers; `kept` are the calls that a worker that begins later is to have as well."""
+    """What has workers: the calls that one which begins later is to have as well, and the runs it takes part in."""
 
     pool: Pool[Any]
 
     def __init__(self) -> None:
+        self.runs: dict[str, Run[Any]] = {}
         self._kept: dict[tuple[Any, ...], tuple[str, Divide, Sequence[Any]]] = {}
 
-    async def ask(self, method: str, divide: Divide, arguments: Sequence[Any], *, keep: bool) -> list[Any]:
+    async def ask(
+        self, method: str, divide: Divide, arguments: Sequence[Any], *, keep: bool = False, reading: bool = False
+    ) -> list[Any]:
         """Call a method of every worker; return the answers of those that answer. Raises SessionerError."""
         count = len(self.pool.members)
         parts = [divide(number, count, *arguments) for number in range(count)]
-        answers = [answer for found in await self.pool.each(method, parts) for answer in found]
+        answers = [answer for found in await self.pool.each(method, parts, reading=reading) for answer in found]
         if not answers:
             raise SessionerError("no worker answers; `status` shows how they are")
         if keep:
-            key = (method, *arguments[1:])
-            self._kept.pop(key, None)
-            self._kept[key] = method, divide, arguments
+            self.keep(method, divide, arguments)
         return answers
 
-    async def drop_shared(self, what: object, reset: bool) -> int:
-        """End sessions in all workers: a number of them is shared out, and again what some had too few for.
-
-        Return how many. Raises UsageError when all refuse.
-        """
-        if not isinstance(what, int):
-            return sum(await self.ask("drop", same, (what, reset), keep=False))
-        members, dropped = list(self.pool.members), 0
-        while members and dropped < what:
-            parts = [part for part in share_out(what - dropped, len(members)) if part]
-            members = members[: len(parts)]
-            answers = await self.pool.each("drop", [(part, reset) for part in parts], members)
-            counts = [sum(answer) for answer in answers]
-            dropped += sum(counts)
-            members = [member for member, part, count in zip(members, parts, counts, strict=True) if part == count]
-        return dropped
+    def keep(self, method: str, divide: Divide, arguments: Sequence[Any]) -> None:
+        """Have a call made to workers that begin later as well, instead of the one before it."""
+        key = (method, *arguments[1:])
+        self._kept.pop(key, None)
+        self._kept[key] = method, divide, arguments
 
     async def repeat(self, members: Sequence[Member[Any]]) -> None:
         """Make the calls that are kept to some workers."""
@@ -59,6 +71,18 @@ class Divided:
         for method, divide, arguments in self._kept.values():
             parts = [divide(member.number, count, *arguments) for member in members]
             await self.pool.each(method, parts, members)
+
+    async def resume(self, member: Member[Any]) -> None:
+        """Let a worker that takes the place of another one do its part of what runs."""
+        now, count = monotonic(), len(self.pool.members)
+        for run in self.runs.values():
+            left = None if run.stopped else run.left(run.settings, now - run.begun)
+            if left is not None:
+                await self.pool.call(member, run.method, run.divide(self, member.number, count, left))
+
+    def forget_run(self, name: str) -> None:
+        """Drop the figures that workers which have ended left of earlier runs of a name."""
+        raise NotImplementedError
 
 
 def same(_number: int, _count: int, *arguments: Any) -> Sequence[Any]:
@@ -81,24 +105,103 @@ def every(
     divide: Divide = same,
     *,
     keep: bool = False,
-    changes: bool = True,
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
-    """Return a method of the same form that calls an engine's method in every worker.
-
-    `keep` says that the last call is repeated in workers that begin later, `changes` that no other change goes on
-    meanwhile.
-    """
+    """Return a method that calls an engine's in every worker; `keep` is for what workers to come are to have as well."""
     name, signature = method.__name__, inspect.signature(method)
 
     async def call(self: Divided, /, *args: P.args, **kwargs: P.kwargs) -> R:
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
-        arguments = bound.args[1:]
-        if not changes:
-            return merge(await self.ask(name, divide, arguments, keep=keep))
         async with self.pool.changing:
-            return merge(await self.ask(name, divide, arguments, keep=keep))
+            return merge(await self.ask(name, divide, bound.args[1:], keep=keep))
 
-    call.__name__ = name
+    return _like(method, call)
+
+
+def until_all(method: Callable[[Any], Coroutine[Any, Any, None]]) -> Callable[[Any], Coroutine[Any, Any, None]]:
+    """Return a method that returns when an engine's has returned in every worker."""
+    name = method.__name__
+
+    async def call(self: Divided, /) -> None:
+        await self.pool.wait(name)
+
+    return _like(method, call)
+
+
+def begins(
+    method: Callable[[Any, T], Coroutine[Any, Any, None]],
+    stop: Callable[[Any], Coroutine[Any, Any, None]],
+    name: str,
+    divide: Callable[[Any, int, int, T], T],
+    left: Left[T],
+) -> Callable[[Any, T], Coroutine[Any, Any, None]]:
+    """Return a method that begins a run in every worker, in all of them or in none.
+
+    `divide` gives the settings of one worker's part, from (the workers, its number, their count, the settings), and
+    `left` what is left for one that joins later. `name` is that of the run's figures in a snapshot.
+    """
+    begin, end = method.__name__, stop.__name__
+
+    async def call(self: Divided, settings: T, /) -> None:
+        async with self.pool.changing:
+            members = list(self.pool.members)
+            parts = [divide(self, member.number, len(members), settings) for member in members]
+            outcomes = await self.pool.outcomes(begin, [(part,) for part in parts], members)
+            refusals = [outcome for outcome in outcomes if isinstance(outcome, UsageError)]
+            if refusals:
+                begun = [member for member, outcome in zip(members, outcomes, strict=True) if outcome == [None]]
+                await self.pool.each(end, [()] * len(begun), begun)
+                raise refusals[0]
+            self.forget_run(name)
+            self.runs[name] = Run(settings, monotonic(), begin, divide, left)
+
+    return _like(method, call)
+
+
+def ends(
+    method: Callable[[Any], Coroutine[Any, Any, None]], name: str
+) -> Callable[[Any], Coroutine[Any, Any, None]]:
+    """Return a method that ends a run in every worker."""
+    end = method.__name__
+
+    async def call(self: Divided, /) -> None:
+        async with self.pool.changing:
+            await self.ask(end, same, ())
+            if name in self.runs:
+                self.runs[name] = replace(self.runs[name], stopped=True)
+
+    return _like(method, call)
+
+
+def shared(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, int]],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, int]]:
+    """Return a method that does something so many times, the first argument, over all workers; it returns how often.
+
+    What some had too few for, the others are asked for. Where the first argument is no number, all are asked alike.
+    """
+    name = method.__name__
+
+    async def call(self: Divided, /, *args: P.args, **kwargs: P.kwargs) -> int:
+        bound = inspect.signature(method).bind(self, *args, **kwargs)
+        _, what, *rest = bound.args
+        async with self.pool.changing:
+            if not isinstance(what, int):
+                return sum(await self.ask(name, same, (what, *rest)))
+            members, done = list(self.pool.members), 0
+            while members and done < what:
+                parts = [part for part in share_out(what - done, len(members)) if part]
+                members = members[: len(parts)]
+                answers = await self.pool.each(name, [(part, *rest) for part in parts], members)
+                counts = [sum(answer) for answer in answers]
+                done += sum(counts)
+                members = [member for member, part, count in zip(members, parts, counts, strict=True) if part == count]
+        return done
+
+    return _like(method, call)
+
+
+def _like(method: Callable[..., Any], call: Callable[P, R]) -> Callable[P, R]:
+    call.__name__ = method.__name__
     call.__doc__ = method.__doc__
     return call

@@ -22,7 +22,7 @@ class WorkerFigures:
 
     count: int
     replaced: int
-    silent: dict[int, float]
+    silent: dict[str, float]
 
 
 def merged(parts: Sequence[T], rules: Mapping[str, Rule]) -> T:

@@ -21,7 +21,7 @@ async def follow_pages(pool: Pool[Any], method: str, arguments: Sequence[Any], s
     refusals: list[UsageError] = []
     while number < len(pool.members):
         try:
-            page = await pool.call(pool.members[number], method, *arguments, within)
+            page = await pool.call(pool.members[number], method, *arguments, within, reading=True)
         except UsageError as error:
             refusals.append(error)
         else:

@@ -20,7 +20,7 @@ log = logging.getLogger("sessioner.workers")
 _ANSWER: Final = 2.0
 SILENT: Final = 3.0
 
-# Seconds between an end that came soon after the begin and the replacement.
+# Seconds between an end that came soon after the begin, or a begin that failed, and the replacement.
 _PAUSE: Final = 1.0
 
 # Seconds within which a warning that several workers give is shown once.
@@ -29,27 +29,33 @@ _ALIKE: Final = 5.0
 # Seconds between two looks at the log's level.
 _BEAT: Final = 0.2
 
-# Seconds that the workers have to close their sessions at the end.
-_LAST: Final = 3.0
-
 S = TypeVar("S")
 
 
 class Member(Generic[S]):
-    """A worker as its console sees it; `told` is what it told last, None before that."""
+    """A worker as its console sees it: `told` is what it told last, None before that.
+
+    `first` is done when it has told something, `replaced` when another one has taken its place.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.told: Told[S] | None = None
         self.heard = self.begun = monotonic()
-        self.replaced = asyncio.Event()
         self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.replaced = asyncio.Event()
+        self.missed = False
         self.caller: Caller
         self.listening: asyncio.Task[None]
 
-    def silence(self, now: float) -> float:
+    @property
+    def name(self) -> str:
+        """What people know it by."""
+        return f"Worker {self.number + 1}"
+
+    def silence(self) -> float:
         """Return for how many seconds nothing has been heard of it."""
-        return now - self.heard
+        return monotonic() - self.heard
 
 
 class Pool(Generic[S]):
@@ -57,6 +63,7 @@ class Pool(Generic[S]):
 
     `settings_of` gives the settings of one by its number. `lost` is told of one that ended unasked; `restore` then
     makes its replacement what it was, while nothing else is changed: whoever changes something holds `changing`.
+    `on_told` is called whenever one has told how it is.
     """
 
     def __init__(
@@ -80,18 +87,32 @@ class Pool(Generic[S]):
         self._beating = asyncio.create_task(self._beat())
 
     async def grow(self, count: int) -> list[Member[S]]:
-        """Begin workers until there are so many; return the new ones. Raises SessionerError."""
-        numbers = range(len(self.members), count)
+        """Begin workers until there are so many; return the new ones. Raises SessionerError, and begins none then."""
         begun: list[Member[S]] = []
-        for number in numbers:
-            begun.append(await self._begin(number))
-        await asyncio.gather(*(member.first for member in begun))
+        try:
+            for number in range(len(self.members), count):
+                begun.append(await self._begin(number))
+            await asyncio.gather(*(member.first for member in begun))
+        except BaseException:
+            for member in begun:
+                member.first.cancel()
+                member.caller.close()
+            raise
         self.members += begun
+        for member in begun:
+            self._end_if_gone(member)
         return begun
 
-    async def call(self, member: Member[S], method: str, *arguments: Any, sockets: Sequence[SocketType] = ()) -> Any:
-        """Return what a worker's method returns, None when it does not answer or has ended; raises what that raises."""
-        (answer,) = await self.each(method, [arguments], members=[member], sockets=[sockets])
+    async def call(
+        self,
+        member: Member[S],
+        method: str,
+        *arguments: Any,
+        sockets: Sequence[SocketType] = (),
+        reading: bool = False,
+    ) -> Any:
+        """Return what a worker's method returns, None when there is no answer; raises what that raises."""
+        (answer,) = await self.each(method, [arguments], [member], [sockets], reading=reading)
         return answer[0] if answer else None
 
     async def each(
@@ -100,6 +121,8 @@ class Pool(Generic[S]):
         arguments: Sequence[Sequence[Any]],
         members: Sequence[Member[S]] | None = None,
         sockets: Sequence[Sequence[SocketType]] | None = None,
+        *,
+        reading: bool = False,
     ) -> list[list[Any]]:
         """Call a method of every worker, or of some, each with its own arguments.
 
@@ -107,14 +130,7 @@ class Pool(Generic[S]):
         answer in time, or that refuses what others do. Raises SessionerError when all refuse, or one fails.
         """
         called = self.members if members is None else members
-        given = sockets or [()] * len(called)
-        answers = await asyncio.gather(
-            *(
-                self._call_one(member, method, own, own_sockets)
-                for member, own, own_sockets in zip(called, arguments, given, strict=True)
-            ),
-            return_exceptions=True,
-        )
+        answers = await self.outcomes(method, arguments, called, sockets, reading=reading)
         refusals = [answer for answer in answers if isinstance(answer, UsageError)]
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, UsageError):
@@ -124,11 +140,29 @@ class Pool(Generic[S]):
             raise refusals[0]
         return found
 
+    async def outcomes(
+        self,
+        method: str,
+        arguments: Sequence[Sequence[Any]],
+        members: Sequence[Member[S]],
+        sockets: Sequence[Sequence[SocketType]] | None = None,
+        *,
+        reading: bool = False,
+    ) -> list[list[Any] | BaseException]:
+        """Call a method of some workers as `each` does; return what each has answered or raised."""
+        given = sockets or [()] * len(members)
+        calls = zip(members, arguments, given, strict=True)
+        return await asyncio.gather(
+            *(self._call(member, method, own, passed, reading) for member, own, passed in calls),
+            return_exceptions=True,
+        )
+
     async def wait(self, method: str, *arguments: Any) -> None:
         """Return when a method, which may take long, has returned in every worker, replacements included.
 
-        Raises SessionerError when all refuse.
+        Raises UsageError when all refuse.
         """
+        refusals: list[UsageError] = []
 
         async def wait_for(number: int) -> bool:
             while True:
@@ -140,10 +174,9 @@ class Pool(Generic[S]):
                     return False
                 except GoneError:
                     await member.replaced.wait()
-                    continue
-                return True
+                else:
+                    return True
 
-        refusals: list[UsageError] = []
         while True:
             count, replaced = len(self.members), self.replaced
             done = await asyncio.gather(*map(wait_for, range(count)))
@@ -156,32 +189,27 @@ class Pool(Generic[S]):
         """Let every worker tell how it is now."""
         await self.each(REFRESH, [()] * len(self.members))
 
-    def age(self, told: Told[S]) -> float:
-        """Return how many seconds ago something told was so."""
-        return monotonic() - told.taken
+    def states(self) -> list[Told[S]]:
+        """Return what the workers have told last."""
+        return [member.told for member in self.members if member.told]
 
     def figures(self) -> WorkerFigures:
         """Return how the workers are."""
-        now = monotonic()
-        silences = {member.number + 1: member.silence(now) for member in self.members}
+        silences = {str(member.number + 1): member.silence() for member in self.members}
         silent = {number: seconds for number, seconds in silences.items() if seconds >= SILENT}
         return WorkerFigures(len(self.members), self.replaced, silent)
 
     async def close(self) -> None:
         """Let every worker close its sessions and end; one that does not is ended."""
         self._closing = True
-        self._beating.cancel()
-        for task in self._replacing:
+        tasks = [self._beating, *self._replacing]
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for member in self.members:
             member.caller.close()
-        listening = [member.listening for member in self.members]
-        if listening:
-            await asyncio.wait(listening, timeout=_LAST)
         await self._zygote.close()
-        for task in listening:
-            task.cancel()
-        await asyncio.gather(self._beating, *self._replacing, *listening, return_exceptions=True)
+        await asyncio.gather(*(member.listening for member in self.members))
 
     async def _begin(self, number: int) -> Member[S]:
         member: Member[S] = Member(number)
@@ -194,7 +222,7 @@ class Pool(Generic[S]):
             if isinstance(message, Logged):
                 self._log(message)
                 return
-            member.told, member.heard = message, monotonic()
+            member.told, member.heard, member.missed = message, monotonic(), False
             if not member.first.done():
                 member.first.set_result(None)
             self.on_told(member)
@@ -206,12 +234,19 @@ class Pool(Generic[S]):
     async def _listen(self, member: Member[S]) -> None:
         await member.caller.listen()
         if not member.first.done():
-            member.first.set_exception(SessionerError("a worker ended as soon as it began; see the log"))
-        if self._closing or member not in self.members:
+            member.first.set_exception(SessionerError("a worker ended as soon as it began"))
+        self._end_if_gone(member)
+
+    def _end_if_gone(self, member: Member[S]) -> None:
+        """Have a worker that has ended replaced, unless it is so already."""
+        if self._closing or not member.caller.gone or member not in self.members:
+            return
+        if member.told is None:
             return
         member.caller.close()
-        log.warning("Worker %d has ended unexpectedly, and is replaced", member.number + 1)
+        log.warning("%s has ended unexpectedly, and is replaced", member.name)
         self._lost(member)
+        member.told = None
         task = asyncio.create_task(self._replace(member))
         self._replacing.add(task)
         task.add_done_callback(self._replacing.discard)
@@ -219,29 +254,47 @@ class Pool(Generic[S]):
     async def _replace(self, member: Member[S]) -> None:
         if monotonic() - member.begun < _PAUSE:
             await asyncio.sleep(_PAUSE)
+        made = await self._begin_at_last(member)
+        try:
+            async with self.changing:
+                self.members[member.number] = made
+                self.replaced += 1
+                await self._restore(made)
+        except SessionerError as error:
+            log.warning("%s is not restored as it was: %s", member.name, error)
+        finally:
+            if self.members[member.number] is not made:
+                made.caller.close()
+        member.replaced.set()
+        self._end_if_gone(made)
+        log.info("%s is replaced", member.name)
+
+    async def _begin_at_last(self, member: Member[S]) -> Member[S]:
         while True:
+            made = None
             try:
                 made = await self._begin(member.number)
                 await made.first
-                break
             except SessionerError as error:
-                log.warning("Worker %d cannot be replaced yet: %s", member.number + 1, error)
+                log.warning("%s cannot be replaced yet: %s", member.name, error)
                 await asyncio.sleep(_PAUSE)
-        async with self.changing:
-            self.members[member.number] = made
-            self.replaced += 1
-            try:
-                await self._restore(made)
-            except SessionerError as error:
-                log.warning("Worker %d is not restored as it was: %s", member.number + 1, error)
-        member.replaced.set()
-        log.info("Worker %d is replaced", member.number + 1)
+            except asyncio.CancelledError:
+                if made:
+                    made.caller.close()
+                raise
+            else:
+                return made
 
-    async def _call_one(
-        self, member: Member[S], method: str, arguments: Sequence[Any], sockets: Sequence[SocketType]
+    async def _call(
+        self,
+        member: Member[S],
+        method: str,
+        arguments: Sequence[Any],
+        sockets: Sequence[SocketType],
+        reading: bool,
     ) -> list[Any]:
-        patience = _ANSWER if member.silence(monotonic()) < SILENT else 0.0
-        calling = asyncio.ensure_future(member.caller.call(method, arguments, sockets))
+        patience = _ANSWER if member.silence() < SILENT else 0.0
+        calling = asyncio.ensure_future(member.caller.call(method, arguments, sockets, reading=reading))
         try:
             done, _ = await asyncio.wait((calling,), timeout=patience)
         except asyncio.CancelledError:
@@ -250,7 +303,9 @@ class Pool(Generic[S]):
         if not done:
             # What was asked for is done when it goes on; nobody waits for the answer then.
             calling.add_done_callback(_forget)
-            log.warning("Worker %d does not answer", member.number + 1)
+            if not member.missed:
+                member.missed = True
+                log.warning("%s does not answer; what is asked for, it does when it goes on", member.name)
             return []
         try:
             return [calling.result()]
@@ -273,8 +328,7 @@ class Pool(Generic[S]):
         while True:
             await asyncio.sleep(_BEAT)
             if level != (level := logging.getLogger(ROOT).level):
-                for member in self.members:
-                    await self._call_one(member, SET_LOG_LEVEL, (level,), ())
+                await self.each(SET_LOG_LEVEL, [(level,)] * len(self.members))
 
 
 def _forget(call: "asyncio.Future[Any]") -> None:

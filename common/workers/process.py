@@ -15,8 +15,8 @@ from common.errors import SessionerError
 
 _ZYGOTE: Final = "common.workers.zygote"
 
-# Seconds that the end waits for the zygote.
-_PATIENCE: Final = 5.0
+# Seconds that the end waits for the zygote, which waits for its workers.
+_PATIENCE: Final = 10.0
 
 
 class Zygote:
@@ -60,6 +60,8 @@ class Zygote:
                 send_fds(self._control, [b"f"], numbers, MSG_DONTWAIT)
                 return
             self._control.close()
+        if self._process:
+            self._process.wait()
         self._start()
         assert self._control
         send_fds(self._control, [b"f"], numbers, MSG_DONTWAIT)

@@ -10,7 +10,7 @@ from socket import socket
 from time import monotonic
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from common.logs import COMMANDS, ROOT
+from common.logs import COMMANDS, ROOT, TextHandler
 from common.workers.calls import GoneError, Server, Wire
 
 # Seconds between two tellings, so that what a console shows is at most a second old, and how often within them it is
@@ -21,6 +21,8 @@ _LOOKS: Final = 18
 # Methods that all workers have beside those of their engine.
 SET_LOG_LEVEL: Final = "set_log_level"
 REFRESH: Final = "refresh"
+
+log = logging.getLogger(ROOT)
 
 S = TypeVar("S")
 
@@ -61,17 +63,21 @@ class Logged:
     text: str
 
 
-class _Forward(logging.Handler):
-    """Gives records to the console, which bounds and shows them."""
+class _Forward(TextHandler):
+    """Gives lines to the console, at a bounded rate."""
 
     def __init__(self, tell: Callable[[object], None]) -> None:
-        super().__init__()
+        super().__init__(self._tell_line, logging.DEBUG, "%(message)s", without=COMMANDS)
         self._tell = tell
+        self._record: logging.LogRecord
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell the console."""
-        if record.name != COMMANDS:
-            self._tell(Logged(record.name, record.levelno, self.format(record)))
+        """Tell the console, which shows it or does not."""
+        self._record = record
+        super().emit(record)
+
+    def _tell_line(self, text: str) -> None:
+        self._tell(Logged(self._record.name, self._record.levelno, text.rstrip("\n")))
 
 
 class Worker(Generic[E]):
@@ -94,15 +100,14 @@ class Worker(Generic[E]):
             birth = await wire.receive()
         except GoneError:
             return
-        logger = logging.getLogger(ROOT)
-        logger.setLevel(birth.level)
+        log.setLevel(birth.level)
         engine = self._make(birth.settings)
 
         async def tell() -> None:
             server.tell(Told(os.getpid(), monotonic(), await self._state_of(engine)))
 
         server = Server(wire, descriptors, tell)
-        logger.addHandler(_Forward(server.tell))
+        log.addHandler(_Forward(server.tell))
         telling = asyncio.create_task(self._keep_telling(engine, tell))
         try:
             await server.serve(lambda name: _OWN.get(name) or getattr(engine, name))
@@ -114,7 +119,10 @@ class Worker(Generic[E]):
 
     async def _keep_telling(self, engine: E, tell: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await tell()
+            try:
+                await tell()
+            except Exception:
+                log.exception("This is a bug, and the worker goes on:")
             was_urgent = self._is_urgent(engine)
             for _ in range(_LOOKS):
                 await asyncio.sleep(PERIOD / _LOOKS)
@@ -123,7 +131,7 @@ class Worker(Generic[E]):
 
 
 async def _set_log_level(level: int) -> None:
-    logging.getLogger(ROOT).setLevel(level)
+    log.setLevel(level)
 
 
 async def _refresh() -> None:

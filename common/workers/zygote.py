@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from importlib import import_module
 from logging import getLogger
 from socket import recv_fds, socket
+from time import monotonic, sleep
 from typing import Final
 
 from common.logs import ROOT
@@ -15,6 +16,10 @@ from common.runtime import LOOPS, settle_collector
 
 # Signals that a terminal or a service manager sends to every process of a daemon: the console decides what they mean.
 _FOR_THE_CONSOLE: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+
+# Seconds that the workers have to close their sessions at the end, and between two looks at whether they have.
+_PATIENCE: Final = 3.0
+_LOOK: Final = 0.01
 
 Live = Callable[[socket, socket], Coroutine[None, None, None]]
 
@@ -41,6 +46,15 @@ def run(live: Live, control: socket, loop: str) -> None:
             children.add(child)
         for descriptor in descriptors:
             os.close(descriptor)
+    _end(children)
+
+
+def _end(children: set[int]) -> None:
+    """Give the workers, whose connections are closed as well, the time to end by themselves, and end the others."""
+    last = monotonic() + _PATIENCE
+    while children and monotonic() < last:
+        children -= {child for child in children if os.waitpid(child, os.WNOHANG)[0]}
+        sleep(_LOOK)
     for child in children:
         os.kill(child, signal.SIGKILL)
 
