@@ -32,11 +32,13 @@ PURE = {
             "limits",
             "paging",
             "render",
+            "escapes",
         )
     ),
     *(f"initiator.{name}" for name in ("plan", "retry", "confirmed", "settings", "snapshot", "render", "load_render")),
     *(f"initiator.{name}" for name in ("traffic", "latencies", "expectations")),
     *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions")),
+    *(f"initiator.workloads.{name}" for name in ("expressions", "random_text", "markers", "frames", "turns")),
     *(f"responder.{name}" for name in ("settings", "snapshot", "render", "marker", "rounds")),
 }
 IMPURE = {
