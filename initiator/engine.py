@@ -145,6 +145,7 @@ class Engine:
         """Send queries over the held sessions, those of one target where one is given; raises UsageError."""
         self._check_free(settings.target)
         holder = self._holder
+        self._send = None
         self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic)
         self._own_sessions(self._query)
 
@@ -181,6 +182,7 @@ class Engine:
         """Send messages over the held sessions, those of one target where one is given; raises UsageError."""
         self._check_free(settings.target)
         holder = self._holder
+        self._query = None
         self._send = Send(
             self._reactor,
             holder.deadlines,

@@ -69,8 +69,7 @@ class Snapshot:
 
     Times are seconds; `age` is how old the figures are. `losses` are established sessions that ended
     unasked, `failures` attempts that came to nothing, both by reason. The round trips are those of answered pings, the
-    rates of traffic bytes a second, `query` and `send` what became of the queries and messages that are, or were last,
-    sent.
+    rates of traffic bytes a second, `query` or `send` what became of what is sent, or was last.
     """
 
     age: float
