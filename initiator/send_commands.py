@@ -1,13 +1,14 @@
 """The commands of the message workload: one row each."""
 
 import secrets
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from common.commands import Command
 from common.errors import SessionerError, UsageError
 from common.escapes import unescape
-from common.units import format_bandwidth, format_duration
+from common.units import format_bandwidth, format_duration, format_milliseconds
 from initiator.engine import Engine
 from initiator.load_render import rate_found_text, send_text
 from initiator.runs import Run, Runs
@@ -29,6 +30,9 @@ _ECHO: Final = "check|off {rate RATE | size N | for TIMEOUT | on TARGET | seed N
 _CHECK_RATE: Final = 1.0
 _CHECK_SIZE: Final = 64
 _LARGEST: Final = 1 << 20
+
+# Characters of a message that its run is told by.
+_SHOWN: Final = 200
 
 # The rate that the search for one begins at, for each session.
 _START: Final = 10.0
@@ -142,7 +146,7 @@ def _send_settings(text: Sequence[str], options: Mapping[str, Any]) -> SendSetti
         stop_on=_bytes_of(options.get("stop_on", ""), "escape" in options),
         combine=options.get("combine", "on") == "on",
         target=options.get("on"),
-        asking=_described(f"{len(messages)} in sequence" if len(messages) > 1 else "one", options, seed),
+        asking=_described(_quoted(text), options, seed),
     )
 
 
@@ -180,17 +184,28 @@ def _described(what: str, options: Mapping[str, Any], seed: int) -> str:
     if rate:
         parts.append(f"{rate:g} a second and session")
     elif latency:
-        parts.append(f"the highest rate with p95 within {format_duration(latency)}")
+        parts.append(f"the highest rate with p95 within {format_milliseconds(latency)}")
     elif "up" in options:
         parts.append(f"{format_bandwidth(options['up'])} up")
     else:
         parts.append("as fast as can be")
-    if "down" in options:
-        parts.append(f"{format_bandwidth(options['down'])} down")
-    if "for_" in options:
-        parts.append(f"for {format_duration(options['for_'])}")
-    if "on" in options:
-        parts.append(f"on {options['on']}")
-    if "marker" in options:
-        parts.append(f"marker {options['marker']}")
+    for name, text in (
+        ("down", format_bandwidth),
+        ("for_", format_duration),
+        ("on", str),
+        ("first", _quoted),
+        ("delay", format_duration),
+        ("marker", shlex.quote),
+        ("skip", str),
+        ("stop_on", shlex.quote),
+        ("combine", str),
+    ):
+        if name in options:
+            parts.append(f"{name.rstrip('_').replace('_', '-')} {text(options[name])}")
+    if "escape" in options:
+        parts.append("escape")
     return ", ".join([*parts, f"seed {seed}"])
+
+
+def _quoted(texts: Sequence[str]) -> str:
+    return " ".join(shlex.quote(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...") for text in texts)
