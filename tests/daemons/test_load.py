@@ -298,10 +298,8 @@ def test_messages_say_what_they_are_and_what_became_of_them(pair: Daemon, tmp_pa
         "report",
     )
     assert code == 0, output + errors
-    assert (
-        rf"Messages: 'n=\{{message}}\n' @{tmp_path}/body, 50 a second and session, for 0.5s, first HELLO, escape, seed 3"
-        in output
-    )
+    words = rf"'n=\{{message}}\n' @{tmp_path}/body"
+    assert f"Messages: {words}, 50 a second and session, for 0.5s, first HELLO, escape, seed 3\n" in output
     assert "Messages: 20 a second and session from now on\n" in output
     assert "Messages: echo check of 64 bytes, 20 a second and session, for 0.3s" in output
     assert "message     corrected  p50 " in output
