@@ -27,6 +27,7 @@ from common.units import (
     parse_interval,
     parse_latency,
     parse_percentiles,
+    parse_rate_or_latency,
     parse_real,
     parse_timeout,
 )
@@ -47,6 +48,7 @@ KINDS: Final[dict[str, Callable[[str], Any]]] = {
     "PERCENT": parse_real,
     "BW": parse_bandwidth,
     "LATENCY": parse_latency,
+    "RATE/@T": parse_rate_or_latency,
     "PERCENTILES": parse_percentiles,
 }
 

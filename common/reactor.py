@@ -64,7 +64,7 @@ class Reactor:
         self._epoll = select.epoll()
         self._register = self._epoll.register
         self._jobs: deque[Job] = deque()
-        self._again: list[tuple[Handler, int]] = []
+        self._again: deque[tuple[Handler, int]] = deque()
         self._soon: asyncio.Handle | None = None
         self._pulse: asyncio.TimerHandle | None = None
         self._after_batch: list[Callable[[], None]] = []
@@ -176,7 +176,7 @@ class Reactor:
             if batch:
                 self._dispatch(batch)
             if self._again:
-                self._repeat()
+                self._repeat(end)
             if self._jobs:
                 self._step()
             elif not batch and not self._again:
@@ -200,14 +200,18 @@ class Reactor:
                     log.exception(_BUG)
         self._call_back(self._after_batch)
 
-    def _repeat(self) -> None:
-        again, self._again = self._again, []
-        for handler, events in again:
-            self.now = monotonic()
+    def _repeat(self, end: float) -> None:
+        """Call those again that have to be, each once, until the time is over."""
+        again = self._again
+        for _ in range(len(again)):
+            handler, events = again.popleft()
             try:
                 handler.ready(events)
             except Exception:
                 log.exception(_BUG)
+            self.now = monotonic()
+            if self.now >= end:
+                return
 
     def _step(self) -> None:
         """Step the first job once, and let the next one be first."""

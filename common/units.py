@@ -126,6 +126,11 @@ def parse_latency(text: str) -> float:
     return value
 
 
+def parse_rate_or_latency(text: str) -> tuple[float | None, float | None]:
+    """Return a rate, or the seconds of a latency that one is to be found for, like `@5ms`; raises UsageError."""
+    return (None, parse_latency(text)) if text.startswith("@") else (parse_real(text), None)
+
+
 def parse_bandwidth(text: str) -> float:
     """Return bytes a second from a bandwidth like `10Mbps` (bits), `500kBps` (bytes) or `0`; raises UsageError.
 

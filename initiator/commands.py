@@ -14,13 +14,14 @@ from common.units import format_duration
 from initiator.load_commands import LoadCommands
 from initiator.render import session_text, status_text, target_text
 from initiator.runs import Runs
+from initiator.send_commands import SendCommands
 from initiator.snapshot import Snapshot
 from initiator.workers import AnyEngine
 
 _HELD: Final = "held"
 
 # What may run behind the prompt.
-_RUNS: Final = "query"
+_RUNS: Final = "query|send"
 
 
 class Commands:
@@ -32,6 +33,7 @@ class Commands:
         self._hashsize = hashsize
         self._runs = Runs(shell)
         self._load = LoadCommands(engine, self._runs)
+        self._send = SendCommands(engine, self._runs)
         self._standard = Standard(shell, logs, engine.demand)
 
     def rows(self) -> list[Command]:
@@ -69,7 +71,7 @@ class Commands:
             ),
         ]
         stop = Command("stop", f"[{_RUNS}]", "end what runs, and show what is known", self.stop)
-        return [*own, *self._load.rows(), stop, *self._standard.rows()]
+        return [*own, *self._send.rows(), *self._load.rows(), stop, *self._standard.rows()]
 
     async def close(self) -> None:
         """Show what is known of what still runs, at the end."""

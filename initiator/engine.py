@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Final, TypeGuard
@@ -19,7 +19,7 @@ from common.shares import share_out
 from common.sockets import segments
 from common.system import descriptor_limits
 from initiator.holder import Holder
-from initiator.latencies import Latencies
+from initiator.latencies import Latencies, Latency
 from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
@@ -27,6 +27,7 @@ from initiator.target import Target
 from initiator.workloads.query import Query, QuerySettings
 from initiator.workloads.schedule import Schedule, constant
 from initiator.workloads.search import RateSearch
+from initiator.workloads.send import Send, SendSettings
 
 log = logging.getLogger("sessioner.initiator")
 
@@ -51,6 +52,7 @@ class Engine:
         self._rate = Rate()
         self._traffic_rates = (Rate(), Rate())
         self._query: Query | None = None
+        self._send: Send | None = None
         self._reactor.on_beat(self._beat)
         if settings.ping:
             self._holder.ping.switch(True)
@@ -157,43 +159,26 @@ class Engine:
 
     async def start_query(self, settings: QuerySettings) -> None:
         """Send queries over the held sessions, those of one target where one is given; raises UsageError."""
-        if settings.target:
-            self._target(settings.target)
-        if self._holder.workload:
-            raise UsageError("queries are being sent already; `query RATE` changes the rate, `stop query` ends them")
+        self._check_free(settings.target)
         holder = self._holder
-        query = self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic)
-        holder.workload = query
-
-        def join(handler: Handler) -> None:
-            if _is_held(handler, None) and not query.done.done():
-                query.join(handler)
-
-        self._reactor.start(self._reactor.walk(join))
+        self._send = None
+        self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic)
+        self._own_sessions(self._query)
 
     async def search_query_rate(self, latency: float) -> RateFound:
         """Change the rate of the queries until the highest is found whose p95 stays within `latency` seconds.
 
         The queries are stopped then, or were by somebody else. Raises UsageError when none are sent.
         """
-        query, search, tried = self._running_query(), RateSearch(), []
-        while not search.done and query.is_sending():
-            query.change(constant(search.rate))
-            await asyncio.sleep(_SETTLING)
-            before = query.figures()
-            self._holder.latencies.query.reset()
-            await asyncio.sleep(_TRYING)
-            if not query.is_sending():
-                break
+        query = self._running_query()
+
+        def failed() -> int:
             now = query.figures()
-            answered = now.answered - before.answered
-            p95 = self._holder.latencies.query.corrected.percentiles((95,))[0]
-            failed = now.timeouts + now.lost - before.timeouts - before.lost
-            does = bool(answered) and p95 <= latency and failed <= answered * _FAILING
-            tried.append(RateTried(search.rate, answered / _TRYING, p95, does))
-            search.judge(does)
-        query.stop()
-        return RateFound(latency, search.good, search.bad, tried)
+            return now.timeouts + now.lost
+
+        return await self._search(
+            query, self._holder.latencies.query, latency, lambda rate: query.change(constant(rate)), failed
+        )
 
     async def change_query(self, schedule: Schedule) -> None:
         """Let the queries follow another schedule from now on; raises UsageError when none are sent."""
@@ -208,6 +193,56 @@ class Engine:
         if self._query is None:
             raise UsageError("no queries have been sent; `query RATE` sends some")
         await asyncio.shield(self._query.done)
+
+    async def start_send(self, settings: SendSettings) -> None:
+        """Send messages over the held sessions, those of one target where one is given; raises UsageError."""
+        self._check_free(settings.target)
+        holder = self._holder
+        self._query = None
+        self._send = Send(
+            self._reactor,
+            holder.deadlines,
+            settings,
+            holder.latencies,
+            holder.traffic,
+            holder.read_at_most,
+            holder.ping.guard,
+        )
+        self._own_sessions(self._send)
+
+    async def search_send_rate(self, latency: float) -> RateFound:
+        """Change the rate of each session's messages until the highest is found, as `search_query_rate` does.
+
+        What could not be sent in time counts as failed. Raises UsageError when none are sent.
+        """
+        send = self._running_send()
+
+        def failed() -> int:
+            now = send.figures()
+            return now.lost + sum(now.missed.values())
+
+        return await self._search(send, self._holder.latencies.message, latency, send.change, failed)
+
+    async def change_send(self, rate: float) -> None:
+        """Send so many messages a second and session from now on; raises UsageError when none are sent at a rate."""
+        send = self._running_send()
+        if send.settings.rate is None:
+            raise UsageError("send: the messages are not sent at a rate; `stop send` ends them")
+        send.change(rate)
+
+    async def stop_send(self) -> None:
+        """Send no more messages, and take what is still answered; raises UsageError when none are sent."""
+        self._running_send().stop()
+
+    async def wait_send(self) -> None:
+        """Return when the messages have ended; raises UsageError when none have been sent."""
+        if self._send is None:
+            raise UsageError("no messages have been sent; `send TEXT` sends some")
+        await asyncio.shield(self._send.done)
+
+    async def send_settings(self) -> SendSettings | None:
+        """Return what the messages that are sent, or were sent last, are."""
+        return self._send.settings if self._send else None
 
     async def query_settings(self) -> QuerySettings | None:
         """Return what the queries that are sent, or were sent last, are."""
@@ -225,9 +260,10 @@ class Engine:
         counts = [segments(session.descriptor) for session in held]
         return Segments(len(counts), *(sum(column) for column in zip((0, 0, 0), *counts, strict=True)))
 
-    async def reset_latencies(self) -> None:
-        """Start all latencies afresh."""
-        self._holder.latencies.reset()
+    async def reset_latencies(self, name: str | None = None) -> None:
+        """Start all latencies afresh, or one of them."""
+        latencies = self._holder.latencies
+        (getattr(latencies, name) if name else latencies).reset()
 
     async def snapshot(self) -> Snapshot:
         """Return the figures of this moment; O(targets)."""
@@ -262,6 +298,8 @@ class Engine:
             send_rate=self._traffic_rates[1].per_second,
             query=self._query.figures() if self._query else None,
             query_p95=holder.latencies.query.corrected.percentiles((95,))[0],
+            send=self._send.figures() if self._send else None,
+            message_p95=holder.latencies.message.corrected.percentiles((95,))[0],
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:
@@ -294,10 +332,60 @@ class Engine:
 
     async def aclose(self) -> None:
         """Close every session and stop."""
-        if self._query:
-            self._query.close()
+        for run in (self._query, self._send):
+            if run:
+                run.close()
         self._reactor.close()
         self._holder.close_all()
+
+    def _check_free(self, target: Address | None) -> None:
+        """Raise UsageError when a workload owns the sessions, or the one wanted is to be on no target of ours."""
+        if target:
+            self._target(target)
+        running = self._query if self._holder.workload is self._query else self._send
+        if self._holder.workload:
+            what, name = ("queries", "query") if running is self._query else ("messages", "send")
+            raise UsageError(f"{what} are being sent over the sessions already; `stop {name}` ends them")
+
+    def _own_sessions(self, run: Query | Send) -> None:
+        """Let a workload join every session that is held, and those to come."""
+        self._holder.workload = run
+
+        def join(handler: Handler) -> None:
+            if _is_held(handler, None) and not run.done.done():
+                run.join(handler)
+
+        self._reactor.start(self._reactor.walk(join))
+
+    async def _search(
+        self,
+        run: Query | Send,
+        measured: Latency,
+        latency: float,
+        change: Callable[[float], None],
+        failed: Callable[[], int],
+    ) -> RateFound:
+        search, tried = RateSearch(), []
+        while not search.done and run.is_sending():
+            change(search.rate)
+            await asyncio.sleep(_SETTLING)
+            before, failed_before = run.figures().answered, failed()
+            measured.reset()
+            await asyncio.sleep(_TRYING)
+            if not run.is_sending():
+                break
+            answered = run.figures().answered - before
+            p95 = measured.corrected.percentiles((95,))[0]
+            does = bool(answered) and p95 <= latency and failed() - failed_before <= answered * _FAILING
+            tried.append(RateTried(search.rate, answered / _TRYING, p95, does))
+            search.judge(does)
+        run.stop()
+        return RateFound(latency, search.good, search.bad, tried)
+
+    def _running_send(self) -> Send:
+        if self._send is None or self._send.done.done():
+            raise UsageError("no messages are being sent; `send TEXT` sends some")
+        return self._send
 
     def _running_query(self) -> Query:
         if self._query is None or self._query.done.done():
@@ -338,10 +426,11 @@ class Engine:
         self._rate.sample(now, self._holder.established)
         self._traffic_rates[0].sample(now, traffic.received)
         self._traffic_rates[1].sample(now, traffic.sent)
-        if self._query and not self._query.done.done():
-            self._query.beat()
-            if self._query.done.done():
-                self._holder.workload = None
+        for run in (self._query, self._send):
+            if run and not run.done.done():
+                run.beat()
+                if run.done.done():
+                    self._holder.workload = None
         for target in self._targets.values():
             if target.table.resizing:
                 target.table.work(_RESIZE_STEPS)

@@ -19,7 +19,7 @@ _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     "!=": operator.ne,
 }
 
-_FORM: Final = "the form is: expect p99 < 5ms, expect losses == 0, expect rate > 0.99 asked_rate"
+_FORM: Final = "the form is: expect p99 < 5ms, expect losses == 0, expect rate > 0.99 asked"
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.]*", re.ASCII)
 _LATENCY: Final = re.compile(r"(?:.*\.)?p[0-9.]+", re.ASCII)
@@ -56,7 +56,7 @@ class Expectation:
 
 
 def parse_expectation(words: Sequence[str]) -> Expectation:
-    """Return what a condition like `p99 < 5ms` or `rate > 0.99 asked_rate` stands for; raises UsageError.
+    """Return what a condition like `p99 < 5ms` or `rate > 0.99 asked` stands for; raises UsageError.
 
     Behind the comparison is a name, a number and a name, or for a latency a time and else a number; a number may end
     with k, m (million) or %.

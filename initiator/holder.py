@@ -75,6 +75,7 @@ class Holder:
         self._all_held: asyncio.Future[None] | None = None
         self._buffer = bytearray(BUFFER)
         self._buffers = [self._buffer]
+        self._view = memoryview(self._buffer)
         self._closing = False
         self._close_again = False
         self._expiring = False
@@ -211,8 +212,33 @@ class Holder:
                 self.workload.join(session)
         self._tell_held()
 
+    def read_at_most(self, session: Session, most: int) -> bool:
+        """Take at most so many bytes, for a workload that paces the reading; return whether there may be more."""
+        heard, left, ended = 0, most, None
+        try:
+            while left and not ended:
+                count = session.receive([self._view[:left]])
+                if not count:
+                    ended = reasons.FIN
+                elif session.stream:
+                    session.stream.heard(self._buffer, count, self._reactor.now)
+                heard += count
+                left -= count
+        except BlockingIOError:
+            pass
+        except OSError as failure:
+            ended = reasons.reason_of(failure.errno)
+        if heard:
+            self._heard(session, heard)
+        if ended:
+            self.lost(session, ended)
+        return not left
+
     def _read(self, session: Session, events: int) -> None:
         """Take what has come, and notice the end."""
+        if session.stream and session.stream.throttled:
+            session.stream.readable(events)
+            return
         heard = 0
         ended = None
         try:

@@ -34,6 +34,7 @@ class Latencies:
     connect: Latency = field(default_factory=Latency)
     first_byte: Latency = field(default_factory=Latency)
     query: Latency = field(default_factory=Latency)
+    message: Latency = field(default_factory=Latency)
     ping: Latency = field(default_factory=Latency)
     late: Latency = field(default_factory=Latency)
 

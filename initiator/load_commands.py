@@ -1,6 +1,5 @@
 """The commands of the workloads over the held sessions: one row each."""
 
-import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -9,14 +8,14 @@ from typing import Any, Final, TypeVar
 
 from common.commands import Command
 from common.errors import NotMetError, UsageError
-from common.histogram import Histogram
 from common.units import format_duration
-from initiator.expectations import Expectation, parse_expectation
+from initiator.expectations import parse_expectation
+from initiator.figures import figures_of
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text, query_text, rate_found_text
 from initiator.report import Report, report_text, write_report
 from initiator.runs import Run, Runs
-from initiator.snapshot import LatencyRow, QueryFigures, RateFound, Snapshot
+from initiator.snapshot import LatencyRow, QueryFigures, RateFound
 from initiator.workers import AnyEngine
 from initiator.workloads.query import TIMEOUT, QuerySettings
 from initiator.workloads.questions import DEFAULT_NAME, DEFAULT_TYPE, build_question, parse_names
@@ -37,10 +36,6 @@ _ASKING: Final = ("name", "type", "names", "edns", "dnssec")
 
 # Sessions whose segments are looked at for a report: a millisecond.
 _SAMPLED: Final = 200
-
-_PERCENTILE: Final = re.compile(
-    rf"(?P<raw>raw\.)?(?:(?P<name>{'|'.join(Latencies.__slots__)})\.)?p(?P<percent>\d{{1,2}}(?:\.\d{{1,6}})?|100)"
-)
 
 _QUERY: Final = (
     "[off] [RATE|LATENCY] {on TARGET | for TIMEOUT | seed N | timeout TIMEOUT | arrivals poisson|constant | name TEXT"
@@ -116,18 +111,19 @@ class LoadCommands:
     async def report(self, file: str | None = None) -> Report:
         """Return all figures, and write them to a file where one is named."""
         now, latencies = await self._engine.snapshot(), await self._engine.latencies()
-        settings = await self._engine.query_settings()
+        ran = now.query or now.send
         report = Report(
-            settings=_described(settings) if settings else "no workload",
-            seconds=now.query.seconds if now.query else 0.0,
+            settings=await self._settings(),
+            seconds=ran.seconds if ran else 0.0,
             asked=now.asked,
             held=now.held,
             established=now.established,
             losses=now.losses,
             failures=now.failures,
-            traffic=now.query.traffic if now.query else now.traffic,
+            traffic=ran.traffic if ran else now.traffic,
             segments=await self._engine.sample_segments(_SAMPLED),
             query=now.query,
+            send=now.send,
             latencies=list(_rows(latencies, self._percentiles)),
         )
         if file is not None:
@@ -138,7 +134,7 @@ class LoadCommands:
         """Check a condition; raises NotMetError."""
         expectation = parse_expectation(text)
         now, latencies = await self._engine.snapshot(), await self._engine.latencies()
-        failure = expectation.check(_figures(now, latencies, expectation))
+        failure = expectation.check(figures_of(now, latencies, expectation))
         if failure:
             raise NotMetError(failure)
         return f"expect {expectation.text}: met"
@@ -153,17 +149,26 @@ class LoadCommands:
         await self._engine.reset_latencies()
         return "All latencies start afresh"
 
+    async def _settings(self) -> str:
+        """Return what runs, or ran last, in one line."""
+        query, send = await self._engine.query_settings(), await self._engine.send_settings()
+        return _described(query) if query else send.asking if send else "no workload"
+
     async def _running(self) -> QueryFigures | None:
         figures = (await self._engine.snapshot()).query
         return figures if figures and figures.running else None
 
     async def _change_by(self, factor: float) -> str:
-        running = await self._running()
-        if running is None:
-            raise UsageError("nothing runs whose rate could be changed; `query RATE` sends queries")
-        rate = running.asked_rate * factor
-        await self._engine.change_query(constant(rate))
-        return f"Queries: {rate:g} a second from now on"
+        now = await self._engine.snapshot()
+        if now.query and now.query.running:
+            rate = now.query.asked_rate * factor
+            await self._engine.change_query(constant(rate))
+            return f"Queries: {rate:g} a second from now on"
+        if now.send and now.send.running and now.send.rate:
+            rate = now.send.rate * factor
+            await self._engine.change_send(rate)
+            return f"Messages: {rate:g} a second and session from now on"
+        raise UsageError("nothing runs whose rate could be changed; `query RATE` or `send TEXT rate RATE` begins")
 
     def _run(self) -> Run:
         return Run(_NAME, self._engine.wait_query, self._known, self._engine.stop_query)
@@ -241,37 +246,6 @@ def _described(settings: QuerySettings) -> str:
     if settings.asking:
         parts.append(settings.asking)
     return ", ".join([*parts, f"timeout {format_duration(settings.timeout)}", f"seed {settings.seed}"])
-
-
-def _figures(now: Snapshot, latencies: Latencies, expectation: Expectation) -> dict[str, float | None]:
-    """Return every figure that may be expected something of, by name; None for what was not measured."""
-    query = now.query
-    seconds = query.seconds if query else 0.0
-    figures: dict[str, float | None] = {
-        "asked": now.asked,
-        "held": now.held,
-        "confirmed": now.confirmed,
-        "losses": sum(now.losses.values()),
-        "failures": sum(now.failures.values()),
-        "asked_rate": query.asked_rate if query else None,
-        "rate": query.answered / seconds if query and seconds else None,
-        "due": query.due if query else None,
-        "answered": query.answered if query else None,
-        "timeouts": query.timeouts if query else None,
-        "unsent": query.unsent if query else None,
-    }
-    for wanted in filter(None, (expectation.name, expectation.other)):
-        found = _PERCENTILE.fullmatch(wanted)
-        if found:
-            figures[wanted] = _percentile(latencies, found)
-    return figures
-
-
-def _percentile(latencies: Latencies, wanted: re.Match[str]) -> float | None:
-    """Return the percentile that `p99`, `connect.p99` or `raw.query.p99.9` names."""
-    latency = getattr(latencies, wanted["name"] or "query")
-    histogram: Histogram = latency.raw if wanted["raw"] or not latency.corrected.count else latency.corrected
-    return histogram.percentiles((float(wanted["percent"]),))[0] if histogram.count else None
 
 
 def _rows(latencies: Latencies, wanted: Sequence[float]) -> Iterator[LatencyRow]:

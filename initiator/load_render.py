@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from common.render import by_reason, field
-from common.units import format_duration, format_milliseconds
-from initiator.snapshot import LatencyRow, QueryFigures, RateFound
+from common.units import format_bandwidth, format_duration, format_milliseconds
+from initiator.snapshot import LatencyRow, QueryFigures, RateFound, SendFigures
 
 
 def query_text(now: QueryFigures) -> Iterator[str]:
@@ -42,10 +42,30 @@ def rate_found_text(found: RateFound) -> Iterator[str]:
 
 
 def _failed(now: QueryFigures) -> dict[str, int]:
-    counts = {"timeout": now.timeouts, "session lost": now.lost, "unsent": now.unsent}
-    return {reason: count for reason, count in counts.items() if count}
+    return _counted({"timeout": now.timeouts, "session lost": now.lost, "unsent": now.unsent})
 
 
 def _uncounted(now: QueryFigures) -> dict[str, int]:
-    counts = {"late": now.late, "unknown id": now.unknown, "malformed": now.malformed}
+    return _counted({"late": now.late, "unknown id": now.unknown, "malformed": now.malformed})
+
+
+def send_text(now: SendFigures) -> Iterator[str]:
+    """Yield the lines of a run of messages: asked, achieved, failed by reason."""
+    seconds = now.seconds or 1.0
+    yield field("Messages", "running" if now.running else f"ended after {format_duration(now.seconds)}")
+    if now.due:
+        yield field("Due", f"{now.due} {now.unit} ({now.due / seconds:.1f} a second)")
+        yield field("Missed", f"{by_reason(_counted(now.missed))} {now.unit}")
+    yield field("Messages sent", f"{now.sent} ({now.sent / seconds:.1f} a second)")
+    if now.awaiting:
+        failed = {"session lost": now.lost, "unanswered": now.unanswered, **now.wrong}
+        yield field("Messages answered", f"{now.answered} ({now.answered / seconds:.1f} a second)")
+        yield field("Messages failed", by_reason(_counted(failed)))
+        yield field("Answers unexpected", now.unexpected)
+    up, down = now.traffic.sent / seconds, now.traffic.received / seconds
+    yield field("Bandwidth", f"{format_bandwidth(up)} up, {format_bandwidth(down)} down")
+    yield from (f"Wrong echo on {text}" for text in now.told)
+
+
+def _counted(counts: dict[str, int]) -> dict[str, int]:
     return {reason: count for reason, count in counts.items() if count}

@@ -19,9 +19,11 @@ RULES: Final[Mapping[str, Rule]] = {
     "round_trip_p50": max,
     "round_trip_p99": max,
     "query_p95": max,
+    "message_p95": max,
     "max_depth": max,
     "longest_pause": max,
     "seconds": max,
+    "SendFigures.rate": max,
 }
 
 # What is of the moment, and ends with a worker.
@@ -42,6 +44,7 @@ GAUGES: Final = (
     "receive_rate",
     "send_rate",
     "asked_rate",
+    "sent_rate",
     "answered_rate",
     "running",
     "sessions",
@@ -53,7 +56,11 @@ PERCENTILES: Final = {
     "round_trip_p50": ("ping", "raw", 50.0),
     "round_trip_p99": ("ping", "raw", 99.0),
     "query_p95": ("query", "corrected", 95.0),
+    "message_p95": ("message", "corrected", 95.0),
 }
+
+# What may run over the held sessions: one at a time, and what another one left is forgotten when it begins.
+_OWNERS: Final = ("query", "send")
 
 
 def merge_snapshots(snapshots: Sequence[Snapshot], latencies: Mapping[str, Latency]) -> Snapshot:
@@ -89,3 +96,9 @@ def remains(snapshot: Snapshot) -> Snapshot:
         query = replace(query, lost=query.lost + snapshot.query.outstanding)
     losses = add_counts([snapshot.losses, {WORKER: snapshot.held}])
     return replace(left, losses=losses, query=query)
+
+
+def without_runs(snapshot: Snapshot, name: str) -> Snapshot:
+    """Return the figures without those of earlier runs that the one of this name takes the place of."""
+    forgotten: dict[str, Any] = dict.fromkeys(_OWNERS if name in _OWNERS else (name,))
+    return replace(snapshot, **forgotten)

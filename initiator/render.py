@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from common.render import by_reason, field, limits_text, progress_bar, workers_text, yes_no
 from common.units import format_bandwidth, format_duration, format_milliseconds
-from initiator.load_render import query_text
+from initiator.load_render import query_text, send_text
 from initiator.settings import Settings
 from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
 
@@ -27,6 +27,8 @@ def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
     yield field("Ping round trip", _round_trip(now))
     if now.query:
         yield from query_text(now.query)
+    if now.send:
+        yield from send_text(now.send)
     yield field("Bytes sent and received", f"{now.traffic.sent}, {now.traffic.received}")
     yield field("Sessions hash size", now.hashsize)
     yield field("Sessions hash max depth", now.max_depth)
@@ -100,6 +102,12 @@ def toolbar_text(now: Snapshot) -> str:
     if now.query and now.query.running:
         parts.append(f"{now.query.answered_rate:.0f} of {now.query.asked_rate:g} queries/s")
         parts.append(f"p95 {format_milliseconds(now.query_p95)}")
+        parts.append(f"{format_bandwidth(now.send_rate)} up, {format_bandwidth(now.receive_rate)} down")
+    if now.send and now.send.running:
+        asked = f" of {now.send.asked_rate:g}" if now.send.asked_rate else ""
+        parts.append(f"{now.send.sent_rate:.0f}{asked} messages/s")
+        if now.send.awaiting:
+            parts.append(f"p95 {format_milliseconds(now.message_p95)}")
         parts.append(f"{format_bandwidth(now.send_rate)} up, {format_bandwidth(now.receive_rate)} down")
     parts.append(f"{sum(now.losses.values())} lost")
     if now.pausing_targets:

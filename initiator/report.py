@@ -12,8 +12,8 @@ from common.hdr import percentile_table
 from common.render import as_json, by_reason, field
 from common.units import format_bandwidth, format_duration
 from initiator.latencies import Latencies
-from initiator.load_render import latency_text, query_text
-from initiator.snapshot import LatencyRow, QueryFigures, Segments
+from initiator.load_render import latency_text, query_text, send_text
+from initiator.snapshot import LatencyRow, QueryFigures, Segments, SendFigures
 from initiator.traffic import Traffic
 
 _FORMATS: Final = ".json, .csv or .hgrm"
@@ -36,6 +36,7 @@ class Report:
     traffic: Traffic
     segments: Segments
     query: QueryFigures | None
+    send: SendFigures | None
     latencies: list[LatencyRow]
 
 
@@ -51,6 +52,8 @@ def report_text(report: Report) -> Iterator[str]:
     yield field("Failed attempts", by_reason(report.failures))
     if report.query:
         yield from query_text(report.query)
+    if report.send:
+        yield from send_text(report.send)
     yield field("Bytes sent and received", f"{traffic.sent}, {traffic.received}")
     yield field("Bandwidth", f"{format_bandwidth(up)} up, {format_bandwidth(down)} down")
     yield field("Bandwidth of a session", f"{format_bandwidth(up / held)} up, {format_bandwidth(down / held)} down")
@@ -71,7 +74,7 @@ def write_report(path: Path, report: Report, latencies: Latencies) -> None:
     elif path.suffix == ".csv":
         text = _latencies_csv(report.latencies)
     elif path.suffix == ".hgrm":
-        text = percentile_table(latencies.query.corrected)
+        text = percentile_table((latencies.message if report.send else latencies.query).corrected)
     else:
         raise UsageError(f"report: {path} ends with none of {_FORMATS}")
     try:

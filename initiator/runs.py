@@ -63,13 +63,15 @@ class Runs:
         return f"{' and '.join(self._tasks)} still running"
 
     async def _follow(self, run: Run) -> None:
+        failure = None
         try:
             await run.ended()
-            self._shell.sink.note(_lines(await run.known()))
         except SessionerError as error:
-            self._shell.note_failure(error)
-        finally:
-            del self._tasks[run.name]
+            failure = error
+        self._shell.sink.note(_lines(await run.known()))
+        if failure:
+            self._shell.note_failure(failure)
+        del self._tasks[run.name]
 
     def _find(self, name: str | None) -> Run:
         if not self._tasks:

@@ -1,6 +1,7 @@
 """One session as the initiator holds it."""
 
 import os
+from collections.abc import Sequence
 from enum import Enum
 from select import EPOLLOUT
 from typing import TYPE_CHECKING, Final
@@ -59,11 +60,11 @@ class Session:
         """Return both ends, ours first, as `list` shows them."""
         return f"{key_address(self.key)}->{self.target.address}"
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         """Return how many bytes the kernel took; raises BlockingIOError for none, OSError when the session is lost."""
         return os.write(self.descriptor, data)
 
-    def receive(self, buffers: list[bytearray]) -> int:
+    def receive(self, buffers: Sequence[bytearray | memoryview]) -> int:
         """Fill the buffers, and return how many bytes came, 0 at the end; raises as `send` does."""
         return os.readv(self.descriptor, buffers)
 

@@ -34,12 +34,43 @@ class QueryFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class SendFigures:
+    """What became of the messages; rates are of the moment and of all sessions, but `rate`, asked for of each.
+
+    `due` and `missed`, the latter by reason, are in `unit`: messages, or bytes where a bandwidth is asked for. Answers
+    are counted where they are `awaiting`; `wrong` are echoes by what is wrong with them, and `told` tells of some.
+    `lost` were to be answered by sessions that were lost, `unanswered` by others.
+    """
+
+    asked_rate: float | None
+    rate: float | None
+    sent_rate: float
+    answered_rate: float
+    seconds: float
+    running: bool
+    sessions: int
+    unit: str
+    due: int
+    sent: int
+    missed: dict[str, int]
+    awaiting: bool
+    answered: int
+    lost: int
+    unanswered: int
+    unexpected: int
+    wrong: dict[str, int]
+    told: tuple[str, ...]
+    stopped_on: str
+    traffic: Traffic
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything `status` and the toolbar show.
 
     Times are seconds; `age` is how old the figures are. `losses` are established sessions that ended
     unasked, `failures` attempts that came to nothing, both by reason. The round trips are those of answered pings, the
-    rates of traffic bytes a second, `query` what became of the queries that are, or were last, sent.
+    rates of traffic bytes a second, `query` or `send` what became of what is sent, or was last.
     `workers` is None where one process does all; of several, `descriptors` are the limits of each.
     """
 
@@ -70,6 +101,8 @@ class Snapshot:
     send_rate: float
     query: QueryFigures | None
     query_p95: float
+    send: SendFigures | None
+    message_p95: float
     workers: WorkerFigures | None = None
 
 

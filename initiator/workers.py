@@ -3,8 +3,9 @@
 import asyncio
 import os
 import pickle
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from random import Random
 from time import monotonic
 from typing import Any, Final
@@ -17,21 +18,22 @@ from common.paging import Page
 from common.resolver import SocketAddress, resolve
 from common.shares import share_out
 from common.shortages import highest_descriptor
-from common.workers.division import divide_up, place_of, respread, seed_of, workers_needed
-from common.workers.every import Divided, every, nothing
+from common.workers.division import divide_up, place_of, respread, seed_of, weights_of, workers_needed
+from common.workers.every import Divided, begins, ends, every, nothing, same, shared, until_all
 from common.workers.merge import merge_rows, merged
 from common.workers.paging import follow_pages
 from common.workers.pool import Member, Pool
 from common.workers.process import Zygote
 from initiator.engine import Engine
 from initiator.latencies import Latencies, Latency
-from initiator.merging import PERCENTILES, RULES, merge_latency, merge_snapshots, remains
+from initiator.merging import PERCENTILES, RULES, merge_latency, merge_snapshots, remains, without_runs
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.worker import State
 from initiator.workloads.query import QuerySettings
 from initiator.workloads.schedule import Schedule, constant
 from initiator.workloads.search import RateSearch
+from initiator.workloads.send import SendSettings
 
 _MODULE: Final = "initiator.worker"
 
@@ -76,6 +78,16 @@ def _query_left(settings: QuerySettings, passed: float) -> QuerySettings | None:
     return replace(settings, schedule=settings.schedule.after(passed), seconds=seconds) if seconds > 0 else None
 
 
+def _send_part(_workers: "Workers", number: int, _count: int, settings: SendSettings) -> SendSettings:
+    return replace(settings, seed=seed_of(settings.seed, number))
+
+
+def _send_left(settings: SendSettings, passed: float) -> SendSettings | None:
+    if settings.seconds is None:
+        return settings
+    return replace(settings, seconds=settings.seconds - passed) if passed < settings.seconds else None
+
+
 def _add_segments(parts: Sequence[Segments]) -> Segments:
     return merged(parts, {})
 
@@ -93,10 +105,13 @@ class Workers(Divided):
         self._targets: dict[Address, tuple[SocketAddress, int]] = {}
         self._shares: dict[Address, list[int]] = {}
         self._ping = settings.ping
-        self._query_settings: QuerySettings | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self._remains: list[Snapshot] = []
         self._remaining_latencies: list[dict[str, Latency]] = []
         self.pool: Pool[State] = Pool(Zygote(_MODULE, loop), self._settings_of, self._lost, self._restore)
+        self.pool.on_told = self._look_at
+        if settings.connect_rate:
+            self.keep("set_rate", _rate_part, (settings.connect_rate,))
 
     async def open(self) -> None:
         """Begin the workers; raises SessionerError."""
@@ -111,6 +126,9 @@ class Workers(Divided):
     start_query = begins(Engine.start_query, Engine.stop_query, "query", _query_part, _query_left)
     stop_query = ends(Engine.stop_query, "query")
     wait_query = until_all(Engine.wait_query)
+    start_send = begins(Engine.start_send, Engine.stop_send, "send", _send_part, _send_left)
+    stop_send = ends(Engine.stop_send, "send")
+    wait_send = until_all(Engine.wait_send)
 
     async def add_targets(self, endpoint: Endpoint, hashsize: int | None) -> int:
         """Add targets as the engine does."""
@@ -137,7 +155,7 @@ class Workers(Divided):
         async with self.pool.changing:
             for address in known:
                 del self._targets[address], self._shares[address]
-            await self.pool.each("forget_targets", [[known]] * len(self.pool.members))
+            await self.ask("forget_targets", same, (known,))
         return len(known)
 
     async def set_sessions(self, count: int, address: Address | None) -> None:
@@ -160,7 +178,7 @@ class Workers(Divided):
         """Switch ping as the engine does."""
         async with self.pool.changing:
             self._ping = not self._ping if enabled is None else enabled
-            await self.pool.each("set_ping", [[self._ping]] * len(self.pool.members))
+            await self.ask("set_ping", same, (self._ping,), keep=True)
         return self._ping
 
     async def change_query(self, schedule: Schedule) -> None:
@@ -175,60 +193,65 @@ class Workers(Divided):
                 settings = replace(run.settings, schedule=schedule, seconds=left)
                 self.runs["query"] = replace(run, settings=settings, begun=monotonic())
 
+    async def change_send(self, rate: float) -> None:
+        """Send so many messages a second and session as the engine does."""
+        async with self.pool.changing:
+            await self.ask("change_send", same, (rate,))
+            run = self.runs["send"]
+            self.runs["send"] = replace(run, settings=replace(run.settings, rate=rate))
+
     async def query_settings(self) -> QuerySettings | None:
         """Return what the queries that are sent, or were sent last, are."""
-        answers = await self.ask("query_settings", same, (), reading=True)
-        return self._query_settings if answers[0] else None
+        return self.runs["query"].asked if "query" in self.runs else None
+
+    async def send_settings(self) -> SendSettings | None:
+        """Return what the messages that are sent, or were sent last, are."""
+        return self.runs["send"].settings if "send" in self.runs else None
 
     async def search_query_rate(self, latency: float) -> RateFound:
         """Search for the highest rate as the engine does, by what all workers measure together."""
-        search, tried = RateSearch(), []
-        while not search.done and await self._is_sending():
-            await self.change_query(constant(search.rate))
-            await asyncio.sleep(_SETTLING)
-            await self.reset_latencies()
-            before = (await self.snapshot()).query
-            await asyncio.sleep(_TRYING)
-            if not await self._is_sending():
-                break
-            now = (await self.snapshot()).query
-            assert now and before
-            answered = now.answered - before.answered
-            p95 = (await self.latencies()).query.corrected.percentiles((95,))[0]
-            failed = now.timeouts + now.lost - before.timeouts - before.lost
-            does = bool(answered) and p95 <= latency and failed <= answered * _FAILING
-            tried.append(RateTried(search.rate, answered / _TRYING, p95, does))
-            search.judge(does)
-        if await self._is_sending():
-            await self.stop_query()
-        await self.wait_query()
-        return RateFound(latency, search.good, search.bad, tried)
+
+        def failed(now: Snapshot) -> int:
+            return now.query.timeouts + now.query.lost if now.query else 0
+
+        async def change(rate: float) -> None:
+            await self.change_query(constant(rate))
+
+        return await self._search("query", "query", latency, change, failed)
+
+    async def search_send_rate(self, latency: float) -> RateFound:
+        """Search for the highest rate as the engine does, by what all workers measure together."""
+
+        def failed(now: Snapshot) -> int:
+            return now.send.lost + sum(now.send.missed.values()) if now.send else 0
+
+        return await self._search("send", "message", latency, self.change_send, failed)
 
     async def latencies(self) -> Latencies:
         """Return the counts of all workers, as they were told last."""
         names = Latencies.__slots__
         return Latencies(**{name: self._latency(name) for name in names})
 
-    async def reset_latencies(self) -> None:
-        """Start all latencies afresh."""
+    async def reset_latencies(self, name: str | None = None) -> None:
+        """Start all latencies afresh, or one of them."""
         async with self.pool.changing:
-            self._remaining_latencies.clear()
-            await self.pool.each("reset_latencies", [()] * len(self.pool.members))
+            self._remaining_latencies = [
+                {known: Latency() if name in (None, known) else latency for known, latency in latencies.items()}
+                for latencies in self._remaining_latencies
+            ]
+            await self.ask("reset_latencies", same, (name,))
 
     async def snapshot(self) -> Snapshot:
         """Return the figures of all workers, as they were told last; O(workers)."""
-        told = [member.told for member in self.pool.members if member.told]
-        parts = [replace(each.state.snapshot, age=self.pool.age(each)) for each in told]
+        parts = [replace(each.state.snapshot, age=each.age) for each in self.pool.states()]
         latencies = {name: self._latency(name) for name, _, _ in PERCENTILES.values()}
         whole = merge_snapshots([*parts, *self._remains], latencies)
         return replace(whole, asked=self._asked, targets=len(self._targets), workers=self.pool.figures())
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:
         """Return a page of the targets, in the order they were added."""
-        pages = await self.pool.each("target_page", [(start,)] * len(self.pool.members))
-        rows = merge_rows([page.rows for answer in pages for page in answer], "target", RULES)
-        following = [page.next for answer in pages for page in answer]
-        return Page(rows, following[0] if following else None)
+        pages = await self.ask("target_page", same, (start,), reading=True)
+        return Page(merge_rows([page.rows for page in pages], "target", RULES), pages[0].next)
 
     async def session_page(self, address: Address | None, start: int) -> Page[SessionRow]:
         """Return a page of the held sessions, worker after worker; raises UsageError as the engine does."""
@@ -248,11 +271,22 @@ class Workers(Divided):
 
     async def aclose(self) -> None:
         """Close every session and end the workers."""
+        if self._stopping:
+            self._stopping.cancel()
         await self.pool.close()
 
     @property
     def _asked(self) -> int:
         return sum(map(sum, self._shares.values()))
+
+    def weights(self, target: Address | None) -> list[float]:
+        """Return which part of what goes over the sessions, or over those of a target, each worker is to do."""
+        rows = [self._shares[target]] if target in self._shares else list(self._shares.values())
+        return weights_of([sum(column) for column in zip(*rows, strict=True)] or [0] * len(self.pool.members))
+
+    def forget_run(self, name: str) -> None:
+        """Drop what workers that have ended left of earlier runs."""
+        self._remains = [without_runs(snapshot, name) for snapshot in self._remains]
 
     def _check_target(self, address: Address) -> None:
         if address not in self._targets:
@@ -280,7 +314,10 @@ class Workers(Divided):
         return [(item, divide_up(hashsize, count), row[member.number]) for item, hashsize, row in found]
 
     async def _grow(self, sessions: int) -> None:
-        """Begin the workers that so many sessions need, with all targets and no session yet."""
+        """Begin the workers that so many sessions need, with all targets and no session yet.
+
+        They take no part in what runs: the others do all of what was asked for.
+        """
         count = workers_needed(sessions, self._capacity, self._least)
         if not self._auto or count <= len(self.pool.members):
             return
@@ -288,7 +325,7 @@ class Workers(Divided):
         for row in self._shares.values():
             row += [0] * len(begun)
         for member in begun:
-            await self._restore(member)
+            await self._settle_in(member)
         await self.repeat(self.pool.members)
 
     async def _spread(self, wanted: dict[Address, int]) -> None:
@@ -300,14 +337,53 @@ class Workers(Divided):
                 await asyncio.sleep(0)
 
     def _latency(self, name: str) -> Latency:
-        told = [member.told for member in self.pool.members if member.told]
-        parts = [pickle.loads(each.state.latencies[name]) for each in told]  # noqa: S301 - our own process wrote it
+        told = [each.state.latencies[name] for each in self.pool.states()]
+        parts = [pickle.loads(data) for data in told]  # noqa: S301 - our own process wrote it
         return merge_latency([*parts, *(remaining[name] for remaining in self._remaining_latencies)])
 
-    async def _is_sending(self) -> bool:
+    async def _search(
+        self,
+        name: str,
+        measured: str,
+        latency: float,
+        change: Callable[[float], Awaitable[None]],
+        failed: Callable[[Snapshot], int],
+    ) -> RateFound:
+        search, tried = RateSearch(), []
+        while not search.done and await self._is_sending(name):
+            await change(search.rate)
+            await asyncio.sleep(_SETTLING)
+            await self.reset_latencies(measured)
+            before = await self.snapshot()
+            await asyncio.sleep(_TRYING)
+            if not await self._is_sending(name):
+                break
+            now = await self.snapshot()
+            answered = getattr(now, name).answered - getattr(before, name).answered
+            p95 = self._latency(measured).corrected.percentiles((95,))[0]
+            does = bool(answered) and p95 <= latency and failed(now) - failed(before) <= answered * _FAILING
+            tried.append(RateTried(search.rate, answered / _TRYING, p95, does))
+            search.judge(does)
+        with suppress(UsageError):  # it has ended by itself
+            await (self.stop_query() if name == "query" else self.stop_send())
+        return RateFound(latency, search.good, search.bad, tried)
+
+    async def _is_sending(self, name: str) -> bool:
+        """Whether more will be sent in a run; what the workers have told is of this moment then."""
         await self.pool.refresh()
-        query = (await self.snapshot()).query
-        return bool(query and query.running and self._asking and monotonic() < self._asking.ends)
+        figures, run = getattr(await self.snapshot(), name), self.runs[name]
+        return figures.running and not run.stopped and run.left(run.settings, monotonic() - run.begun) is not None
+
+    def _look_at(self, member: Member[State]) -> None:
+        """End messages everywhere that one worker has stopped on what it heard."""
+        run, send = self.runs.get("send"), member.told.state.snapshot.send if member.told else None
+        stopping = self._stopping and not self._stopping.done()
+        if run and not run.stopped and send and send.stopped_on and not stopping:
+            self._stopping = asyncio.create_task(self._stop_send())
+
+    async def _stop_send(self) -> None:
+        with suppress(UsageError):
+            await self.stop_send()
 
     def _lost(self, member: Member[State]) -> None:
         """Keep the counts of a worker that has ended."""
@@ -319,17 +395,15 @@ class Workers(Divided):
                 known = self._remaining_latencies[0]
                 remaining = {name: merge_latency([known[name], latency]) for name, latency in remaining.items()}
             self._remaining_latencies = [remaining]
-            member.told = None
 
     async def _restore(self, member: Member[State]) -> None:
         """Let a new worker hold its shares, and do what the others do."""
+        await self._settle_in(member)
+        await self.resume(member)
+
+    async def _settle_in(self, member: Member[State]) -> None:
         await self.pool.call(member, "hold_targets", self._rows_of(member, list(self._targets)))
         await self.repeat([member])
-        asking, now = self._asking, monotonic()
-        if asking and now < asking.ends:
-            left = asking.schedule.after(now - asking.since)
-            settings = replace(asking.settings, schedule=left, seconds=asking.ends - now)
-            await self.pool.call(member, "start_query", *_query_part(member.number, len(self.pool.members), settings))
 
 
 AnyEngine = Engine | Workers

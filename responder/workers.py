@@ -18,7 +18,7 @@ from common.paging import ROWS, Page
 from common.resolver import SocketAddress, resolve
 from common.shortages import highest_descriptor
 from common.workers.division import divide_up, workers_needed
-from common.workers.every import Divided, every, nothing, same
+from common.workers.every import Divided, every, nothing, same, shared
 from common.workers.merge import merge_rows, merged
 from common.workers.paging import follow_pages
 from common.workers.pool import Member, Pool
@@ -86,6 +86,7 @@ class Workers(Divided):
         await self.pool.grow(self._seats)
 
     set_hashsize = every(Engine.set_hashsize, nothing, _hashsize_part, keep=True)
+    drop = shared(Engine.drop)
 
     async def add_listeners(self, endpoint: Endpoint, mode: str = ECHO) -> list[Address]:
         """Listen as the engine does, with a socket for each seat."""
@@ -118,7 +119,7 @@ class Workers(Divided):
         async with self.pool.changing:
             found = await self._known(endpoint)
             _close([self._listeners.pop(address) for address in found])
-            await self.pool.each("remove_listeners", [(endpoint,)] * len(self.pool.members))
+            await self.ask("remove_listeners", same, (endpoint,))
         return len(found)
 
     async def set_mode(self, mode: str, endpoint: Endpoint | None) -> int:
@@ -128,7 +129,7 @@ class Workers(Divided):
             found = await self._known(endpoint) if endpoint else list(self._listeners)
             for address in found:
                 self._listeners[address].mode = mode
-            await self.pool.each("set_mode", [(mode, endpoint)] * len(self.pool.members))
+            await self.ask("set_mode", same, (mode, endpoint))
         return len(found)
 
     async def set_marker(self, enabled: bool) -> None:
@@ -150,10 +151,6 @@ class Workers(Divided):
             before[0].left_out = sum(each.left_out for each in before)
         return before[0] if before else None
 
-    async def drop(self, what: int | Address, reset: bool) -> int:
-        """End sessions as the engine does."""
-        return await self.drop_shared(what, reset)
-
     async def wait_clients(self, count: int) -> None:
         """Return when at least so many clients are connected."""
         while (await self.snapshot()).held < count:
@@ -162,8 +159,8 @@ class Workers(Divided):
 
     async def snapshot(self) -> Snapshot:
         """Return the figures of all workers, as they were told last; O(workers)."""
-        told = [member.told for member in self.pool.members if member.told]
-        parts = [replace(each.state.snapshot, age=self.pool.age(each)) for each in told]
+        told = self.pool.states()
+        parts = [replace(each.state.snapshot, age=each.age) for each in told]
         latencies = [pickle.loads(each.state.marker_latency) for each in told]  # noqa: S301 - our own process wrote it
         known = [latency for latency in latencies if latency]
         whole = merge_snapshots([*parts, *self._remains], [*known, *self._remaining_latencies])
@@ -172,10 +169,9 @@ class Workers(Divided):
     async def listener_page(self, start: int) -> Page[ListenerRow]:
         """Return a page of the listeners, in the order they were added."""
         addresses = list(self._listeners)[start : start + ROWS]
-        rows = await self.pool.each("listener_rows", [(addresses,)] * len(self.pool.members))
-        merged_rows = merge_rows([row for answer in rows for row in answer], "listener", RULES)
+        parts = await self.ask("listener_rows", same, (addresses,), reading=True)
         following = start + ROWS
-        return Page(merged_rows, following if following < len(self._listeners) else None)
+        return Page(merge_rows(parts, "listener", RULES), following if following < len(self._listeners) else None)
 
     async def session_page(self, address: Address | None, start: int) -> Page[ClientRow]:
         """Return a page of the clients, worker after worker; raises UsageError as the engine does."""
@@ -220,7 +216,6 @@ class Workers(Divided):
             latency = pickle.loads(state.marker_latency)  # noqa: S301 - our own process wrote it
             if latency:
                 self._remaining_latencies.append(latency)
-            member.told = None
 
     async def _restore(self, member: Member[State]) -> None:
         """Let a new worker do what its place is."""

@@ -73,9 +73,12 @@ class Daemon:
         return line.decode()
 
     def ask(self, *lines: str) -> Any:
-        """Write lines of which the last answers with one line of JSON, and return that."""
+        """Write lines of which the last answers with one line of JSON, and return that; what the others say is lost."""
         self.send(*lines)
-        return json.loads(self.line())
+        line = self.line()
+        while not line.startswith(("{", "[")):
+            line = self.line()
+        return json.loads(line)
 
     def until(self, check: Callable[[Any], bool]) -> Any:
         """Ask for the status until a check of it holds, and return that status."""

@@ -32,15 +32,16 @@ PURE = {
             "limits",
             "paging",
             "render",
-            "shares",
-            "workers.division",
-            "workers.merge",
+            "escapes",
         )
     ),
-    *(f"initiator.{name}" for name in ("retry", "confirmed", "settings", "snapshot", "render", "load_render", "merging")),
-    *(f"initiator.{name}" for name in ("traffic", "latencies", "expectations")),
+    *(f"initiator.{name}" for name in ("retry", "confirmed", "settings", "snapshot", "render", "load_render")),
+    *(f"initiator.{name}" for name in ("traffic", "latencies", "expectations", "figures")),
     *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions")),
-    *(f"responder.{name}" for name in ("settings", "snapshot", "render", "marker", "rounds", "merging")),
+    *(f"initiator.workloads.{name}" for name in ("expressions", "random_text", "markers", "frames", "turns")),
+    *(f"responder.{name}" for name in ("settings", "snapshot", "render", "marker", "rounds")),
+    *(f"common.{name}" for name in ("shares", "workers.division", "workers.merge")),
+    *("initiator.merging", "responder.merging"),
 }
 IMPURE = {
     "asyncio",

@@ -27,8 +27,9 @@ Left = Callable[[T, float], T | None]
 
 @dataclass(frozen=True, slots=True)
 class Run(Generic[T]):
-    """What goes on behind the prompt: what was asked for, and when that began (monotonic seconds)."""
+    """What goes on behind the prompt: what was asked for, and what is done since when (monotonic seconds)."""
 
+    asked: T
     settings: T
     begun: float
     method: str
@@ -106,7 +107,7 @@ def every(
     *,
     keep: bool = False,
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
-    """Return a method that calls an engine's in every worker; `keep` is for what workers to come are to have as well."""
+    """Return a method that calls an engine's in every worker, and with `keep` in those to come as well."""
     name, signature = method.__name__, inspect.signature(method)
 
     async def call(self: Divided, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -153,14 +154,12 @@ def begins(
                 await self.pool.each(end, [()] * len(begun), begun)
                 raise refusals[0]
             self.forget_run(name)
-            self.runs[name] = Run(settings, monotonic(), begin, divide, left)
+            self.runs[name] = Run(settings, settings, monotonic(), begin, divide, left)
 
     return _like(method, call)
 
 
-def ends(
-    method: Callable[[Any], Coroutine[Any, Any, None]], name: str
-) -> Callable[[Any], Coroutine[Any, Any, None]]:
+def ends(method: Callable[[Any], Coroutine[Any, Any, None]], name: str) -> Callable[[Any], Coroutine[Any, Any, None]]:
     """Return a method that ends a run in every worker."""
     end = method.__name__
 

@@ -26,7 +26,7 @@ class WorkerFigures:
 
 
 def merged(parts: Sequence[T], rules: Mapping[str, Rule]) -> T:
-    """Return one frozen dataclass out of several: fields of the same name are merged, each by the rule of its name.
+    """Return one frozen dataclass out of several: each field by the rule of its name, `field` or `Class.field`.
 
     Without one, by what they are: numbers and counts are added up, switches are on where one is, words are united,
     of texts the first that says something is taken, dataclasses are merged, and None is passed over.
@@ -35,10 +35,12 @@ def merged(parts: Sequence[T], rules: Mapping[str, Rule]) -> T:
     values: dict[str, Any] = {}
     for field in fields(first):  # type: ignore[arg-type]
         column = [getattr(part, field.name) for part in parts]
-        if field.name in rules:
-            values[field.name] = rules[field.name](column)
+        rule = rules.get(f"{type(first).__name__}.{field.name}") or rules.get(field.name)
+        known = [value for value in column if value is not None]
+        if rule:
+            values[field.name] = rule(known) if known else None
         else:
-            values[field.name] = _merged_values(column, rules)
+            values[field.name] = _merged_values(known, rules)
     return type(first)(**values)
 
 
@@ -79,8 +81,7 @@ def departed(part: T, gauges: Sequence[str]) -> T:
     return replace(part, **changes)  # type: ignore[type-var]
 
 
-def _merged_values(column: Sequence[Any], rules: Mapping[str, Rule]) -> Any:
-    known = [value for value in column if value is not None]
+def _merged_values(known: Sequence[Any], rules: Mapping[str, Rule]) -> Any:
     if not known:
         return None
     value = known[0]

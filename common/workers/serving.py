@@ -53,6 +53,11 @@ class Told(Generic[S]):
     taken: float
     state: S
 
+    @property
+    def age(self) -> float:
+        """How many seconds ago it was so."""
+        return monotonic() - self.taken
+
 
 @dataclass(frozen=True, slots=True)
 class Logged:

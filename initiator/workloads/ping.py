@@ -68,10 +68,14 @@ class Ping:
         if not self.enabled:
             return
         sent = monotonic()
-        if not session.sent:
-            set_user_timeout(session.descriptor, self._timeout)
+        stream = session.stream
+        payload = PAYLOAD if stream is None else None if stream.unsent else stream.ping()
+        if payload is None:
+            self.arm(session, sent)
+            return
+        self.guard(session)
         try:
-            session.send(session.stream.ping() if session.stream else PAYLOAD)
+            session.send(payload)
         except BlockingIOError:
             self.arm(session, sent)
             return
@@ -79,6 +83,11 @@ class Ping:
         session.state = State.ASKED
         self._asked.append(session)
         self._asked_at.append(sent)
+
+    def guard(self, session: Session) -> None:
+        """Have the kernel end a session that does not acknowledge for the ping timeout; raises OSError."""
+        if not session.sent:
+            set_user_timeout(session.descriptor, self._timeout)
 
     def answered(self, session: Session, now: float) -> None:
         """Record the answer to a session's ping, and file the next one."""

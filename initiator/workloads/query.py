@@ -22,6 +22,7 @@ from initiator.traffic import Traffic
 from initiator.workloads.arrivals import Arrivals, Choice
 from initiator.workloads.questions import IDENTIFIERS, Draw, Question
 from initiator.workloads.schedule import Schedule
+from initiator.workloads.stream import Stream
 
 if TYPE_CHECKING:
     from initiator.session import Session
@@ -71,25 +72,22 @@ class QuerySettings:
     phase: float = 0.5
 
 
-class QueryStream:
+class QueryStream(Stream):
     """One session's part: the queries that wait for an answer by identifier, and the beginning of a message.
 
     `pending` holds (due, sent) in monotonic seconds, oldest first. `reserved` are identifiers that must not be used
     for now and whose answers do not count: of queries that timed out (late), and of pings.
     """
 
-    __slots__ = ("due", "next_id", "pending", "place", "query", "reserved", "session", "tail", "unsent")
+    __slots__ = ("next_id", "pending", "query", "reserved", "tail")
 
     def __init__(self, session: "Session", query: "Query", place: int) -> None:
-        self.session = session
+        super().__init__(session, query.traffic, place)
         self.query = query
-        self.place = place
-        self.due = 0
         self.pending: dict[int, tuple[float, float]] = {}
         self.next_id = 0
         self.reserved: dict[int, str] | None = None
         self.tail = b""
-        self.unsent = b""
 
     def heard(self, data: bytes | bytearray, size: int, now: float) -> None:
         """Take the answers in the first `size` bytes, and keep the beginning of the next one."""
@@ -138,12 +136,6 @@ class QueryStream:
         query.flags += flags
         return end
 
-    def writable(self) -> None:
-        """Send what the kernel did not take before."""
-        if self.unsent:
-            data, self.unsent = self.unsent, b""
-            self.write(data)
-
     def left(self) -> None:
         """Take note that the session is not held any more."""
         self.query.left(self)
@@ -155,21 +147,6 @@ class QueryStream:
     def expired(self) -> None:
         """Handle that the oldest query may have waited for too long."""
         self.query.expired(self)
-
-    def write(self, data: bytes) -> None:
-        """Send, and keep what the kernel does not take; raises OSError when the session is lost."""
-        if self.unsent:
-            self.unsent += data
-            return
-        try:
-            taken = self.session.send(data)
-        except BlockingIOError:
-            taken = 0
-        traffic = self.query.traffic
-        traffic.sent += taken
-        traffic.writes += 1
-        if taken < len(data):
-            self.unsent = data[taken:]
 
     def free_ids(self, count: int) -> list[int]:
         """Return up to so many identifiers, from the next on, that are neither waited for nor reserved."""

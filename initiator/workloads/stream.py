@@ -1,30 +1,60 @@
 """What a workload that owns the sessions' streams is to the holder."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from initiator.traffic import Traffic
 
 if TYPE_CHECKING:
     from initiator.session import Session
 
 
-class Stream(Protocol):
-    """A workload's part of one session: it takes what is heard, and is told what becomes of the session.
+class Stream:
+    """A workload's part of one session: it sends, takes what is heard, and is told what becomes of the session.
 
-    `unsent` is what the kernel did not take.
+    `unsent` is what the kernel did not take. Where `throttled`, the workload reads itself when it is time to.
     """
 
-    unsent: bytes
+    throttled: ClassVar[bool] = False
+
+    __slots__ = ("due", "place", "session", "traffic", "unsent")
+
+    def __init__(self, session: "Session", traffic: Traffic, place: int) -> None:
+        self.session = session
+        self.traffic = traffic
+        self.place = place
+        self.due = 0
+        self.unsent: bytes | memoryview = b""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Send, and keep what the kernel does not take; raises OSError when the session is lost."""
+        if self.unsent:
+            self.unsent = bytes(self.unsent) + data
+            return
+        try:
+            taken = self.session.send(data)
+        except BlockingIOError:
+            taken = 0
+        self.traffic.sent += taken
+        self.traffic.writes += 1
+        if taken < len(data):
+            self.unsent = data[taken:]
+
+    def writable(self) -> None:
+        """Send what the kernel did not take before; raises as `write` does."""
+        data, self.unsent = self.unsent, b""
+        self.write(data)
 
     def heard(self, data: bytes | bytearray, size: int, now: float) -> None:
         """Take the first `size` bytes, heard at `now` (monotonic seconds); the buffer is used again afterwards."""
 
-    def writable(self) -> None:
-        """Send what the kernel did not take before."""
+    def readable(self, events: int) -> None:
+        """Take note of what epoll reported, where the workload reads itself."""
 
     def left(self) -> None:
         """Take note that the session is not held any more."""
 
-    def ping(self) -> bytes:
-        """Return something to send that the other end answers."""
+    def ping(self) -> bytes | None:
+        """Return something to send that the other end answers, None where nothing may come in between."""
 
 
 class Workload(Protocol):

@@ -54,10 +54,16 @@ class SetUp:
 def compile_floor() -> None:
     """Compile the raw programs that are the floor."""
     for name in ("floor_initiator", "floor_responder"):
-        source, program = FLOOR / f"{name}.c", FLOOR / name
-        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-            flags = ["-O2", "-Wall", "-Wextra", "-std=c11", "-D_GNU_SOURCE"]
-            subprocess.run(["cc", *flags, "-o", program, source], check=True)
+        compile_program(name)
+
+
+def compile_program(name: str, *shared: str) -> None:
+    """Compile a raw program with the sources it shares with others, if any of them is newer than it is."""
+    program, sources = FLOOR / name, [FLOOR / f"{name}.c", *(FLOOR / source for source in shared)]
+    if not program.exists() or program.stat().st_mtime < max(source.stat().st_mtime for source in sources):
+        flags = ["-O2", "-Wall", "-Wextra", "-std=c11", "-D_GNU_SOURCE"]
+        compiled = [source for source in sources if source.suffix == ".c"]
+        subprocess.run(["cc", *flags, "-o", program, *compiled], check=True)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-from tests.benchmarks.harness import FLOOR
+from tests.benchmarks.harness import FLOOR, compile_program
 from tests.support import PATIENCE
 
 # How often a sample that is what it should be lies beyond the critical value.
@@ -40,13 +40,8 @@ class Program:
 
 def compile_peers() -> None:
     """Compile the raw programs that send, discard and witness."""
-    shared = [FLOOR / "peer.c", FLOOR / "peer.h"]
     for name in ("sink", "sender", "witness"):
-        source, program = FLOOR / f"{name}.c", FLOOR / name
-        newest = max(path.stat().st_mtime for path in (source, *shared))
-        if not program.exists() or program.stat().st_mtime < newest:
-            flags = ["-O2", "-Wall", "-Wextra", "-std=c11", "-D_GNU_SOURCE"]
-            subprocess.run(["cc", *flags, "-o", program, source, shared[0]], check=True)
+        compile_program(name, "peer.c", "peer.h")
 
 
 @contextmanager

@@ -280,3 +280,78 @@ def test_a_real_dns_server_answers_every_query(
         front.line()
         query = front.ask("status --json")["query"]
         assert query["rcodes"] == {"NOERROR": query["due"]}
+
+
+def test_messages_say_what_they_are_and_what_became_of_them(pair: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "body").write_bytes(b"from a file\n")
+    output, errors, code = pair.end(
+        r'send "n=\{message}\n" @' + f"{tmp_path}/body first HELLO rate 50 for 500ms escape seed 3",
+        "wait send 10s",
+        r'send "<\{message}>" rate 10 for 300ms marker "<\{message}>" seed 4',
+        "faster 100",
+        "wait send 10s",
+        "echo check rate 20 for 300ms",
+        "wait send 10s",
+        "send x for 100ms",
+        "wait send 10s",
+        "latency",
+        "report",
+    )
+    assert code == 0, output + errors
+    words = rf"'n=\{{message}}\n' @{tmp_path}/body"
+    assert f"Messages: {words}, 50 a second and session, for 0.5s, first HELLO, escape, seed 3\n" in output
+    assert "Messages: 20 a second and session from now on\n" in output
+    assert "Messages: echo check of 64 bytes, 20 a second and session, for 0.3s" in output
+    assert "message     corrected  p50 " in output
+    assert errors.count("Messages failed          : 0\n") == 2
+    assert errors.count("Messages                 : ended after") == 4
+
+
+def test_a_run_that_hears_what_it_must_not_ends_with_a_failure(pair: Daemon) -> None:
+    _, errors, code = pair.end('send "abc ERROR def" rate 10 stop-on ERROR', "wait send 10s")
+    assert code == 1
+    assert "send: stopped: 127.0.0.1:" in errors
+    assert r"heard b'abc ERROR def'" in errors
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("send", "a message is missing"),
+        ("send x rate 0", '"0" is not a number above 0'),
+        ("send x rate -1", '"-1" is not a number above 0'),
+        ("send x rate @0ms", "is not a latency above 0"),
+        ("send x rate @5ms", "needs `marker TEXT`"),
+        ("send x rate 5 up 1Mbps", "`rate` goes without `up`"),
+        ("send x up 0", "a bandwidth above 0"),
+        ("send x up fast", "is not a bandwidth"),
+        ("send @/nowhere/at/all", "cannot be read"),
+        (r"send '\{nothing}'", "there is no expression"),
+        (r"send '\q' escape", "is no escape"),
+        ("send ''", "a message is empty"),
+        ("send x skip 3", "goes with `marker TEXT`"),
+        (r"send x marker '\{time}'", "a marker is made of text"),
+        ("send x on 127.0.0.9:9", "is no target"),
+        ("send off x", "takes nothing else"),
+        ("send off", "nothing runs"),
+        ("echo check size 5", "a size goes from"),
+        ("echo", "something is missing"),
+    ],
+)
+def test_bad_messages_are_refused_and_what_runs_goes_on(pair: Daemon, line: str, error: str) -> None:
+    output, _, code = pair.end(line, "status --json", "send x rate 5", "send y", "query 5", "status --json")
+    assert code == 2 or line == "send off"
+    assert error in output
+    before, now = (json.loads(row)["send"] for row in output.splitlines() if row.startswith("{"))
+    assert before is None
+    assert now["running"]
+    assert output.count("messages are being sent over the sessions already") == 2
+
+
+def test_a_rate_is_compared_with_the_rate_asked_for(pair: Daemon) -> None:
+    output, _, code = pair.end(
+        "query 500 for 300ms arrivals constant", "wait query 10s", "expect rate > 0.9 asked", "expect rate > 2 asked"
+    )
+    assert code == 3
+    assert "expect rate > 0.9 asked: met\n" in output
+    assert "expect rate > 2 asked: not met" in output

@@ -95,11 +95,11 @@ def test_every_command_works_on_workers(free_ports: FreePorts, here: str, there:
         }
         assert sessions[0]["remote"] in [row["local"] for row in rows(behind, f"list {sessions[0]['local']}")]
 
+        front.send(f"drop {sessions[0]['local']}")
+        assert re.match(r"\d sessions dropped by FIN", front.line())
         front.send("drop 101 rst")
         assert front.line() == "101 sessions dropped by RST"
-        front.send(f"drop {sessions[0]['local']}")
-        assert re.match(r"\d sessions dropped by FIN|no target", front.line())
-        assert front.ask("wait 30s", "status --json")["established"] >= 2101
+        assert front.ask("wait 30s", "status --json")["established"] >= 2102
         behind.until(lambda now: now["held"] == 2000 and now["losses"].get("rst") == 101)
         front.send(f"drop {targets[5]['target']}")
         assert front.line() == "200 sessions dropped by FIN"
@@ -136,7 +136,7 @@ def test_queries_over_all_workers_are_counted_together(free_ports: FreePorts) ->
         front.send("query 5")
         assert front.line() == "Queries: 5 a second from now on"
         front.send("query 5 seed 3")
-        assert "queries are being sent already" in front.line()
+        assert "queries are being sent over the sessions already" in front.line()
         front.send("stop query", "wait query 30s", "expect answered > 0", "expect timeouts == 0", "report")
         assert front.line() == "expect answered > 0: met"
         assert front.line() == "expect timeouts == 0: met"
@@ -165,8 +165,8 @@ def test_targets_and_settings_change_while_running(free_ports: FreePorts) -> Non
         front.send(f"target add {first}")
         assert front.line() == "1 targets added, with one session each"
         assert front.ask("wait 30s", "status --json")["held"] == 31
-        front.send("ping interval 50ms,60ms", "ping on")
-        assert front.line() == "Ping interval 50.0 ms to 60.0 ms"
+        front.send("ping interval 50-60ms", "ping on")
+        assert front.line() == "Ping interval 0.1s to 0.1s"
         assert front.line() == "Ping enabled"
         front.until(lambda now: now["ping"] and now["confirmed"] == 31 and now["pings_answered"] > 60)
         front.send("ping")

@@ -39,6 +39,8 @@ QUIET = Snapshot(
     send_rate=0.0,
     query=None,
     query_p95=0.0,
+    send=None,
+    message_p95=0.0,
 )
 
 BUSY = Snapshot(
@@ -69,6 +71,8 @@ BUSY = Snapshot(
     send_rate=80.0,
     query=None,
     query_p95=0.0,
+    send=None,
+    message_p95=0.0,
 )
 
 TARGET = TargetSnapshot(

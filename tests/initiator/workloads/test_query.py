@@ -57,14 +57,16 @@ async def against(answer: Answer, **more: Any) -> AsyncIterator[Engine]:
             await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with aclosing(Engine(Settings(seed=1, **more))) as engine:
-        port = server.sockets[0].getsockname()[1]
-        await engine.add_targets(Endpoint("127.0.0.1", port, port), None)
-        await engine.wait_held()
-        yield engine
-    server.close()
-    await asyncio.gather(*filter(None, served))
-    await server.wait_closed()
+    try:
+        async with aclosing(Engine(Settings(seed=1, **more))) as engine:
+            port = server.sockets[0].getsockname()[1]
+            await engine.add_targets(Endpoint("127.0.0.1", port, port), None)
+            await engine.wait_held()
+            yield engine
+    finally:
+        server.close()
+        await asyncio.gather(*filter(None, served))
+        await server.wait_closed()
 
 
 async def figures(engine: Engine) -> QueryFigures:

@@ -1,0 +1,211 @@
+"""The commands of the message workload: one row each."""
+
+import secrets
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from common.commands import Command
+from common.errors import SessionerError, UsageError
+from common.escapes import unescape
+from common.units import format_bandwidth, format_duration, format_milliseconds
+from initiator.load_render import rate_found_text, send_text
+from initiator.runs import Run, Runs
+from initiator.snapshot import RateFound
+from initiator.workers import AnyEngine
+from initiator.workloads.expressions import Template, parse_message, read_message
+from initiator.workloads.frames import SMALLEST
+from initiator.workloads.markers import Marker
+from initiator.workloads.send import SendSettings
+
+_NAME: Final = "send"
+
+_SEND: Final = (
+    "[off] [TEXT...] {first TEXT... | rate RATE/@T | up BW | down BW | delay T | for TIMEOUT | marker TEXT | skip N"
+    " | stop-on TEXT | escape | combine on|off | on TARGET | seed N}"
+)
+_ECHO: Final = "check|off {rate RATE | size N | for TIMEOUT | on TARGET | seed N}"
+
+# Messages a second and session, and their bytes, of an echo check that is not told.
+_CHECK_RATE: Final = 1.0
+_CHECK_SIZE: Final = 64
+_LARGEST: Final = 1 << 20
+
+# Characters of a message that its run is told by.
+_SHOWN: Final = 200
+
+# The rate that the search for one begins at, for each session.
+_START: Final = 10.0
+
+
+class SendCommands:
+    """What runs behind the rows of the message workload."""
+
+    def __init__(self, engine: AnyEngine, runs: Runs) -> None:
+        self._engine = engine
+        self._runs = runs
+
+    def rows(self) -> list[Command]:
+        """Return the rows in the order in which help shows them."""
+        return [
+            Command(
+                _NAME, _SEND, "send messages on every session: at a rate, a bandwidth, or at full speed", self.send
+            ),
+            Command("echo", _ECHO, "verify every echoed byte, and that it belongs to the session", self.echo),
+        ]
+
+    async def send(self, off: bool = False, text: Sequence[str] = (), **options: Any) -> str:
+        """Send messages, change their rate, or end them."""
+        if off:
+            return await self._off(text, options)
+        now = (await self._engine.snapshot()).send
+        rate, latency = options.get("rate", (None, None))
+        if not text and rate and len(options) == 1 and now and now.running:
+            await self._engine.change_send(rate)
+            return f"Messages: {rate:g} a second and session from now on"
+        settings = _send_settings(text, options)
+        await self._engine.start_send(settings)
+        self._runs.begin(self._search(latency) if latency else self._run())
+        return f"Messages: {settings.asking}"
+
+    async def echo(self, check: bool = False, off: bool = False, **options: Any) -> str:  # noqa: ARG002 - one of both
+        """Verify echoes, or end that."""
+        if off:
+            return await self._off((), options)
+        settings = _check_settings(options)
+        await self._engine.start_send(settings)
+        self._runs.begin(self._run())
+        return f"Messages: {settings.asking}"
+
+    async def _off(self, text: Sequence[str], options: Mapping[str, Any]) -> str:
+        if text or options:
+            raise UsageError("send: `send off` takes nothing else")
+        await self._runs.stop(_NAME)
+        return "Messages: no more are sent"
+
+    def _run(self) -> Run:
+        return Run(_NAME, self._ended, self._known, self._engine.stop_send)
+
+    def _search(self, latency: float) -> Run:
+        found: list[RateFound] = []
+
+        async def ended() -> None:
+            found.append(await self._engine.search_send_rate(latency))
+
+        async def known() -> Iterable[str]:
+            return rate_found_text(found[0]) if found else await self._known()
+
+        return Run(_NAME, ended, known, self._engine.stop_send)
+
+    async def _ended(self) -> None:
+        await self._engine.wait_send()
+        now = (await self._engine.snapshot()).send
+        if now and now.stopped_on:
+            raise SessionerError(f"send: stopped: {now.stopped_on}")
+
+    async def _known(self) -> Iterable[str]:
+        figures = (await self._engine.snapshot()).send
+        return send_text(figures) if figures else ()
+
+
+def _send_settings(text: Sequence[str], options: Mapping[str, Any]) -> SendSettings:
+    """Return what `send` and its options ask for; raises UsageError."""
+    if not text:
+        raise UsageError("send: a message is missing; the form is: send TEXT, send @FILE, or send off")
+    rate, latency = options.get("rate", (None, None))
+    if "rate" in options and "up" in options:
+        raise UsageError("send: `rate` goes without `up`, it is one or the other that sets the pace")
+    if options.get("up") == 0:
+        raise UsageError("send: `up` takes a bandwidth above 0")
+    if latency and "marker" not in options:
+        raise UsageError("send: `rate @T` needs `marker TEXT`, or no latency is known")
+    seed = _seed(options)
+
+    def template(word: str) -> Template:
+        return parse_message(_bytes_of(word, "escape" in options), seed)
+
+    marker = template(options["marker"]) if "marker" in options else None
+    if marker:
+        Marker(marker)
+    if "skip" in options and not marker:
+        raise UsageError("send: `skip N` goes with `marker TEXT`")
+    messages = tuple(map(template, text))
+    if any(message.constant == b"" for message in messages):
+        raise UsageError("send: a message is empty")
+    return SendSettings(
+        seed=seed,
+        messages=messages,
+        first=tuple(map(template, options.get("first", ()))),
+        rate=_START if latency else rate,
+        up=options.get("up"),
+        down=options.get("down"),
+        delay=options.get("delay", 0.0),
+        seconds=options.get("for_"),
+        marker=marker,
+        skip=options.get("skip", 0),
+        stop_on=_bytes_of(options.get("stop_on", ""), "escape" in options),
+        combine=options.get("combine", "on") == "on",
+        target=options.get("on"),
+        asking=_described(_quoted(text), options, seed),
+    )
+
+
+def _check_settings(options: Mapping[str, Any]) -> SendSettings:
+    """Return what `echo check` and its options ask for; raises UsageError."""
+    size, rate, seed = options.get("size", _CHECK_SIZE), options.get("rate", _CHECK_RATE), _seed(options)
+    if not SMALLEST <= size <= _LARGEST:
+        raise UsageError(f"echo: a size goes from {SMALLEST} to {_LARGEST} bytes")
+    return SendSettings(
+        seed=seed,
+        rate=rate,
+        check=size,
+        seconds=options.get("for_"),
+        target=options.get("on"),
+        asking=_described(f"echo check of {size} bytes", {**options, "rate": (rate, None)}, seed),
+    )
+
+
+def _seed(options: Mapping[str, Any]) -> int:
+    seed: int | None = options.get("seed")
+    return secrets.randbits(32) if seed is None else seed
+
+
+def _bytes_of(word: str, escaped: bool) -> bytes:
+    """Return what a TEXT stands for, or what the file of an @FILE holds; raises UsageError."""
+    if word.startswith("@"):
+        return read_message(word[1:])
+    return unescape(word) if escaped else word.encode()
+
+
+def _described(what: str, options: Mapping[str, Any], seed: int) -> str:
+    """Return what a run is in one line, so that it can be repeated."""
+    rate, latency = options.get("rate", (None, None))
+    parts = [what]
+    if rate:
+        parts.append(f"{rate:g} a second and session")
+    elif latency:
+        parts.append(f"the highest rate with p95 within {format_milliseconds(latency)}")
+    elif "up" in options:
+        parts.append(f"{format_bandwidth(options['up'])} up")
+    else:
+        parts.append("as fast as can be")
+    for name, text in (
+        ("down", format_bandwidth),
+        ("for_", format_duration),
+        ("on", str),
+        ("first", _quoted),
+        ("delay", format_duration),
+        ("marker", shlex.quote),
+        ("skip", str),
+        ("stop_on", shlex.quote),
+        ("combine", str),
+    ):
+        if name in options:
+            parts.append(f"{name.rstrip('_').replace('_', '-')} {text(options[name])}")
+    if "escape" in options:
+        parts.append("escape")
+    return ", ".join([*parts, f"seed {seed}"])
+
+
+def _quoted(texts: Sequence[str]) -> str:
+    return " ".join(shlex.quote(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...") for text in texts)

@@ -1,0 +1,97 @@
+"""Messages whose echo shows where it belongs: each carries its run, session and number, all of it is verified; pure."""
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+_MAGIC: Final = b"SessionerEcho-"
+_HEADER: Final = re.compile(_MAGIC + rb"([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{8})\.")
+
+# The bytes of a header, less than which no message can have.
+SMALLEST: Final = len(_MAGIC) + 27
+
+
+class Frame(NamedTuple):
+    """Whose message it is."""
+
+    run: int
+    session: int
+    number: int
+
+    def encode(self, size: int) -> bytes:
+        """Return the message: the header again and again, so many bytes."""
+        header = _MAGIC + b"%08x-%08x-%08x." % self
+        return (header * (size // len(header) + 1))[:size]
+
+
+class Verdict(NamedTuple):
+    """What was heard: the number of a message that is well, or what is wrong; `text` tells of it.
+
+    `kind` is "echoed", "foreign" (it belongs to another session or run), "repeated", "altered", or "missing", and then
+    the message with this number never came, though later ones did.
+    """
+
+    kind: str
+    number: int
+    text: str = ""
+
+
+class Checker:
+    """Verifies what one session hears, byte for byte; a session's numbers begin with 1."""
+
+    __slots__ = ("_expected", "_run", "_session", "_size", "_tail")
+
+    def __init__(self, run: int, session: int, size: int) -> None:
+        self._run = run
+        self._session = session
+        self._size = size
+        self._expected = 1
+        self._tail = b""
+
+    def heard(self, data: bytes) -> Iterator[Verdict]:
+        """Yield a verdict for each message that is whole now, and keep the beginning of the next one."""
+        data = self._tail + data
+        size, at = self._size, 0
+        while len(data) - at >= size:
+            piece = data[at : at + size]
+            if piece == Frame(self._run, self._session, self._expected).encode(size):
+                yield Verdict("echoed", self._expected)
+                self._expected += 1
+                at += size
+            else:
+                yield from self._wrong(piece)
+                at = _next_header(data, at + (size if _frame(piece) else 1))
+        self._tail = data[at:]
+
+    def _wrong(self, piece: bytes) -> Iterator[Verdict]:
+        frame = _frame(piece)
+        if frame is None or frame.encode(self._size) != piece:
+            yield Verdict("altered", self._expected, f"message {self._expected} came back as {piece!r}")
+            if frame is None or frame[:2] == (self._run, self._session):
+                self._expected += 1
+        elif frame[:2] != (self._run, self._session):
+            whose = f"session {frame.session}" if frame.run == self._run else "another run"
+            yield Verdict("foreign", frame.number, f"it heard message {frame.number} of {whose}")
+        elif frame.number < self._expected:
+            yield Verdict("repeated", frame.number, f"message {frame.number} came back again")
+        else:
+            for number in range(self._expected, frame.number):
+                yield Verdict("missing", number, f"message {number} did not come back, {frame.number} did")
+            yield Verdict("echoed", frame.number)
+            self._expected = frame.number + 1
+
+
+def _frame(piece: bytes) -> Frame | None:
+    found = _HEADER.match(piece)
+    return Frame(*(int(group, 16) for group in found.groups())) if found else None
+
+
+def _next_header(data: bytes, at: int) -> int:
+    """Return where the next message may begin: at a header, or at what may be the beginning of one."""
+    found = data.find(_MAGIC, at)
+    if found >= 0:
+        return found
+    for length in range(min(len(_MAGIC) - 1, len(data) - at), 0, -1):
+        if data.endswith(_MAGIC[:length]):
+            return len(data) - length
+    return len(data)

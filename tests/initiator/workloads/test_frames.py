@@ -1,0 +1,60 @@
+"""Tests of messages whose echo shows where it belongs."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from initiator.workloads.frames import SMALLEST, Checker, Frame
+
+
+def kinds(checker: Checker, *pieces: bytes) -> list[str]:
+    return [verdict.kind for piece in pieces for verdict in checker.heard(piece)]
+
+
+def stream(numbers: list[int], size: int, session: int = 1) -> bytes:
+    return b"".join(Frame(9, session, number).encode(size) for number in numbers)
+
+
+@given(st.integers(SMALLEST, 200), st.integers(1, 300))
+def test_an_echo_that_is_well_is_well_however_it_comes_in_pieces(size: int, piece: int) -> None:
+    data = stream([1, 2, 3, 4], size)
+    pieces = [data[at : at + piece] for at in range(0, len(data), piece)]
+    assert kinds(Checker(9, 1, size), *pieces) == ["echoed"] * 4
+
+
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [
+        ([1, 3], ["echoed", "missing", "echoed"]),
+        ([2, 1], ["missing", "echoed", "repeated"]),
+        ([1, 1, 2], ["echoed", "repeated", "echoed"]),
+    ],
+)
+def test_what_is_missing_or_comes_twice_is_told(numbers: list[int], found: list[str]) -> None:
+    assert kinds(Checker(9, 1, 64), stream(numbers, 64)) == found
+
+
+def test_what_belongs_to_another_session_is_told_with_its_name() -> None:
+    verdicts = list(Checker(9, 1, 64).heard(stream([1], 64) + stream([5], 64, session=2) + stream([2], 64)))
+    assert [verdict.kind for verdict in verdicts] == ["echoed", "foreign", "echoed"]
+    assert verdicts[1].text == "it heard message 5 of session 2"
+    (other,) = Checker(8, 1, 64).heard(stream([1], 64))
+    assert (other.kind, other.text) == ("foreign", "it heard message 1 of another run")
+
+
+@given(st.integers(0, 63), st.integers(1, 255))
+def test_any_byte_that_is_not_as_it_was_is_noticed(place: int, change: int) -> None:
+    data = bytearray(stream([1, 2, 3, 4], 64))
+    data[64 + place] ^= change
+    found = kinds(Checker(9, 1, 64), bytes(data))
+    assert found[0] == "echoed" == found[-1]
+    assert set(found) & {"altered", "foreign", "missing", "repeated"}
+
+
+@given(st.binary(max_size=100).filter(lambda data: b"Sess" not in data), st.integers(1, 64))
+def test_it_goes_on_after_bytes_that_are_nobodys(garbage: bytes, piece: int) -> None:
+    data = stream([1, 2], 64) + garbage + stream([3, 4, 5, 6, 7], 64)
+    found = kinds(Checker(9, 1, 64), *(data[at : at + piece] for at in range(0, len(data), piece)))
+    assert found[:2] == ["echoed"] * 2
+    assert found[-3:] == ["echoed"] * 3
+    assert ("altered" in found) == bool(garbage)

@@ -1,0 +1,314 @@
+"""The message workload over real sockets."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from common.addresses import Address
+from common.errors import UsageError
+from initiator.engine import Engine
+from initiator.snapshot import SendFigures
+from initiator.workloads.expressions import Template, parse_message
+from initiator.workloads.send import SendSettings
+from tests.initiator.workloads.test_query import against, holding
+from tests.support import until
+
+pytestmark = pytest.mark.usefixtures("run")
+
+
+def settings(*messages: bytes, **more: Any) -> SendSettings:
+    return SendSettings(1, tuple(map(template, messages)), **more)
+
+
+def template(text: bytes) -> Template:
+    return parse_message(text, 1)
+
+
+async def figures(engine: Engine) -> SendFigures:
+    found = (await engine.snapshot()).send
+    assert found
+    return found
+
+
+async def reached(engine: Engine, check: Callable[[SendFigures], bool]) -> SendFigures:
+    """Return the first figures that a check holds of."""
+    found: list[SendFigures] = []
+
+    async def checked() -> bool:
+        found[:] = [await figures(engine)]
+        return check(found[0])
+
+    await until(checked)
+    return found[0]
+
+
+class Heard:
+    """A server that keeps what it hears, and says what it is told to for each piece."""
+
+    def __init__(self, answer: Callable[[bytes], bytes] = lambda _data: b"") -> None:
+        self.data = b""
+        self.answer = answer
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            self.data += data
+            writer.write(self.answer(data))
+            await writer.drain()
+
+
+async def test_messages_go_out_at_the_rate_in_sequence_after_the_first() -> None:
+    heard = Heard()
+    async with against(heard) as engine:
+        await engine.start_send(settings(b"a.", b"bb.", first=(template(b"first;"),), rate=100.0, seconds=0.5))
+        await engine.wait_send()
+        now = await figures(engine)
+        await until(lambda: _is(len(heard.data) == now.traffic.sent))
+    assert now.sent == now.due + 1
+    assert 40 <= now.due + 0 <= 51
+    assert heard.data.startswith(b"first;a.bb.a.bb.a.")
+    assert (heard.data.count(b"a."), heard.data.count(b"bb.")) == (now.due - now.due // 2, now.due // 2)
+
+
+async def _is(truth: bool) -> bool:
+    return truth
+
+
+async def test_expressions_are_of_the_session_and_the_message() -> None:
+    heard = Heard()
+    async with against(heard) as engine:
+        await engine.start_send(settings(rb"\{session}:\{message} ", rate=200.0, seconds=0.2))
+        await engine.wait_send()
+        now = await figures(engine)
+        await until(lambda: _is(len(heard.data) == now.traffic.sent))
+    numbers = [int(word.removeprefix(b"1:")) for word in heard.data.split()]
+    assert numbers == list(range(1, now.sent + 1))
+
+
+async def test_without_a_rate_it_sends_as_fast_as_it_is_taken_and_ends_with_a_whole_block() -> None:
+    heard = Heard()
+    async with against(heard) as engine:
+        await engine.start_send(settings(b"0123456789", b"abc"))
+        await reached(engine, lambda now: now.traffic.sent > 5_000_000)
+        await engine.stop_send()
+        await engine.wait_send()
+        now = await figures(engine)
+        await until(lambda: _is(len(heard.data) == now.traffic.sent))
+        assert (await engine.snapshot()).held == 1
+    assert heard.data == (b"0123456789abc" * (len(heard.data) // 13 + 1))[: len(heard.data)]
+    assert abs(now.sent - len(heard.data) * 2 / 13) < 2
+
+
+async def test_expressions_at_full_speed_are_whole_messages() -> None:
+    heard = Heard()
+    async with against(heard) as engine:
+        await engine.start_send(settings(rb"n=\{message}" + b"x" * 500 + b"\n"))
+        await reached(engine, lambda now: now.traffic.sent > 1_000_000)
+        await engine.stop_send()
+        await engine.wait_send()
+        now = await figures(engine)
+        await until(lambda: _is(len(heard.data) == now.traffic.sent))
+    lines = heard.data.splitlines()
+    assert [line.rstrip(b"x") for line in lines] == [b"n=%d" % number for number in range(1, now.sent + 1)]
+
+
+async def test_a_bandwidth_is_kept() -> None:
+    async with holding(3) as engine:
+        await engine.start_send(settings(b"0123456789", up=100_000.0, seconds=1.0))
+        await engine.wait_send()
+        now = await figures(engine)
+    assert now.unit == "bytes"
+    assert now.traffic.sent + sum(now.missed.values()) == now.due == pytest.approx(300_000, rel=0.05)
+
+
+async def test_answers_are_matched_in_order_by_a_marker() -> None:
+    async with holding(5) as engine:
+        await engine.start_send(
+            settings(b"ping ", rate=100.0, seconds=0.4, marker=template(b"ing"), skip=2, first=(template(b"first"),))
+        )
+        await engine.wait_send()
+        now = await figures(engine)
+        latencies = await engine.latencies()
+    # The first two answers of each session are not looked at, so their messages stay without one.
+    assert now.answered == now.sent - 5 - 10
+    assert now.unanswered == 10
+    assert latencies.message.corrected.count == latencies.message.raw.count == now.answered
+    assert latencies.late.raw.count == now.sent - 5
+
+
+async def test_answers_are_matched_by_number_where_the_marker_has_it() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            number = int(line)
+            if number % 2 == 0:
+                writer.write(b"<%d><%d>" % (number, number - 1 if number % 3 else number + 1000))
+
+    async with against(answer) as engine:
+        await engine.start_send(settings(b"\\{message}\n", rate=200.0, seconds=0.3, marker=template(rb"<\{message}>")))
+        await reached(engine, lambda now: not now.running or now.sent == now.due > 50)
+        await reached(engine, lambda now: now.answered + now.unexpected >= now.sent - 1)
+        await engine.stop_send()
+        now = await figures(engine)
+    assert now.unexpected > 5
+    assert now.answered > now.unexpected * 2
+
+
+async def test_more_answers_than_messages_are_counted_as_such() -> None:
+    async with against(Heard(lambda data: data * 3)) as engine:
+        await engine.start_send(settings(b"x", rate=50.0, seconds=0.3, marker=template(b"x")))
+        await engine.wait_send()
+        now = await reached(engine, lambda now: now.answered == now.sent)
+    assert now.unanswered == 0
+
+
+async def test_a_run_stops_on_what_it_must_not_hear() -> None:
+    async with against(Heard(lambda data: b"..ERR" if b"9" in data else b"OK")) as engine:
+        await engine.start_send(settings(rb"\{message} ", rate=200.0, stop_on=b"KO..ER"[2:]))
+        await engine.wait_send()
+        now = await figures(engine)
+        assert "ERR" in now.stopped_on
+        assert now.sent < 15
+
+
+async def test_echoes_are_verified() -> None:
+    async with holding(10) as engine:
+        await engine.start_send(SendSettings(7, rate=50.0, check=100, seconds=0.4))
+        await engine.wait_send()
+        now = await figures(engine)
+    assert now.answered == now.sent == now.due > 100
+    assert set(now.wrong.values()) == {0}
+
+
+async def test_an_echo_that_is_wrong_is_told() -> None:
+    async with against(Heard(lambda data: data[:-1] + b"!")) as engine:
+        await engine.start_send(SendSettings(7, rate=50.0, check=100, seconds=0.2))
+        await engine.wait_send()
+        now = await figures(engine)
+    assert now.answered == 0
+    assert now.wrong["altered"] == now.sent
+    assert "came back as" in now.told[0]
+
+
+async def test_an_answer_of_another_session_is_told() -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def crossed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        while data := await reader.read(1 << 16):
+            writers[-1 if writer is writers[0] else 0].write(data)
+
+    async with against(crossed) as engine:
+        await engine.set_sessions(2, None)
+        await engine.wait_held()
+        await engine.start_send(SendSettings(7, rate=20.0, check=64, seconds=0.2))
+        await engine.wait_send()
+        now = await figures(engine)
+        assert now.wrong["foreign"] == now.sent > 4
+        assert "of session" in now.told[0]
+
+
+async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send without end, from the first byte heard on."""
+    await reader.read(1)
+    while True:
+        writer.write(bytes(1 << 16))
+        await writer.drain()
+
+
+@pytest.mark.parametrize("down", [200_000.0, 20_000.0, 0.0])
+async def test_reading_is_paced_and_goes_on_at_full_speed_afterwards(down: float) -> None:
+    async with against(flood) as engine:
+        await engine.start_send(settings(b"x", rate=1.0, down=down, seconds=1.0))
+        await engine.wait_send()
+        assert (await figures(engine)).traffic.received == pytest.approx(down, rel=0.2)
+        await reached_bytes(engine, 10_000_000)
+
+
+async def reached_bytes(engine: Engine, count: int) -> None:
+    async def checked() -> bool:
+        return (await engine.snapshot()).traffic.received > count
+
+    await until(checked)
+
+
+async def test_the_end_of_a_session_is_noticed_though_it_is_never_read() -> None:
+    async with holding(4) as engine:
+        await engine.start_send(settings(b"x", rate=10.0, down=0.0))
+        await engine.drop(2, reset=True)
+        await engine.wait_held()
+        now = await reached(engine, lambda now: now.sessions == 4 and now.sent > 20)
+        assert now.running
+        await engine.stop_send()
+
+
+async def test_a_session_that_is_replaced_begins_anew() -> None:
+    heard = Heard()
+    async with against(heard) as engine:
+        await engine.start_send(
+            settings(rb"\{session} ", first=(template(b"first "),), rate=100.0, marker=template(b"never"))
+        )
+        await reached(engine, lambda now: now.sent > 5)
+        await engine.drop(1, reset=True)
+        await reached(engine, lambda now: now.lost >= 5)
+        await until(lambda: _is(b"first 2 2" in heard.data))
+        assert heard.data.startswith(b"first 1 1 ")
+        await engine.stop_send()
+
+
+async def test_what_a_session_does_not_take_is_missed_and_counted() -> None:
+    stopped = asyncio.Event()
+
+    async def deaf(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await stopped.wait()
+
+    async with against(deaf) as engine:
+        await engine.start_send(settings(b"x" * 1_000_000, rate=50.0, seconds=0.6))
+        now = await reached(engine, lambda now: now.missed["session full"] > 3)
+        stopped.set()
+        assert now.sent + sum(now.missed.values()) == now.due
+
+
+async def test_the_first_byte_waits_for_the_delay() -> None:
+    async with holding(2) as engine:
+        await engine.start_send(settings(b"x", rate=100.0, delay=0.4, seconds=1.0))
+        await engine.wait_send()
+        now = await figures(engine)
+    assert now.due - now.sent >= 2 * 35
+    assert now.sent > 20
+
+
+async def test_a_rate_is_changed_while_it_runs() -> None:
+    async with holding(2) as engine:
+        await engine.start_send(settings(b"x", rate=0.1))
+        await engine.change_send(200.0)
+        now = await reached(engine, lambda now: now.sent > 50)
+        assert now.asked_rate == 400.0
+        await engine.stop_send()
+        await engine.wait_send()
+
+
+async def test_one_workload_owns_the_sessions() -> None:
+    async with holding(1) as engine:
+        await engine.start_send(settings(b"x"))
+        with pytest.raises(UsageError, match="messages are being sent over the sessions already"):
+            await engine.start_send(settings(b"y"))
+        with pytest.raises(UsageError, match="not sent at a rate"):
+            await engine.change_send(5.0)
+        await engine.stop_send()
+        await engine.wait_send()
+        with pytest.raises(UsageError, match="no messages are being sent"):
+            await engine.stop_send()
+        with pytest.raises(UsageError, match="is no target"):
+            await engine.start_send(settings(b"x", target=Address("127.0.0.9", 9)))
+
+
+async def test_the_highest_rate_within_a_latency_is_searched_for() -> None:
+    async with holding(2) as engine:
+        await engine.start_send(settings(b"x", rate=1.0, marker=template(b"x")))
+        found = await engine.search_send_rate(1e-6)
+        assert found.good == 0
+        assert [tried.does for tried in found.tried] == [False] * len(found.tried)
+        assert all(one.rate > other.rate for one, other in pairwise(found.tried))
+        await engine.wait_send()

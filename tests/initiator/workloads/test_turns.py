@@ -1,0 +1,51 @@
+"""Tests of the turns of sessions that send equally often."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from initiator.workloads.turns import TOLERANCE, Turns
+
+rates = st.sampled_from([0.1, 0.5, 1.0, 3.0, 50.0, 99.0, 1000.0, 12345.0])
+
+
+@given(rates, st.lists(st.floats(0.0001, 0.05), min_size=1, max_size=60))
+def test_each_session_sends_at_its_rate_and_nothing_is_missed_when_looked_at_often(
+    rate: float, pauses: list[float]
+) -> None:
+    turns, now, sent = Turns(rate, 100.0), 100.0, Counter[int]()
+    for pause in pauses:
+        now += pause
+        for due in turns.take(now):
+            assert due.missed == 0
+            assert due.since <= now
+            sent[due.slot] += due.messages
+    for slot in range(turns.slots):
+        passed = now - 100.0 - slot * turns.period / turns.slots
+        expected = int(passed * rate) + 1 if passed >= 0 else 0
+        assert abs(sent[slot] - expected) <= 1
+    assert turns.next_due >= now - 1e-9
+
+
+@given(rates, st.floats(0.0, 100.0))
+def test_after_a_stall_what_is_too_late_is_missed_and_counted(rate: float, stall: float) -> None:
+    turns = Turns(rate, 0.0)
+    taken = list(turns.take(stall))
+    total = sum(due.messages + due.missed for due in taken)
+    assert total == pytest.approx(stall * rate * turns.slots, abs=turns.slots + 1)
+    for due in taken:
+        assert due.messages <= max(1, TOLERANCE * rate + 1)
+    assert list(turns.take(stall)) == []
+
+
+@given(rates, st.integers(1, 5000))
+def test_slots_are_evenly_apart(rate: float, number: int) -> None:
+    turns = Turns(rate, 0.0)
+    gap = turns.period / turns.slots
+    list(turns.take((number - 0.5) * gap))
+    due = next(iter(turns.take((number + 0.5) * gap)))
+    assert due.slot == number % turns.slots
+    assert due.since == pytest.approx(number * gap)
+    assert due.messages == 1
