@@ -10,7 +10,7 @@ import logging
 import pickle
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from socket import MSG_DONTWAIT, SocketType, recv_fds, send_fds, socket
+from socket import SocketType, recv_fds, send_fds, socket
 from struct import Struct
 from typing import Any, Final
 
@@ -44,9 +44,14 @@ class Wire:
         return cls(*await asyncio.open_unix_connection(sock=sock))
 
     @property
+    def unread(self) -> int:
+        """The bytes that wait for the other end to make room."""
+        return self._writer.transport.get_write_buffer_size()
+
+    @property
     def clogged(self) -> bool:
         """Whether the other end has left much unread."""
-        return self._writer.transport.get_write_buffer_size() > _TOO_MUCH
+        return self.unread > _TOO_MUCH
 
     def send(self, message: object) -> None:
         """Send any object that can be pickled, now or when there is room."""
@@ -72,6 +77,7 @@ class Caller:
     def __init__(self, wire: Wire, descriptors: socket, told: Callable[[Any], None]) -> None:
         self._wire = wire
         self._descriptors = descriptors
+        descriptors.setblocking(False)
         self._told = told
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._last = 0
@@ -92,7 +98,7 @@ class Caller:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._calls[number] = answer
         try:
-            self._hand_over(sockets)
+            self.hand_over(sockets)
             self._wire.send((number, method, tuple(arguments), len(sockets), reading))
             return await answer
         finally:
@@ -130,11 +136,12 @@ class Caller:
         self._wire.close()
         self._descriptors.close()
 
-    def _hand_over(self, sockets: Sequence[SocketType]) -> None:
+    def hand_over(self, sockets: Sequence[SocketType]) -> None:
+        """Send descriptors, which the call that follows tells of; raises SessionerError when none are taken."""
         numbers = [sock.fileno() for sock in sockets]
         try:
             for at in range(0, len(numbers), _MOST_DESCRIPTORS):
-                send_fds(self._descriptors, [b"d"], numbers[at : at + _MOST_DESCRIPTORS], MSG_DONTWAIT)
+                send_fds(self._descriptors, [b"d"], numbers[at : at + _MOST_DESCRIPTORS])
         except (BrokenPipeError, ConnectionResetError):
             raise GoneError from None
         except OSError as failure:
@@ -174,6 +181,10 @@ class Server:
         """Send something unasked, unless the other end has left much of it unread."""
         if not self._wire.clogged:
             self._wire.send((None, False, message))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._wire.close()
 
     async def _answer(
         self, number: int, method: Callable[..., Awaitable[Any]], arguments: Sequence[Any], reading: bool

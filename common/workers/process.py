@@ -8,7 +8,7 @@ import asyncio
 import subprocess
 import sys
 from contextlib import suppress
-from socket import AF_UNIX, MSG_DONTWAIT, SOCK_SEQPACKET, SOCK_STREAM, send_fds, socket, socketpair
+from socket import AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, send_fds, socket, socketpair
 from typing import Final
 
 from common.errors import SessionerError
@@ -57,17 +57,18 @@ class Zygote:
         numbers = [sock.fileno() for sock in sockets]
         if self._control:
             with suppress(BrokenPipeError, ConnectionResetError):
-                send_fds(self._control, [b"f"], numbers, MSG_DONTWAIT)
+                send_fds(self._control, [b"f"], numbers)
                 return
             self._control.close()
         if self._process:
             self._process.wait()
         self._start()
         assert self._control
-        send_fds(self._control, [b"f"], numbers, MSG_DONTWAIT)
+        send_fds(self._control, [b"f"], numbers)
 
     def _start(self) -> None:
         self._control, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        self._control.setblocking(False)
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-m", _ZYGOTE, self._module, str(theirs.fileno()), self._loop],

@@ -44,6 +44,8 @@ PROCESS: list[tuple[list[str], str, object]] = [
     (["--no-prompt"], "no_prompt", True),
     (["--log", "run.log"], "log", Path("run.log")),
     (["--loop", "asyncio"], "loop", "asyncio"),
+    (["--workers", "4"], "workers", 4),
+    (["--workers", "auto"], "workers", None),
 ]
 
 # What decides the listeners and their modes; tested by itself.
