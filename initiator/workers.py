@@ -108,7 +108,7 @@ class Workers(Divided):
         self._stopping: asyncio.Task[None] | None = None
         self._remains: list[Snapshot] = []
         self._remaining_latencies: list[dict[str, Latency]] = []
-        self.pool: Pool[State] = Pool(Zygote(_MODULE, loop), self._settings_of, self._lost, self._restore)
+        self.pool: Pool[State] = Pool(Zygote(_MODULE, loop), self.settings_of, self._lost, self._restore)
         self.pool.on_told = self._look_at
         if settings.connect_rate:
             self.keep("set_rate", _rate_part, (settings.connect_rate,))
@@ -292,7 +292,8 @@ class Workers(Divided):
         if address not in self._targets:
             raise UsageError(f"{address} is no target; `details` shows the targets")
 
-    def _settings_of(self, number: int) -> Settings:
+    def settings_of(self, number: int) -> Settings:
+        """Return the settings of one worker."""
         settings, ips = self._settings, self._settings.source_ips
         turn = number % len(ips) if ips else 0
         place = (self._place + place_of(number, self._least)) % 1

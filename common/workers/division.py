@@ -65,6 +65,22 @@ def fill(loads: Sequence[int], more: int) -> list[int]:
     return given
 
 
+def portions(loads: Sequence[int], total: int) -> list[int]:
+    """Return what is taken of each so that it is so many in all, or all that there are: in proportion to what it has.
+
+    None gives more than that. The rounding goes on from one to the next, so that the sum is exact.
+    """
+    whole = sum(loads)
+    total = min(total, whole)
+    taken, before, so_far = [], 0, 0
+    for load in loads:
+        before += load
+        upto = before * total // whole if whole else 0
+        taken.append(upto - so_far)
+        so_far = upto
+    return taken
+
+
 def respread(shares: list[list[int]], wanted: Sequence[int]) -> Iterator[None]:
     """Change the shares, a row for each target and in it a number for each worker, until each row's sum is as wanted.
 
@@ -73,7 +89,7 @@ def respread(shares: list[list[int]], wanted: Sequence[int]) -> Iterator[None]:
     """
     for row, sum_wanted in zip(shares, wanted, strict=True):
         if sum_wanted < sum(row):
-            _shrink(row, sum_wanted)
+            row[:] = portions(row, sum_wanted)
             yield
     loads = [sum(column) for column in zip(*shares, strict=True)]
     missing = [sum_wanted - sum(row) for row, sum_wanted in zip(shares, wanted, strict=True)]
@@ -84,16 +100,6 @@ def respread(shares: list[list[int]], wanted: Sequence[int]) -> Iterator[None]:
             _grow(row, more, given, left)
             left -= more
             yield
-
-
-def _shrink(row: list[int], wanted: int) -> None:
-    """Take away in proportion; the rounding goes on from one to the next, so that the sum is exact."""
-    before, so_far, total = 0, 0, sum(row)
-    for index, share in enumerate(row):
-        before += share
-        upto = before * wanted // total
-        row[index] = upto - so_far
-        so_far = upto
 
 
 def _grow(row: list[int], more: int, given: list[int], left: int) -> None:

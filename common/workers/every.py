@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from common.errors import SessionerError, UsageError
-from common.shares import share_out
+from common.workers.division import portions
 from common.workers.pool import Member, Pool
 
 P = ParamSpec("P")
@@ -175,27 +175,22 @@ def ends(method: Callable[[Any], Coroutine[Any, Any, None]], name: str) -> Calla
 def shared(
     method: Callable[Concatenate[Any, P], Coroutine[Any, Any, int]],
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, int]]:
-    """Return a method that does something so many times, the first argument, over all workers; it returns how often.
+    """Return a method that does something to so many sessions, its first argument, and returns to how many it was done.
 
-    What some had too few for, the others are asked for. Where the first argument is no number, all are asked alike.
+    Each worker does its part of those that it holds. Where the first argument is no number, all are asked alike.
     """
-    name = method.__name__
+    name, signature = method.__name__, inspect.signature(method)
 
     async def call(self: Divided, /, *args: P.args, **kwargs: P.kwargs) -> int:
-        bound = inspect.signature(method).bind(self, *args, **kwargs)
-        _, what, *rest = bound.args
+        _, what, *rest = signature.bind(self, *args, **kwargs).args
         async with self.pool.changing:
             if not isinstance(what, int):
                 return sum(await self.ask(name, same, (what, *rest)))
-            members, done = list(self.pool.members), 0
-            while members and done < what:
-                parts = [part for part in share_out(what - done, len(members)) if part]
-                members = members[: len(parts)]
-                answers = await self.pool.each(name, [(part, *rest) for part in parts], members)
-                counts = [sum(answer) for answer in answers]
-                done += sum(counts)
-                members = [member for member, part, count in zip(members, parts, counts, strict=True) if part == count]
-        return done
+            await self.pool.refresh()
+            parts = portions([told.state.snapshot.held for told in self.pool.states()], what)
+            members = [member for member in self.pool.members if member.told]
+            answers = await self.pool.each(name, [(part, *rest) for part in parts], members)
+        return sum(count for answer in answers for count in answer)
 
     return _like(method, call)
 

@@ -334,3 +334,67 @@ def test_a_loopback_responder_has_workers_too() -> None:
     with Daemon("initiator", "--loopback", "--workers", "2") as daemon:
         assert daemon.ask("set 200", "wait 30s", "status --json")["held"] == 200
         assert daemon.end()[2] == 0
+
+
+def test_messages_over_all_workers_are_verified_and_stopped_everywhere(free_ports: FreePorts) -> None:
+    with pair(free_ports, "3", "2", 2) as (front, _):
+        front.ask("set 30", "wait 30s", "status --json")
+        front.send("echo check", "sleep 2s", "stop send", "wait send 30s")
+        assert front.line().startswith("Messages: echo check")
+        send = front.ask("status --json")["send"]
+        assert send["answered"] == send["sent"] > 30
+        assert set(send["wrong"].values()) == {0}
+        front.send("send hello rate 5 stop-on lo", "wait send 30s")
+        assert front.line().startswith("Messages: ")
+        send = front.ask("status --json")["send"]
+        assert "heard b'hello" in send["stopped_on"]
+        assert not send["running"]
+
+
+def test_the_highest_rate_is_searched_over_all_workers(free_ports: FreePorts) -> None:
+    with pair(free_ports, "2", "1", 2) as (front, _):
+        front.ask("set 20", "wait 30s", "status --json")
+        _, errors, _ = front.end("query @1us seed 1", "wait query 60s")
+        assert "Highest rate             : none with p95 within 0.001 ms" in errors
+        assert "100.0 a second is too much" in errors
+
+
+def test_workers_are_replaced_also_when_what_they_are_forked_from_is_gone(free_ports: FreePorts) -> None:
+    with pair(free_ports, "2", "1", 2) as (front, _):
+        front.ask("set 100", "wait 30s", "status --json")
+        workers = workers_of(front)
+        (zygote,) = children(front.process.pid)
+        os.kill(zygote, signal.SIGKILL)
+        assert front.ask("set 110", "wait 30s", "status --json")["workers"]["replaced"] == 0
+        os.kill(workers[0], signal.SIGKILL)
+        front.until(lambda now: now["workers"]["replaced"] == 1)
+        now = front.ask("wait 30s", "status --json")
+        assert (now["held"], now["losses"]) == (110, {"worker": 55})
+        assert len(workers_of(front)) == 1
+        _, errors, code = front.end("quit")
+        assert (code, "Traceback" in errors) == (0, False)
+        gone(workers)
+
+
+def test_a_rate_is_that_of_all_workers_together(free_ports: FreePorts) -> None:
+    with pair(free_ports, "3", "1", 3) as (front, _):
+        front.ask("wait 30s", "rate 30", "status --json")
+        begun = monotonic()
+        now = front.ask("set 63", "wait 30s", "status --json")
+        # 60 sessions at 30 a second; each worker begins with one at once.
+        assert monotonic() - begun > 1.5
+        assert now["held"] == 63
+
+
+def test_debug_output_and_losses_of_workers_are_shown_by_the_console(free_ports: FreePorts, tmp_path: Path) -> None:
+    first = free_ports(2)
+    log = tmp_path / "log"
+    with responder(first, 2) as behind, initiator(first, 2, "--workers", "2", "--log", str(log)) as front:
+        front.ask("set 20", "wait 30s", "status --json")
+        behind.send("drop 5 rst")
+        assert behind.line() == "5 sessions dropped by RST"
+        front.until(lambda now: now["losses"] == {"rst": 5})
+        front.send("debug on", "ping interval 50-60ms", "ping on", "sleep 2s")
+        _, errors, _ = front.end()
+        assert "Received 5 bytes on " in errors or "bytes on 127.0.0.1:" in errors
+        assert len(re.findall("INFO Lost 127.0.0.1:[0-9]+->127.0.0.1:[0-9]+: rst", log.read_text())) == 5

@@ -9,6 +9,7 @@ from common.workers.division import (
     divide_up,
     fill,
     place_of,
+    portions,
     respread,
     seed_of,
     weights_of,
@@ -78,6 +79,16 @@ def test_the_least_loaded_get_first(loads: list[int], more: int) -> None:
     raised = [load for load, own in zip(after, given_to, strict=True) if own]
     if raised:
         assert max(raised) - min(after) <= 1
+
+
+@given(LOADS, st.integers(0, 300))
+def test_a_portion_is_never_more_than_there_is(loads: list[int], total: int) -> None:
+    taken = portions(loads, total)
+    assert sum(taken) == min(total, sum(loads))
+    assert all(0 <= part <= load for part, load in zip(taken, loads, strict=True))
+    if total <= sum(loads):
+        exact = [load * total / (sum(loads) or 1) for load in loads]
+        assert all(abs(part - wanted) < 1 for part, wanted in zip(taken, exact, strict=True))
 
 
 @given(changes())
