@@ -24,6 +24,7 @@ from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
 from initiator.workloads.query import Query, QuerySettings
+from initiator.workloads.query_csv import QueryCsv
 from initiator.workloads.schedule import Schedule, constant
 from initiator.workloads.search import RateSearch
 
@@ -138,14 +139,19 @@ class Engine:
         """Return when as many sessions are held as are asked for."""
         await self._holder.wait_held()
 
-    async def start_query(self, settings: QuerySettings) -> None:
-        """Send queries over the held sessions, those of one target where one is given; raises UsageError."""
+    async def start_query(self, settings: QuerySettings, csv: QueryCsv | None = None) -> None:
+        """Send queries over the held sessions, those of one target where one is given; raises UsageError.
+
+        A row for each query and each answer goes to `csv`, which begins if nothing stands in the way.
+        """
         if settings.target:
             self._target(settings.target)
         if self._holder.workload:
             raise UsageError("queries are being sent already; `query RATE` changes the rate, `stop query` ends them")
+        if csv:
+            csv.begin()
         holder = self._holder
-        query = self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic)
+        query = self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, csv)
         holder.workload = query
 
         def join(handler: Handler) -> None:
@@ -278,7 +284,7 @@ class Engine:
     async def aclose(self) -> None:
         """Close every session and stop."""
         if self._query:
-            self._query.close()
+            await self._query.aclose()
         self._reactor.close()
         self._holder.close_all()
 

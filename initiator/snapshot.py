@@ -9,7 +9,8 @@ from initiator.traffic import Traffic
 class QueryFigures:
     """What became of the queries; rates are of the moment, `unsent` were due and given up.
 
-    `seconds` is how long there was something to send, `traffic` all that went over the sessions meanwhile.
+    `seconds` is how long there was something to send, `traffic` all that went over the sessions meanwhile, and
+    `csv_not_written` counts rows, None where none are written.
     """
 
     asked_rate: float
@@ -30,6 +31,7 @@ class QueryFigures:
     truncated: int
     rcodes: dict[str, int]
     traffic: Traffic
+    csv_not_written: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

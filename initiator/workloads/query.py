@@ -20,6 +20,7 @@ from initiator.latencies import Latencies
 from initiator.snapshot import QueryFigures
 from initiator.traffic import Traffic
 from initiator.workloads.arrivals import Arrivals, Choice
+from initiator.workloads.query_csv import QueryCsv
 from initiator.workloads.questions import IDENTIFIERS, Draw, Question
 from initiator.workloads.schedule import Schedule
 
@@ -56,7 +57,7 @@ class QuerySettings:
     """What a run is: repeated with the same seed, the same queries are due at the same times.
 
     `schedule` gives queries a second over all sessions, `seconds` ends it earlier, `timeout` is in seconds. `asking` is
-    what the questions were made from, in words.
+    what the questions were made from, in words, and `csv` where a row for each is written.
     """
 
     schedule: Schedule
@@ -67,21 +68,24 @@ class QuerySettings:
     timeout: float = TIMEOUT
     target: Address | None = None
     asking: str = ""
+    csv: str | None = None
 
 
 class QueryStream:
     """One session's part: the queries that wait for an answer by identifier, and the beginning of a message.
 
     `pending` holds (due, sent) in monotonic seconds, oldest first. `reserved` are identifiers that must not be used
-    for now and whose answers do not count: of queries that timed out (late), and of pings.
+    for now and whose answers do not count: of queries that timed out (late), and of pings. `number` counts the sessions
+    that have joined the run.
     """
 
-    __slots__ = ("due", "next_id", "pending", "place", "query", "reserved", "session", "tail", "unsent")
+    __slots__ = ("due", "next_id", "number", "pending", "place", "query", "reserved", "session", "tail", "unsent")
 
-    def __init__(self, session: "Session", query: "Query", place: int) -> None:
+    def __init__(self, session: "Session", query: "Query", place: int, number: int) -> None:
         self.session = session
         self.query = query
         self.place = place
+        self.number = number
         self.due = 0
         self.pending: dict[int, tuple[float, float]] = {}
         self.next_id = 0
@@ -96,6 +100,8 @@ class QueryStream:
             size = len(data)
             self.tail = b""
         query, at = self.query, 0
+        if query.csv:
+            query.csv.heard(self.number, self.pending, data, size, now)
         if size > _MANY:
             at = self._heard_many(data, size, now)
         while size - at >= _HEAD_SIZE:
@@ -187,6 +193,7 @@ class Query:
         settings: QuerySettings,
         latencies: Latencies,
         traffic: Traffic,
+        csv: QueryCsv | None = None,
     ) -> None:
         self.settings = settings
         self.begun = monotonic()
@@ -222,14 +229,17 @@ class Query:
         self.raw: list[float] = []
         self.flags: list[int] = []
         self.malformed = 0
+        self.csv = csv
+        self._joined = 0
         self.ready()
 
     def join(self, session: "Session") -> None:
         """Send on a held session too, if it is one of those wanted."""
         wanted = self.settings.target
-        if session.stream is None and (wanted is None or session.target.address == wanted):
+        if session.stream is None and not self._ended_at and (wanted is None or session.target.address == wanted):
             send_at_once(session.descriptor)
-            session.stream = QueryStream(session, self, len(self._streams))
+            session.stream = QueryStream(session, self, len(self._streams), self._joined)
+            self._joined += 1
             self._streams.append(session.stream)
             if len(self._streams) == 1:
                 self.ready()
@@ -315,6 +325,7 @@ class Query:
             truncated=sum(count for flags, count in self._flags.items() if flags & _TRUNCATED),
             rcodes=self._rcodes(),
             traffic=self._traffic_then or self.traffic.since(self._traffic_before),
+            csv_not_written=self.csv.not_written if self.csv else None,
         )
 
     def beat(self) -> None:
@@ -323,13 +334,18 @@ class Query:
         self._answered_rate.sample(self._reactor.now, self._answered)
         if not self._draining and self._reactor.now >= self._ends and not self._shared:
             self._draining = True
-        if self._draining and not self._outstanding:
+        if self._draining and not self._outstanding and not self._ended_at:
             self._end()
+        if self.csv and self.csv.beat() and self._ended_at:
+            self._tell_done()
 
-    def close(self) -> None:
-        """End at once."""
+    async def aclose(self) -> None:
+        """End at once, but for the rows that are still to be written: the beat tells when they are."""
         if not self._ended_at:
             self._end()
+        if not self.done.done() and self.csv:
+            await self.done
+            await self.csv.aclose()
 
     @property
     def _outstanding(self) -> int:
@@ -343,6 +359,12 @@ class Query:
             stream.session.stream = None
             self._deadlines.cancel(stream)
         self._streams.clear()
+        if self.csv:
+            self.csv.finish()
+        else:
+            self._tell_done()
+
+    def _tell_done(self) -> None:
         if not self.done.done():
             self.done.set_result(None)
 
@@ -369,6 +391,8 @@ class Query:
         if not due:
             due = self._arrivals.take(min(monotonic(), self._ends), _TAKEN_AT_ONCE)
             self._due += len(due)
+            if self.csv:
+                self.csv.due(due)
         size = len(streams)
         shares: dict[QueryStream, list[float]] = {}
         for at, draw in zip(due, self._choice.take(len(due)), strict=True):
@@ -398,6 +422,8 @@ class Query:
         self._sent_late += [now - due for due in dues]
         self._sent += len(identifiers)
         session.sent = self._sent_at = now
+        if self.csv:
+            self.csv.sent(stream.number, identifiers, dues, now)
         if not stream.due:
             self._deadlines.file(stream, now + self.settings.timeout)
         try:
