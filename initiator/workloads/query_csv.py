@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import sub
 from struct import Struct
-from time import monotonic, monotonic_ns, time_ns
+from time import monotonic, monotonic_ns, sleep, time_ns
 from typing import Final
 
 from common.errors import UsageError
@@ -24,10 +24,14 @@ HEADER: Final = "type,timestamp,connection_id,query_id,poisson_id,poisson_interv
 # Rows that may wait to be written: 25 MB, and a second at a hundred thousand queries a second with their answers.
 _MOST: Final = 1 << 18
 
-# Rows made and written at once: a tenth of a millisecond, which is how long the sender may wait for the interpreter.
-_AT_ONCE: Final = 64
+# Rows made and written at once: a tenth of a millisecond, for which the sender may have to wait for the interpreter.
+# Of many that wait it is so large a part, but never more than is made in a millisecond.
+_AT_ONCE: Final = 32
+_PART: Final = 64
+_MOST_AT_ONCE: Final = 256
 
-# Seconds between two looks for rows to be written, which saves the sender waking anybody.
+# Seconds for which the sender is left alone after that, and those between two looks for rows: it wakes nobody.
+_REST: Final = 0.001
 _PAUSE: Final = 0.02
 
 # Seconds for which, at the end, no row may be taken before the rest is given up.
@@ -44,7 +48,7 @@ _SECOND: Final = 1_000_000_000
 _MICROSECONDS: Final = 1_000_000
 
 Times = tuple[float, float]
-_Sent = tuple[int, float, Sequence[int], list[float], list[float]]
+_Sent = tuple[int, float, Sequence[int], list[float], dict[float, float]]
 _Answered = tuple[int, float, dict[int, Times]]
 
 
@@ -65,6 +69,7 @@ class QueryCsv:
         self._written = 0
         self._refused = 0
         self._ending = False
+        self._given_up = False
         self._moved = (0, 0.0)
         self._epoch = time_ns() - monotonic_ns()
         self._last_due = monotonic()
@@ -93,8 +98,11 @@ class QueryCsv:
             written, since = self._moved
             if written != self._written:
                 self._moved = (self._written, monotonic())
-            elif monotonic() - since > _PATIENCE:
+            elif monotonic() - since > _PATIENCE and not self._given_up:
+                self._given_up = True
                 self._give_up()
+            elif monotonic() - since > 2 * _PATIENCE:
+                self._finished = True
         return self._finished
 
     async def aclose(self) -> None:
@@ -103,7 +111,7 @@ class QueryCsv:
             log.warning("csv %s: %d rows were not written", self._name, self.not_written)
 
     def _give_up(self) -> None:
-        self._finished = True
+        """Let whoever writes end."""
 
     def due(self, dues: list[float]) -> None:
         """Take note of the queries that are shared out next, all of those before being dealt with."""
@@ -114,8 +122,7 @@ class QueryCsv:
     def sent(self, number: int, identifiers: Sequence[int], dues: list[float], now: float) -> None:
         """Add the queries that were sent together on the session with this number."""
         if self._room(len(identifiers)):
-            intervals = self._intervals
-            self._queue.append((number, now, identifiers, dues, [intervals[due] for due in dues]))
+            self._queue.append((number, now, identifiers, dues, self._intervals))
 
     def heard(self, number: int, pending: Mapping[int, Times], data: bytes | bytearray, size: int, now: float) -> None:
         """Add the answers among the first `size` bytes, each to one of the queries that wait by identifier."""
@@ -139,6 +146,12 @@ class QueryCsv:
         self._put += count
         return True
 
+    def _chunks(self) -> Iterator[str]:
+        """Take out all that is queued, as rows in chunks that suit how many wait."""
+        rows = self._rows()
+        while chunk := "".join(islice(rows, min(max(_AT_ONCE, len(self._queue) // _PART), _MOST_AT_ONCE))):
+            yield chunk
+
     def _rows(self) -> Iterator[str]:
         """Take out all that is queued, a row each."""
         while self._queue:
@@ -152,8 +165,8 @@ class QueryCsv:
             else:
                 number, now, identifiers, dues, intervals = entry
                 when = self._time(now)
-                for identifier, due, interval in zip(identifiers, dues, intervals, strict=False):
-                    gap = round(interval * _MICROSECONDS)
+                for identifier, due in zip(identifiers, dues, strict=False):
+                    gap = round(intervals[due] * _MICROSECONDS)
                     yield f"Q,{when},{number},{identifier},0,{gap},,{self._time(due)}\n"
 
     def _time(self, moment: float) -> str:
@@ -181,18 +194,18 @@ class ShownCsv(QueryCsv):
                 await self._task
 
     def _give_up(self) -> None:
-        super()._give_up()
+        self._finished = True
         if self._task:
             self._task.cancel()
 
     async def _run(self) -> None:
         await self._show(HEADER)
         while True:
-            ending, rows = self._ending, self._rows()
-            while shown := list(islice(rows, _AT_ONCE)):
-                await self._show("".join(shown))
-                self._written += len(shown)
-                await asyncio.sleep(0)
+            ending = self._ending
+            for chunk in self._chunks():
+                await self._show(chunk)
+                self._written += chunk.count("\n")
+                await asyncio.sleep(_REST)
             if ending:
                 break
             await asyncio.sleep(_PAUSE)
@@ -236,10 +249,11 @@ class FileCsv(QueryCsv):
 
     def _write_rows(self) -> None:
         while True:
-            ending, rows = self._ending, self._rows()
-            while text := "".join(islice(rows, _AT_ONCE)):
-                if not self._write(text.encode()):
+            ending = self._ending
+            for chunk in self._chunks():
+                if not self._write(chunk.encode()):
                     return
+                sleep(_REST)
             if ending:
                 return
             self._woken.wait(_PAUSE)
@@ -247,7 +261,7 @@ class FileCsv(QueryCsv):
     def _write(self, data: bytes) -> bool:
         """Write all of it; return False when that was given up. Raises OSError."""
         left = data
-        while left and not self._finished:
+        while left and not self._given_up:
             try:
                 count = os.write(self._descriptor, left)
             except BlockingIOError:

@@ -171,6 +171,21 @@ def test_a_report_is_written_for_other_programs(pair: Daemon, tmp_path: Path) ->
     ]
 
 
+def test_rows_go_to_the_output_or_to_a_file(pair: Daemon, tmp_path: Path) -> None:
+    output, errors, code = pair.end(
+        "query 500 for 300ms arrivals constant csv -",
+        "wait query 10s",
+        f"query 500 for 300ms arrivals constant csv {tmp_path}/rows",
+        "wait query 10s",
+    )
+    assert code == 0
+    header, *rows = (tmp_path / "rows").read_text().splitlines()
+    assert output.count(f"{header}\n") == 1
+    for found in (rows, output.splitlines()):
+        assert [sum(row.startswith(kind) for row in found) for kind in ("Q,", "A,")] == [150, 150]
+    assert errors.count("csv rows not written     : 0\n") == 2
+
+
 @pytest.mark.parametrize(
     ("line", "error"),
     [
@@ -185,6 +200,8 @@ def test_a_report_is_written_for_other_programs(pair: Daemon, tmp_path: Path) ->
         ("query 5 on 127.0.0.9:9", "is no target"),
         ("query 5 for 0s", "is no time at all"),
         ("query off 5", "takes nothing else"),
+        ("query 5 csv /nowhere/at/all", "csv /nowhere/at/all cannot be written: No such file or directory"),
+        ("query 5 csv", "something is missing"),
         ("stop query", "no queries are being sent"),
         ("faster", "nothing runs"),
         ("wait query", "no queries have been sent"),
