@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from dataclasses import replace
+from socket import AF_INET, SOCK_STREAM, socket
 from time import monotonic
 from typing import Final, TypeGuard
 
@@ -14,6 +15,7 @@ from common.paging import Page, page_of
 from common.rate import Rate
 from common.reactor import Handler, Reactor
 from common.resolver import SocketAddress, resolve
+from common.socket_options import cut_buffers, socket_options
 from common.sockets import segments
 from common.system import descriptor_limits
 from initiator.holder import Holder
@@ -52,6 +54,7 @@ class Engine:
         self._traffic_rates = (Rate(), Rate())
         self._query: Query | None = None
         self._reactor.on_beat(self._beat)
+        self._tell_buffers()
         if settings.ping:
             self._holder.ping.switch(True)
 
@@ -326,6 +329,14 @@ class Engine:
             pausing=bool(target.due),
             without_ports=target in self._holder.opener.without_ports,
         )
+
+    def _tell_buffers(self) -> None:
+        """Say which buffers the kernel cuts, from a socket like those to come."""
+        with socket(AF_INET, SOCK_STREAM) as sock:
+            for option in socket_options(self._settings, AF_INET):
+                sock.setsockopt(*option)
+            for line in cut_buffers(sock, self._settings):
+                log.warning("%s", line)
 
     def _beat(self) -> None:
         now, traffic = self._reactor.now, self._holder.traffic

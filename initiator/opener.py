@@ -6,6 +6,8 @@ import os
 import random
 from collections import Counter, deque
 from socket import (
+    AF_INET,
+    AF_INET6,
     SOCK_CLOEXEC,
     SOCK_NONBLOCK,
     SOCK_STREAM,
@@ -20,7 +22,8 @@ from common.deadlines import Deadlines
 from common.pacing import Pace
 from common.reactor import EDGE, READ, WRITE, Job, Reactor
 from common.shortages import Shortages, highest_descriptor
-from common.sockets import Option, error_of, keepalive_options
+from common.socket_options import socket_options
+from common.sockets import Option, error_of
 from initiator.ports import LocalPorts
 from initiator.session import Session, State
 from initiator.settings import Settings
@@ -55,10 +58,9 @@ class Opener:
         self._deadlines = deadlines
         self._jitter = rng.random
         self._timeout = settings.connect_timeout
-        self._options = _socket_options(settings)
+        self._options = {int(family): _socket_options(settings, family) for family in (AF_INET, AF_INET6)}
         self._sources = Sources(settings.source_ips) if settings.source_ips else None
         self._ports = LocalPorts(rng.random)
-        self._prepared = bool(self._options or settings.source_ips)
         self._highest = highest_descriptor()
         self._wanting: deque[Target] = deque()
         self._begun: deque[Session] = deque()
@@ -211,7 +213,7 @@ class Opener:
         Without source addresses of ours, attempts begun together go out by the same route, so they share the `host`
         part of the key: only the first, for which it is 0, has to ask.
         """
-        error = self._prepare(sock, target.family) if self._prepared else 0
+        error = self._prepare(sock, target.family)
         if error:
             return error, 0
         error, port = self._ports.connect(sock, target.sockaddr)
@@ -228,7 +230,7 @@ class Opener:
     def _prepare(self, sock: SocketType, family: int) -> int:
         """Set what the command line asks for; return 0, or the number of the error in the way."""
         try:
-            for level, name, value in self._options:
+            for level, name, value in self._options[family]:
                 sock.setsockopt(level, name, value)
         except OSError as failure:
             return failure.errno or errno.EIO
@@ -267,10 +269,8 @@ class Opener:
             self.shortages.end(shortages.PORTS)
 
 
-def _socket_options(settings: Settings) -> list[Option]:
-    options: list[Option] = []
+def _socket_options(settings: Settings, family: int) -> list[Option]:
+    options = list(socket_options(settings, family))
     if settings.interface:
         options.append(bind_to_device(settings.interface))
-    if settings.keepalive:
-        options.extend(keepalive_options(settings.keepalive))
     return options

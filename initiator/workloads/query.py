@@ -14,7 +14,6 @@ from common.addresses import Address
 from common.deadlines import Deadlines
 from common.rate import Rate
 from common.reactor import Reactor
-from common.sockets import send_at_once
 from common.timer import Timer
 from initiator.latencies import Latencies
 from initiator.snapshot import QueryFigures
@@ -237,7 +236,6 @@ class Query:
         """Send on a held session too, if it is one of those wanted."""
         wanted = self.settings.target
         if session.stream is None and not self._ended_at and (wanted is None or session.target.address == wanted):
-            send_at_once(session.descriptor)
             session.stream = QueryStream(session, self, len(self._streams), self._joined)
             self._joined += 1
             self._streams.append(session.stream)

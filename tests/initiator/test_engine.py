@@ -20,11 +20,16 @@ from common.paging import all_rows
 from initiator.engine import Engine
 from initiator.settings import Settings
 from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
+from initiator.workloads.query import QuerySettings
+from initiator.workloads.questions import build_question
+from initiator.workloads.schedule import constant
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
 from tests.support import Peer, full_queue, reset, until
 
 pytestmark = pytest.mark.usefixtures("run")
+
+RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
 
 ANY_PORT = Endpoint("127.0.0.1", 0, 0)
 
@@ -691,6 +696,48 @@ async def test_keepalive_is_off_by_itself() -> None:
         await hold(engine, 3)
         with own_sockets(await sessions(engine)) as found:
             assert [sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for sock in found] == [0] * 3
+
+
+OPTIONS: list[tuple[dict[str, Any], int, int, int]] = [
+    ({}, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    ({"nagle": False}, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    ({"nagle": True}, socket.IPPROTO_TCP, socket.TCP_NODELAY, 0),
+    ({"rcvbuf": 50_000}, socket.SOL_SOCKET, socket.SO_RCVBUF, 100_000),
+    ({"sndbuf": 60_000}, socket.SOL_SOCKET, socket.SO_SNDBUF, 120_000),
+    ({"dscp": 46}, socket.IPPROTO_IP, socket.IP_TOS, 46 << 2),
+]
+
+
+@pytest.mark.parametrize(("settings", "level", "option", "value"), OPTIONS)
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_the_sockets_are_what_the_settings_say(
+    settings: dict[str, Any], level: int, option: int, value: int, host: str
+) -> None:
+    """Queries leave them as they are: `--nagle on` wins."""
+    async with (
+        responding(1, Endpoint(host, 0, 0)) as (_, addresses),
+        initiating(addresses, **settings) as engine,
+    ):
+        await hold(engine, 3)
+        await engine.start_query(QuerySettings(constant(100), 1, (build_question("example.com", "A"),), seconds=0.1))
+        await engine.wait_query()
+        with own_sockets(await sessions(engine)) as found:
+            assert [sock.getsockopt(level, option) for sock in found] == [value] * 3
+
+
+async def test_the_dscp_is_that_of_ipv6_too() -> None:
+    async with responding(1, Endpoint("::1", 0, 0)) as (_, addresses), initiating(addresses, dscp=10) as engine:
+        await hold(engine, 3)
+        with own_sockets(await sessions(engine)) as found:
+            assert [sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS) for sock in found] == [10 << 2] * 3
+
+
+async def test_a_buffer_that_the_kernel_cuts_is_told_once(logged: list[logging.LogRecord]) -> None:
+    asked, limit = 1 << 30, int(RMEM_MAX.read_text())  # noqa: ASYNC240
+    assert limit < asked
+    async with both(3, rcvbuf=asked, sndbuf=5_000) as (engine, _, __):
+        await hold(engine, 30)
+    assert said(logged) == [f"--rcvbuf {asked} is more than net.core.rmem_max allows: it is {limit}"]
 
 
 async def test_a_pinged_session_ends_when_nothing_acknowledges_for_the_ping_timeout() -> None:
