@@ -51,6 +51,7 @@ class Commands:
             Command(
                 "ping", "[on | off | interval TIMES]", "switch ping over, on or off, or set its interval", self.ping
             ),
+            Command("lifetime", "TIMEOUT|off", "close each session after this time, and replace it", self.lifetime),
             Command("hashsize", "SIZE [TARGET]", "resize the tables, or that of one target", self.hashsize),
             Command("drop", "N|ADDR [rst|fin]", "end sessions on purpose (fin); they are replaced", self.drop),
             Command(
@@ -109,6 +110,11 @@ class Commands:
             return f"Ping interval {low} to {high}"
         enabled = await self._engine.set_ping(on or (False if off else None))
         return f"Ping {'enabled' if enabled else 'disabled'}"
+
+    async def lifetime(self, timeout: float | None = None, off: bool = False) -> str:
+        """Replace sessions after a time, or do not."""
+        await self._engine.set_lifetime(None if off else timeout)
+        return "Lifetime of sessions not limited" if timeout is None else f"Lifetime {format_duration(timeout)}"
 
     async def hashsize(self, size: int, target: Address | None = None) -> None:
         """Resize tables."""

@@ -110,6 +110,10 @@ class Engine:
         """Ping each session after a time drawn from this interval, in seconds."""
         self._holder.ping.set_interval(interval)
 
+    async def set_lifetime(self, seconds: float | None) -> None:
+        """Close and replace each session so many seconds after its establishment, or never for None."""
+        self._holder.lifetime.set(seconds)
+
     async def set_hashsize(self, hashsize: int, address: Address | None) -> None:
         """Resize the table of one target or of all, a few buckets at a time; raises UsageError."""
         for target in [self._target(address)] if address else self._targets.values():
@@ -254,6 +258,8 @@ class Engine:
             send_rate=self._traffic_rates[1].per_second,
             query=self._query.figures() if self._query else None,
             query_p95=holder.latencies.query.corrected.percentiles((95,))[0],
+            lifetime=holder.lifetime.seconds,
+            replaced=holder.lifetime.replaced,
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:

@@ -18,6 +18,7 @@ from common.reactor import FAILED, READ, WRITE, Handler, Job, Reactor
 from common.sockets import half_close, reset_at_close
 from initiator.confirmed import Confirmed
 from initiator.latencies import Latencies
+from initiator.lifetime import Lifetime
 from initiator.opener import Opener
 from initiator.session import Session, State
 from initiator.settings import PING_INTERVAL, Settings
@@ -80,6 +81,7 @@ class Holder:
         self.latencies = Latencies()
         self.traffic = Traffic()
         self.ping = Ping(reactor, self.deadlines, self.latencies.ping.raw, PING_INTERVAL, settings.ping_timeout, rng)
+        self.lifetime = Lifetime(reactor, self)
         self.connected: list[Session] = []
         reactor.on_beat(self._expire)
         reactor.after_batch(self._establish_connected)
@@ -147,8 +149,11 @@ class Holder:
         self.consider(target)
 
     def close(self, session: Session) -> None:
-        """End a held session in order, after the answer to its ping if one is under way."""
-        awaited = session.state is State.ASKED
+        """End a held session in order, after what is under way: the answer to its ping, or to what a workload sent."""
+        stream = session.stream
+        if stream:
+            stream.leave()
+        awaited = session.state is State.ASKED or stream is not None
         self._leave(session)
         if awaited and half_close(session.descriptor):
             session.state = State.CLOSING
@@ -207,6 +212,8 @@ class Holder:
         if self.workload:
             for session in sessions:
                 self.workload.join(session)
+        if self.lifetime.seconds is not None:
+            self.lifetime.follow(sessions, now)
         self._tell_held()
 
     def _read(self, session: Session, events: int) -> None:
@@ -231,6 +238,7 @@ class Holder:
         except OSError as failure:
             ended = reasons.reason_of(failure.errno)
         if session.state is State.CLOSING:
+            self.traffic.received += heard
             if ended:
                 self._release(session)
             return
@@ -272,8 +280,6 @@ class Holder:
     def _leave(self, session: Session) -> None:
         """Take a held session out of the books; its descriptor is still open."""
         target = session.target
-        if session.stream:
-            session.stream.left()
         target.table.remove(session)
         target.held -= 1
         self.held -= 1
@@ -283,6 +289,8 @@ class Holder:
 
     def _release(self, session: Session) -> None:
         """Close a descriptor: a FIN, unless bytes that nobody read are left."""
+        if session.stream:
+            session.stream.left()
         self._reactor.forget(session.descriptor)
         os.close(session.descriptor)
         self.deadlines.cancel(session)

@@ -23,6 +23,8 @@ def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
     yield field("Confirmed by an answer", f"{now.confirmed} ever, {now.confirmed_last_minute} in the last minute")
     yield field("Lost sessions", by_reason(now.losses))
     yield field("Failed attempts", by_reason(now.failures))
+    if now.lifetime is not None or now.replaced:
+        yield field("Replaced sessions", _replaced(now))
     yield field("Pausing targets", now.pausing_targets)
     yield field("Exhausted", _exhausted(now))
     yield field("Ping round trip", _round_trip(now))
@@ -62,6 +64,10 @@ def _ago(seconds: float | None) -> str:
 def _exhausted(now: Snapshot) -> str:
     kinds = [f"{kind} ({now.targets_without_ports} targets)" if kind == "ports" else kind for kind in now.exhausted]
     return ", ".join(kinds) or "nothing"
+
+
+def _replaced(now: Snapshot) -> str:
+    return f"{now.replaced} (lifetime {'off' if now.lifetime is None else format_duration(now.lifetime)})"
 
 
 def _round_trip(now: Snapshot) -> str:

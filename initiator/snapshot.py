@@ -40,7 +40,8 @@ class Snapshot:
 
     Times are seconds; `age` is how old the figures are. `losses` are established sessions that ended
     unasked, `failures` attempts that came to nothing, both by reason. The round trips are those of answered pings, the
-    rates of traffic bytes a second, `query` what became of the queries that are, or were last, sent.
+    rates of traffic bytes a second, `query` what became of the queries that are, or were last, sent. `replaced` are
+    sessions that were closed because their `lifetime`, None for none, had passed.
     """
 
     age: float
@@ -70,6 +71,8 @@ class Snapshot:
     send_rate: float
     query: QueryFigures | None
     query_p95: float
+    lifetime: float | None = None
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,9 @@ _ANSWER: Final = 0x8000
 _TRUNCATED: Final = 0x0200
 _RCODE: Final = 0x000F
 
+# The place of a stream that nothing is sent on any more.
+_NOWHERE: Final = -1
+
 # What an identifier that nobody waits for is taken for: due and sent before time began.
 _NOBODYS: Final = (-1.0, -1.0)
 
@@ -147,6 +150,11 @@ class QueryStream:
             data, self.unsent = self.unsent, b""
             self.write(data)
 
+    def leave(self) -> None:
+        """Send no more, and take the answers under way."""
+        self.unsent = b""
+        self.query.leave(self)
+
     def left(self) -> None:
         """Take note that the session is not held any more."""
         self.query.left(self)
@@ -242,12 +250,18 @@ class Query:
             if len(self._streams) == 1:
                 self.ready()
 
-    def left(self, stream: QueryStream) -> None:
-        """Take out a session that is not held any more: what it was to answer is lost, what it was to send is not."""
+    def leave(self, stream: QueryStream) -> None:
+        """Send no more on a session: what it was to send others will, what it was to answer is waited for."""
         last = self._streams.pop()
         if last is not stream:
             self._streams[stream.place] = last
             last.place = stream.place
+        stream.place = _NOWHERE
+
+    def left(self, stream: QueryStream) -> None:
+        """Take out a session that is not held any more: what it was to answer is lost."""
+        if stream.place != _NOWHERE:
+            self.leave(stream)
         stream.session.stream = None
         self._deadlines.cancel(stream)
         self._lost += len(stream.pending)
@@ -354,6 +368,7 @@ class Query:
         self._traffic_then = self.traffic.since(self._traffic_before)
         self._timer.close()
         for stream in self._streams:
+            stream.place = _NOWHERE
             stream.session.stream = None
             self._deadlines.cancel(stream)
         self._streams.clear()
@@ -404,7 +419,7 @@ class Query:
     def _send(self, stream: QueryStream, dues: list[float]) -> None:
         """Send all that is due on a session in one write."""
         session, pending = stream.session, stream.pending
-        if session.stream is not stream:
+        if stream.place == _NOWHERE:
             self._unshared += dues
             return
         count, first = len(dues), stream.next_id

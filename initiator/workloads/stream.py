@@ -20,6 +20,9 @@ class Stream(Protocol):
     def writable(self) -> None:
         """Send what the kernel did not take before."""
 
+    def leave(self) -> None:
+        """Send no more: our end is closed next, and only what is under way is still heard."""
+
     def left(self) -> None:
         """Take note that the session is not held any more."""
 
