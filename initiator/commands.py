@@ -5,6 +5,7 @@ from functools import partial
 
 from common.addresses import Address, Endpoint
 from common.commands import Command, Listing
+from common.dump import dump_command
 from common.logs import Logs
 from common.paging import all_rows
 from common.shell import Shell
@@ -52,6 +53,7 @@ class Commands:
                 "ping", "[on | off | interval TIMES]", "switch ping over, on or off, or set its interval", self.ping
             ),
             Command("lifetime", "TIMEOUT|off", "close each session after this time, and replace it", self.lifetime),
+            dump_command(self._engine, "session"),
             Command("hashsize", "SIZE [TARGET]", "resize the tables, or that of one target", self.hashsize),
             Command("drop", "N|ADDR [rst|fin]", "end sessions on purpose (fin); they are replaced", self.drop),
             Command(

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Final, TypeGuard
 
 from common.addresses import Address, Endpoint, address_key, key_address
+from common.dump import Dump
 from common.errors import UsageError
 from common.limits import Demand
 from common.paging import Page, page_of
@@ -113,6 +114,11 @@ class Engine:
     async def set_lifetime(self, seconds: float | None) -> None:
         """Close and replace each session so many seconds after its establishment, or never for None."""
         self._holder.lifetime.set(seconds)
+
+    async def set_dump(self, dump: Dump | None) -> Dump | None:
+        """Show traffic, or stop; return what was shown before."""
+        before, self._holder.dump = self._holder.dump, dump
+        return before
 
     async def set_hashsize(self, hashsize: int, address: Address | None) -> None:
         """Resize the table of one target or of all, a few buckets at a time; raises UsageError."""
@@ -260,6 +266,7 @@ class Engine:
             query_p95=holder.latencies.query.corrected.percentiles((95,))[0],
             lifetime=holder.lifetime.seconds,
             replaced=holder.lifetime.replaced,
+            dump=str(holder.dump) if holder.dump else None,
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:

@@ -14,6 +14,7 @@ from common import reasons
 from common.addresses import Address
 from common.coarse import Coarse
 from common.deadlines import Deadlines
+from common.dump import Dump
 from common.reactor import FAILED, READ, WRITE, Handler, Job, Reactor
 from common.sockets import half_close, reset_at_close
 from initiator.confirmed import Confirmed
@@ -82,6 +83,7 @@ class Holder:
         self.traffic = Traffic()
         self.ping = Ping(reactor, self.deadlines, self.latencies.ping.raw, PING_INTERVAL, settings.ping_timeout, rng)
         self.lifetime = Lifetime(reactor, self)
+        self.dump: Dump | None = None
         self.connected: list[Session] = []
         reactor.on_beat(self._expire)
         reactor.after_batch(self._establish_connected)
@@ -227,6 +229,8 @@ class Holder:
                     ended = reasons.FIN
                     break
                 heard += count
+                if self.dump:
+                    self.dump.received(session, memoryview(self._buffer)[:count], self._reactor.now)
                 if session.stream:
                     session.stream.heard(self._buffer, count, self._reactor.now)
                 if count < BUFFER and not events & _END:

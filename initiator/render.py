@@ -31,6 +31,8 @@ def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
     if now.query:
         yield from query_text(now.query)
     yield field("Bytes sent and received", f"{now.traffic.sent}, {now.traffic.received}")
+    if now.dump:
+        yield field("Dump of traffic", now.dump)
     yield field("Sessions hash size", now.hashsize)
     yield field("Sessions hash max depth", now.max_depth)
     yield field("Longest pause", format_milliseconds(now.longest_pause))

@@ -41,7 +41,7 @@ class Snapshot:
     Times are seconds; `age` is how old the figures are. `losses` are established sessions that ended
     unasked, `failures` attempts that came to nothing, both by reason. The round trips are those of answered pings, the
     rates of traffic bytes a second, `query` what became of the queries that are, or were last, sent. `replaced` are
-    sessions that were closed because their `lifetime`, None for none, had passed.
+    sessions closed because their `lifetime`, None for none, had passed. `dump` is what is shown of the traffic.
     """
 
     age: float
@@ -73,6 +73,7 @@ class Snapshot:
     query_p95: float
     lifetime: float | None = None
     replaced: int = 0
+    dump: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

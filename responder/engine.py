@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Final, TypeGuard
 
 from common.addresses import Address, Endpoint, address_key
+from common.dump import Dump
 from common.errors import SessionerError, UsageError
 from common.limits import Demand
 from common.paging import Page, page_of
@@ -26,7 +27,6 @@ from common.socket_options import cut_buffers, socket_options
 from common.sockets import local_address
 from common.system import descriptor_limits
 from responder.client import Client
-from responder.dump import Dump
 from responder.holder import Holder
 from responder.listener import Listener
 from responder.settings import ECHO, Settings

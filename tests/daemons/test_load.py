@@ -171,6 +171,29 @@ def test_a_report_is_written_for_other_programs(pair: Daemon, tmp_path: Path) ->
     ]
 
 
+def test_a_dump_shows_the_queries_and_their_answers(pair: Daemon) -> None:
+    output, errors, code = pair.end(
+        "dump on all", "query 100 for 100ms arrivals constant", "wait query 10s", "dump off", "dump on one in", "dump"
+    )
+    assert code == 0
+    said = output.splitlines()
+    assert said[0] == "Dump enabled: all sessions, in and out"
+    assert said[2:] == ["Dump disabled", "Dump enabled: one session, in", "Dump disabled"]
+    lines = [line for line in errors.splitlines() if line.startswith(("Snd ", "Rcv "))]
+    assert [sum(line.startswith(word) for line in lines) for word in ("Snd", "Rcv")] == [10, 10]
+    assert all(r" 31: [\x00\x1d\x00" in line and r"\x07example\x03com\x00" in line for line in lines)
+
+
+def test_a_lifetime_is_told_with_what_it_replaced(pair: Daemon) -> None:
+    pair.send("lifetime 200ms")
+    assert pair.line() == "Lifetime 0.2s"
+    assert pair.until(lambda now: now["replaced"] >= 40)["lifetime"] == 0.2
+    pair.send("lifetime off", "wait")
+    assert pair.line() == "Lifetime of sessions not limited"
+    now = pair.ask("status --json")
+    assert (now["held"], now["losses"], now["lifetime"]) == (20, {}, None)
+
+
 def test_rows_go_to_the_output_or_to_a_file(pair: Daemon, tmp_path: Path) -> None:
     output, errors, code = pair.end(
         "query 500 for 300ms arrivals constant csv -",

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from common.addresses import Address, Endpoint
+from common.dump import LEVEL, Dump
 from common.errors import UsageError
 from common.keepalive import Keepalive
 from common.paging import all_rows
@@ -738,6 +739,36 @@ async def test_a_buffer_that_the_kernel_cuts_is_told_once(logged: list[logging.L
     async with both(3, rcvbuf=asked, sndbuf=5_000) as (engine, _, __):
         await hold(engine, 30)
     assert said(logged) == [f"--rcvbuf {asked} is more than net.core.rmem_max allows: it is {limit}"]
+
+
+async def test_the_dump_shows_what_is_sent_and_heard(logged: list[logging.LogRecord]) -> None:
+    async with both(ping=True) as (engine, _, (address,)):
+        await engine.wait_held()
+        (row,) = await sessions(engine)
+        dump = Dump(every=True, incoming=True, outgoing=True)
+        assert await engine.set_dump(dump) is None
+        assert (await engine.snapshot()).dump == "all sessions, in and out"
+        await engine.set_ping_interval((0.05, 0.05))
+        await status(engine, lambda now: now.pings_answered >= 2)
+        assert await engine.set_dump(None) is dump
+        lines = [record.getMessage() for record in logged if record.levelno == LEVEL]
+        assert lines[:4] == [f"{word} {row.local}->{address} 4: [PING]" for word in ("Snd", "Rcv")] * 2
+        count = (await engine.snapshot()).pings_answered
+        await status(engine, lambda now: now.pings_answered >= count + 2)
+        assert len(lines) == len([record for record in logged if record.levelno == LEVEL])
+
+
+async def test_the_dump_of_one_goes_on_with_another_when_that_ends(logged: list[logging.LogRecord]) -> None:
+    async with both(ping=True) as (engine, _, __):
+        await hold(engine, 3)
+        await engine.set_dump(Dump(every=False, incoming=False, outgoing=True))
+        await engine.set_ping_interval((0.05, 0.05))
+        await status(engine, lambda now: now.pings_answered >= 9)
+        (followed,) = {record.getMessage().split()[1] for record in logged if record.levelno == LEVEL}
+        await engine.drop(parsed(followed.partition("->")[0]), reset=True)
+        count = (await engine.snapshot()).pings_answered
+        await status(engine, lambda now: now.pings_answered >= count + 9)
+        assert len({record.getMessage().split()[1] for record in logged if record.levelno == LEVEL}) == 2
 
 
 async def test_a_pinged_session_ends_when_nothing_acknowledges_for_the_ping_timeout() -> None:
