@@ -72,6 +72,8 @@ class QueryCsv:
         self._given_up = False
         self._moved = (0, 0.0)
         self._epoch = time_ns() - monotonic_ns()
+        self._second = -_SECOND
+        self._seconds = ""
         self._last_due = monotonic()
         self._intervals: dict[float, float] = {}
 
@@ -170,8 +172,13 @@ class QueryCsv:
                     yield f"Q,{when},{number},{identifier},0,{gap},,{self._time(due)}\n"
 
     def _time(self, moment: float) -> str:
-        seconds, rest = divmod(int(moment * _SECOND) + self._epoch, _SECOND)
-        return f"{seconds}.{rest:09d}"
+        """Return a monotonic time as one since the epoch; most are in the same second as the last, which saves time."""
+        rest = int(moment * _SECOND) - self._second
+        if not 0 <= rest < _SECOND:
+            seconds, rest = divmod(rest + self._second + self._epoch, _SECOND)
+            self._second = seconds * _SECOND - self._epoch
+            self._seconds = f"{seconds}."
+        return f"{self._seconds}{rest:09d}"
 
 
 class ShownCsv(QueryCsv):
