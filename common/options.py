@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from common.errors import SessionerError, UsageError
+from common.socket_options import parse_dscp, parse_size
 
 T = TypeVar("T")
 
@@ -71,6 +72,15 @@ def add_process_options(parser: Parser) -> None:
     add("--no-prompt", action="store_true", help="read no standard input, run until SIGTERM")
     add("--log", type=Path, metavar="FILE", help="append commands, changes of state and losses, with times, to a file")
     add("--loop", choices=("uvloop", "asyncio"), default="uvloop", help="the event loop (uvloop)")
+
+
+def add_socket_options(parser: Parser) -> None:
+    """Add the options that say what sockets are."""
+    add = parser.add_argument
+    add("--nagle", choices=("on", "off"), default="off", help="let small pieces wait for each other, or not (off)")
+    add("--rcvbuf", type=option(parse_size), metavar="SIZE", help="bytes of each receive buffer (the kernel's choice)")
+    add("--sndbuf", type=option(parse_size), metavar="SIZE", help="bytes of each send buffer (the kernel's choice)")
+    add("--dscp", type=option(parse_dscp), metavar="N", help="mark what is sent with this DSCP, from 0 to 63 (0)")
 
 
 def process_of(options: argparse.Namespace) -> Process:

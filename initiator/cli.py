@@ -8,7 +8,7 @@ from typing import Any
 
 from common.addresses import Endpoint, parse_endpoint, parse_sources
 from common.keepalive import parse_keepalive
-from common.options import Parser, Process, add_process_options, option, process_of
+from common.options import Parser, Process, add_process_options, add_socket_options, option, process_of
 from common.units import parse_count, parse_hashsize, parse_positive, parse_timeout
 from initiator.settings import CONNECT_TIMEOUT, HASHSIZE, PING_TIMEOUT, Settings
 
@@ -92,6 +92,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         metavar="IDLE[,INTERVAL,COUNT]",
         help="let the kernel probe sessions that were idle for so long",
     )
+    add_socket_options(parser)
     add("--seed", type=option(parse_count), metavar="N", help="repeat the draws of an earlier run")
     add("--loopback", action="store_true", help="start a responder inside this process, for a first try")
     add_process_options(parser)
@@ -111,4 +112,8 @@ def _settings(options: argparse.Namespace) -> Settings:
         source_ips=tuple(ip for ips in options.source_ip for ip in ips),
         interface=options.interface,
         keepalive=options.keepalive,
+        nagle=options.nagle == "on",
+        rcvbuf=options.rcvbuf,
+        sndbuf=options.sndbuf,
+        dscp=options.dscp,
     )

@@ -6,6 +6,7 @@ from typing import Final
 
 from common.addresses import Address, Endpoint
 from common.commands import Command, Listing
+from common.dump import dump_command
 from common.logs import Logs
 from common.paging import all_rows
 from common.shell import Shell
@@ -32,7 +33,7 @@ class Commands:
         self._logs = logs
         self._hashsize = hashsize
         self._runs = Runs(shell)
-        self._load = LoadCommands(engine, self._runs)
+        self._load = LoadCommands(engine, shell, self._runs)
         self._send = SendCommands(engine, self._runs)
         self._standard = Standard(shell, logs, engine.demand)
 
@@ -61,6 +62,8 @@ class Commands:
             Command(
                 "ping", "[on | off | interval TIMES]", "switch ping over, on or off, or set its interval", self.ping
             ),
+            Command("lifetime", "TIMEOUT|off", "close each session after this time, and replace it", self.lifetime),
+            dump_command(self._engine, "session"),
             Command("hashsize", "SIZE [TARGET]", "resize the tables, or that of one target", self.hashsize),
             Command("drop", "N|ADDR [rst|fin]", "end sessions on purpose (fin); they are replaced", self.drop),
             Command(
@@ -120,6 +123,11 @@ class Commands:
             return f"Ping interval {low} to {high}"
         enabled = await self._engine.set_ping(on or (False if off else None))
         return f"Ping {'enabled' if enabled else 'disabled'}"
+
+    async def lifetime(self, timeout: float | None = None, off: bool = False) -> str:
+        """Replace sessions after a time, or do not."""
+        await self._engine.set_lifetime(None if off else timeout)
+        return "Lifetime of sessions not limited" if timeout is None else f"Lifetime {format_duration(timeout)}"
 
     async def hashsize(self, size: int, target: Address | None = None) -> None:
         """Resize tables."""

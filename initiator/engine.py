@@ -5,16 +5,19 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from socket import AF_INET, SOCK_STREAM, socket
 from time import monotonic
 from typing import Final, TypeGuard
 
 from common.addresses import Address, Endpoint, address_key, key_address
+from common.dump import Dump
 from common.errors import UsageError
 from common.limits import Demand
 from common.paging import Page, page_of
 from common.rate import Rate
 from common.reactor import Handler, Reactor
 from common.resolver import SocketAddress, resolve
+from common.socket_options import cut_buffers, socket_options
 from common.sockets import segments
 from common.system import descriptor_limits
 from initiator.holder import Holder
@@ -25,6 +28,7 @@ from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
 from initiator.workloads.query import Query, QuerySettings
+from initiator.workloads.query_csv import QueryCsv
 from initiator.workloads.schedule import Schedule, constant
 from initiator.workloads.search import RateSearch
 from initiator.workloads.send import Send, SendSettings
@@ -54,6 +58,7 @@ class Engine:
         self._query: Query | None = None
         self._send: Send | None = None
         self._reactor.on_beat(self._beat)
+        self._tell_buffers()
         if settings.ping:
             self._holder.ping.switch(True)
 
@@ -109,6 +114,15 @@ class Engine:
         """Ping each session after a time drawn from this interval, in seconds."""
         self._holder.ping.set_interval(interval)
 
+    async def set_lifetime(self, seconds: float | None) -> None:
+        """Close and replace each session so many seconds after its establishment, or never for None."""
+        self._holder.lifetime.set(seconds)
+
+    async def set_dump(self, dump: Dump | None) -> Dump | None:
+        """Show traffic, or stop; return what was shown before."""
+        before, self._holder.dump = self._holder.dump, dump
+        return before
+
     async def set_hashsize(self, hashsize: int, address: Address | None) -> None:
         """Resize the table of one target or of all, a few buckets at a time; raises UsageError."""
         for target in [self._target(address)] if address else self._targets.values():
@@ -141,12 +155,17 @@ class Engine:
         """Return when as many sessions are held as are asked for."""
         await self._holder.wait_held()
 
-    async def start_query(self, settings: QuerySettings) -> None:
-        """Send queries over the held sessions, those of one target where one is given; raises UsageError."""
+    async def start_query(self, settings: QuerySettings, csv: QueryCsv | None = None) -> None:
+        """Send queries over the held sessions, those of one target where one is given; raises UsageError.
+
+        A row for each query and each answer goes to `csv`, which begins if nothing stands in the way.
+        """
         self._check_free(settings.target)
+        if csv:
+            csv.begin()
         holder = self._holder
         self._send = None
-        self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic)
+        self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, csv)
         self._own_sessions(self._query)
 
     async def search_query_rate(self, latency: float) -> RateFound:
@@ -283,6 +302,9 @@ class Engine:
             query_p95=holder.latencies.query.corrected.percentiles((95,))[0],
             send=self._send.figures() if self._send else None,
             message_p95=holder.latencies.message.corrected.percentiles((95,))[0],
+            lifetime=holder.lifetime.seconds,
+            replaced=holder.lifetime.replaced,
+            dump=str(holder.dump) if holder.dump else None,
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:
@@ -315,9 +337,10 @@ class Engine:
 
     async def aclose(self) -> None:
         """Close every session and stop."""
-        for run in (self._query, self._send):
-            if run:
-                run.close()
+        if self._query:
+            await self._query.aclose()
+        if self._send:
+            self._send.close()
         self._reactor.close()
         self._holder.close_all()
 
@@ -408,6 +431,14 @@ class Engine:
             pausing=bool(target.due),
             without_ports=target in self._holder.opener.without_ports,
         )
+
+    def _tell_buffers(self) -> None:
+        """Say which buffers the kernel cuts, from a socket like those to come."""
+        with socket(AF_INET, SOCK_STREAM) as sock:
+            for option in socket_options(self._settings, AF_INET):
+                sock.setsockopt(*option)
+            for line in cut_buffers(sock, self._settings):
+                log.warning("%s", line)
 
     def _beat(self) -> None:
         now, traffic = self._reactor.now, self._holder.traffic

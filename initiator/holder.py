@@ -14,11 +14,13 @@ from common import reasons
 from common.addresses import Address
 from common.coarse import Coarse
 from common.deadlines import Deadlines
+from common.dump import Dump
 from common.reactor import FAILED, READ, WRITE, Handler, Job, Reactor
 from common.sockets import half_close, reset_at_close
 from initiator.confirmed import Confirmed
 from initiator.dialer import Dialer
 from initiator.latencies import Latencies
+from initiator.lifetime import Lifetime
 from initiator.opener import Opener
 from initiator.session import Session, State
 from initiator.settings import PING_INTERVAL, Settings
@@ -83,6 +85,8 @@ class Holder:
         self.latencies = Latencies()
         self.traffic = Traffic()
         self.ping = Ping(reactor, self.deadlines, self.latencies.ping.raw, PING_INTERVAL, settings.ping_timeout, rng)
+        self.lifetime = Lifetime(reactor, self)
+        self.dump: Dump | None = None
         self.connected: list[Session] = []
         reactor.on_beat(self._expire)
         reactor.after_batch(self._establish_connected)
@@ -126,7 +130,10 @@ class Holder:
             except OSError as failure:
                 self.lost(session, reasons.reason_of(failure.errno))
         if events & _INPUT and session.state is not State.CLOSED:
-            self._read(session, events)
+            if stream and stream.throttled:
+                stream.readable(events)
+            else:
+                self._read(session, events)
 
     def expired(self, session: Session) -> None:
         """Handle that a session's due time has come: what it means follows from its state."""
@@ -150,8 +157,11 @@ class Holder:
         self.consider(target)
 
     def close(self, session: Session) -> None:
-        """End a held session in order, after the answer to its ping if one is under way."""
-        awaited = session.state is State.ASKED
+        """End a held session in order, after what is under way: the answer to its ping, or to what a workload sent."""
+        stream = session.stream
+        if stream:
+            stream.leave()
+        awaited = session.state is State.ASKED or stream is not None
         self._leave(session)
         if awaited and half_close(session.descriptor):
             session.state = State.CLOSING
@@ -210,6 +220,8 @@ class Holder:
         if self.workload:
             for session in sessions:
                 self.workload.join(session)
+        if self.lifetime.seconds is not None:
+            self.lifetime.follow(sessions, now)
         self._tell_held()
 
     def read_at_most(self, session: Session, most: int) -> bool:
@@ -220,7 +232,9 @@ class Holder:
                 count = session.receive([self._view[:left]])
                 if not count:
                     ended = reasons.FIN
-                elif session.stream:
+                if self.dump:
+                    self.dump.received(session, self._view[:count], self._reactor.now)
+                if session.stream:
                     session.stream.heard(self._buffer, count, self._reactor.now)
                 heard += count
                 left -= count
@@ -236,9 +250,6 @@ class Holder:
 
     def _read(self, session: Session, events: int) -> None:
         """Take what has come, and notice the end."""
-        if session.stream and session.stream.throttled:
-            session.stream.readable(events)
-            return
         heard = 0
         ended = None
         try:
@@ -248,6 +259,8 @@ class Holder:
                     ended = reasons.FIN
                     break
                 heard += count
+                if self.dump:
+                    self.dump.received(session, self._view[:count], self._reactor.now)
                 if session.stream:
                     session.stream.heard(self._buffer, count, self._reactor.now)
                 if count < BUFFER and not events & _END:
@@ -259,6 +272,7 @@ class Holder:
         except OSError as failure:
             ended = reasons.reason_of(failure.errno)
         if session.state is State.CLOSING:
+            self.traffic.received += heard
             if ended:
                 self._release(session)
             return
@@ -300,8 +314,6 @@ class Holder:
     def _leave(self, session: Session) -> None:
         """Take a held session out of the books; its descriptor is still open."""
         target = session.target
-        if session.stream:
-            session.stream.left()
         target.table.remove(session)
         target.held -= 1
         self.held -= 1
@@ -311,6 +323,8 @@ class Holder:
 
     def _release(self, session: Session) -> None:
         """Close a descriptor: a FIN, unless bytes that nobody read are left."""
+        if session.stream:
+            session.stream.left()
         self._reactor.forget(session.descriptor)
         os.close(session.descriptor)
         self.deadlines.cancel(session)

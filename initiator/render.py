@@ -23,6 +23,8 @@ def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
     yield field("Confirmed by an answer", f"{now.confirmed} ever, {now.confirmed_last_minute} in the last minute")
     yield field("Lost sessions", by_reason(now.losses))
     yield field("Failed attempts", by_reason(now.failures))
+    if now.lifetime is not None or now.replaced:
+        yield field("Replaced sessions", _replaced(now))
     yield field("Pausing targets", now.pausing_targets)
     yield field("Exhausted", _exhausted(now))
     yield field("Ping round trip", _round_trip(now))
@@ -31,6 +33,8 @@ def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
     if now.send:
         yield from send_text(now.send)
     yield field("Bytes sent and received", f"{now.traffic.sent}, {now.traffic.received}")
+    if now.dump:
+        yield field("Dump of traffic", now.dump)
     yield field("Sessions hash size", now.hashsize)
     yield field("Sessions hash max depth", now.max_depth)
     yield field("Longest pause", format_milliseconds(now.longest_pause))
@@ -64,6 +68,10 @@ def _ago(seconds: float | None) -> str:
 def _exhausted(now: Snapshot) -> str:
     kinds = [f"{kind} ({now.targets_without_ports} targets)" if kind == "ports" else kind for kind in now.exhausted]
     return ", ".join(kinds) or "nothing"
+
+
+def _replaced(now: Snapshot) -> str:
+    return f"{now.replaced} (lifetime {'off' if now.lifetime is None else format_duration(now.lifetime)})"
 
 
 def _round_trip(now: Snapshot) -> str:

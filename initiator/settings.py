@@ -17,7 +17,10 @@ HASHSIZE_TOGETHER: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Times in seconds; `seed` makes every draw (ping times, jitter of pauses) repeatable."""
+    """Times in seconds; `seed` makes every draw (ping times, jitter of pauses) repeatable.
+
+    The kernel's own values hold for `rcvbuf` and `sndbuf` (bytes) and `dscp` that are None.
+    """
 
     seed: int
     connect_timeout: float = CONNECT_TIMEOUT
@@ -27,3 +30,7 @@ class Settings:
     source_ips: tuple[str, ...] = ()
     interface: str | None = None
     keepalive: Keepalive | None = None
+    nagle: bool = False
+    rcvbuf: int | None = None
+    sndbuf: int | None = None
+    dscp: int | None = None

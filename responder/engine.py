@@ -16,21 +16,21 @@ from time import monotonic
 from typing import Final, TypeGuard
 
 from common.addresses import Address, Endpoint, address_key
+from common.dump import Dump
 from common.errors import SessionerError, UsageError
 from common.limits import Demand
 from common.paging import Page, page_of
 from common.rate import Rate
 from common.reactor import Handler, Reactor
 from common.resolver import SocketAddress, resolve
+from common.socket_options import cut_buffers, socket_options
 from common.sockets import local_address
 from common.system import descriptor_limits
 from responder.client import Client
-from responder.dump import Dump
 from responder.holder import Holder
 from responder.listener import Listener
 from responder.settings import ECHO, Settings
 from responder.snapshot import ClientRow, ListenerRow, Snapshot
-from responder.socket_options import cut_buffers, inherited_options
 
 log = logging.getLogger("sessioner.responder")
 
@@ -220,7 +220,7 @@ class Engine:
             raise SessionerError(f"cannot listen on {item.address}: {failure.strerror}") from None
         try:
             sock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-            for option in inherited_options(self._settings, item.family):
+            for option in socket_options(self._settings, item.family):
                 sock.setsockopt(*option)
             if item.family == AF_INET6:
                 # Only [::] listens for both families; any other IPv6 address leaves its port to IPv4.

@@ -28,6 +28,11 @@ SETTINGS: list[tuple[list[str], dict[str, object]]] = [
     (["--interface", "eth0"], {"interface": "eth0"}),
     (["--keepalive", "60s"], {"keepalive": Keepalive(60)}),
     (["--keepalive", "1m,10s,5"], {"keepalive": Keepalive(60, 10, 5)}),
+    (["--nagle", "on"], {"nagle": True}),
+    (["--nagle", "off"], {"nagle": False}),
+    (["--rcvbuf", "64k"], {"rcvbuf": 65_536}),
+    (["--sndbuf", "4m"], {"sndbuf": 4 << 20}),
+    (["--dscp", "46"], {"dscp": 46}),
     (["--seed", "42"], {"seed": 42}),
 ]
 
