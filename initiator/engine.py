@@ -23,6 +23,7 @@ from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
+from initiator.totals import QueryTotals
 from initiator.workloads.query import Query, QuerySettings
 from initiator.workloads.schedule import Schedule, constant
 from initiator.workloads.search import RateSearch
@@ -50,6 +51,7 @@ class Engine:
         self._rate = Rate()
         self._traffic_rates = (Rate(), Rate())
         self._query: Query | None = None
+        self._earlier_queries = QueryTotals()
         self._reactor.on_beat(self._beat)
         if settings.ping:
             self._holder.ping.switch(True)
@@ -145,6 +147,7 @@ class Engine:
         if self._holder.workload:
             raise UsageError("queries are being sent already; `query RATE` changes the rate, `stop query` ends them")
         holder = self._holder
+        self._earlier_queries = await self.query_totals()
         query = self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic)
         holder.workload = query
 
@@ -195,6 +198,10 @@ class Engine:
     async def query_settings(self) -> QuerySettings | None:
         """Return what the queries that are sent, or were sent last, are."""
         return self._query.settings if self._query else None
+
+    async def query_totals(self) -> QueryTotals:
+        """Return what became of the queries of all runs."""
+        return self._earlier_queries.plus(self._query.figures()) if self._query else self._earlier_queries
 
     async def latencies(self) -> Latencies:
         """Return the counts of this moment."""
