@@ -1,5 +1,6 @@
 """What an initiator tells StatsD and Prometheus, by name."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -52,12 +53,11 @@ async def exporting(exporters: Exporters, engine: Engine) -> AsyncIterator[None]
 
 async def published(engine: Engine) -> Published:
     """Return the figures of this moment, those of each target a few milliseconds later."""
-    return Published(
-        await engine.snapshot(),
-        await engine.query_totals(),
-        await engine.latencies(),
-        await whole_listing(engine.target_page),
-    )
+    snapshot, queries = await engine.snapshot(), await engine.query_totals()
+    await asyncio.sleep(0)
+    latencies = await engine.latencies()
+    await asyncio.sleep(0)
+    return Published(snapshot, queries, latencies, await whole_listing(engine.target_page))
 
 
 # StatsD: tcpkali's names.

@@ -214,8 +214,12 @@ def _app(registry: CollectorRegistry) -> Callable[..., Iterable[bytes]]:
         try:
             return metrics(environ, start_response)  # type: ignore[no-any-return]
         except (TimeoutError, CancelledError):
-            start_response("503 Service Unavailable", [("Content-Type", "text/plain; charset=utf-8")])
-            return [b"The daemon is too busy, or ends.\n"]
+            status = "503 Service Unavailable"
+        except Exception:
+            log.exception("This is a bug, and the daemon goes on:")
+            status = "500 Internal Server Error"
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{status}\n".encode()]
 
     return app
 
