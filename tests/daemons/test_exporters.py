@@ -60,8 +60,15 @@ def scraped_pair(free_ports: FreePorts) -> Iterator[tuple[Daemon, Address, Addre
         responder(first, 2, "--prometheus", str(back.port)),
         initiator(first, 2, "--prometheus", str(front)) as daemon,
     ):
-        daemon.ask("set 20", "wait", "query 100 for 300ms", "wait query", "status --json")
+        query(daemon, "set 20", "wait", "query 100 for 300ms")
         yield daemon, front, back
+
+
+def query(daemon: Daemon, *lines: str) -> Any:
+    """Write lines of which the last begins to send queries, and return the status when these have ended."""
+    daemon.send(*lines, "wait query")
+    assert daemon.line().startswith("Queries: ")
+    return daemon.ask("status --json")
 
 
 def eventually(find: Callable[[], Any], wanted: Any) -> None:
@@ -126,8 +133,9 @@ def test_a_real_statsd_server_adds_up_what_it_is_told(free_ports: FreePorts, tmp
 
     def last(name: str) -> float | None:
         """Return the last value that was written under a name."""
-        (file, *_) = [*(tmp_path / "here" / "statsd").glob(f"{name}-2*"), None]
-        return float(file.read_text().splitlines()[-1].rpartition(",")[2]) if file else None
+        for file in (tmp_path / "here" / "statsd").glob(f"{name}-2*"):
+            return float(file.read_text().splitlines()[-1].rpartition(",")[2])
+        return None
 
     with subprocess.Popen(
         [path, "-f", "-C", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -136,8 +144,7 @@ def test_a_real_statsd_server_adds_up_what_it_is_told(free_ports: FreePorts, tmp
             eventually(lambda: f":{port:04X} " in Path("/proc/net/udp").read_text(), True)
             arguments = ("--statsd", f"localhost:{port}", "--statsd-namespace", "box", "--statsd-window", "200ms")
             with responder(first, 2), initiator(first, 2, *arguments) as daemon:
-                daemon.send("set 20", "wait", "query 500 for 1s", "wait query")
-                status = daemon.until(lambda now: now["query"] and not now["query"]["running"])
+                status = query(daemon, "set 20", "wait", "query 500 for 1s")
                 eventually(lambda: last("gauge-box.connections.total"), 20)
                 eventually(lambda: last("derive-box.connections.opened"), 20)
                 eventually(lambda: last("derive-box.traffic.msgs.sent"), status["query"]["sent"])
@@ -178,8 +185,7 @@ def test_a_statsd_server_that_is_not_there_disturbs_nothing(free_ports: FreePort
     first, closed = free_ports(1), free_ports(1)
     arguments = ("--statsd", f"127.0.0.1:{closed}", "--statsd-window", "100ms")
     with responder(first, 1, *arguments), initiator(first, 1, *arguments) as daemon:
-        daemon.send("set 50", "wait", "query 100 for 1s", "wait query")
-        status = daemon.until(lambda now: now["query"] and not now["query"]["running"])
+        status = query(daemon, "set 50", "wait", "query 100 for 1s")
         assert (status["held"], status["losses"]) == (50, {})
         assert status["query"]["answered"] == status["query"]["sent"] > 50
         _, errors, code = daemon.end("quit")
