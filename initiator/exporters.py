@@ -106,6 +106,7 @@ class _Window:
         before, self._before = self._before, now.latencies
         latencies: dict[str, float] = {}
         for name, which in _LATENCIES.items():
+            await asyncio.sleep(0)  # a difference of wide histograms takes milliseconds
             latencies.update(_latency_gauges(f"latency.{name}", which(now.latencies).since(which(before))))
         figures = figures_of(_COUNTERS, _GAUGES, now)
         return replace(figures, latencies=latencies)

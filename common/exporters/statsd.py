@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from socket import SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, socket
 from typing import Final, TypeVar
 
-from common.addresses import Endpoint
+from common.addresses import Address, Endpoint
 from common.errors import SessionerError
 from common.resolver import resolve
 
@@ -123,7 +123,7 @@ async def telling_statsd(
     Then the counters are told once more, and the gauges as 0: nobody else will. Raises SessionerError when there is no
     such server.
     """
-    name = f"{server.host}:{server.first}"
+    name = str(Address(server.host, server.first))
     item = (await resolve(server))[0]
     with socket(item.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC) as sock:
         try:
