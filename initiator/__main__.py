@@ -12,6 +12,7 @@ from common.shell import Shell
 from initiator.cli import Options, parse_options
 from initiator.commands import Commands
 from initiator.engine import Engine
+from initiator.exporters import exporting
 from initiator.render import greeting_text, toolbar_text
 from initiator.sources import check_sources
 from responder.engine import Engine as Responder
@@ -44,7 +45,7 @@ async def _service(
     options: Options, targets: list[tuple[Endpoint, int | None]], shell: Shell, logs: Logs
 ) -> AsyncIterator[Service]:
     check_sources(options.settings.source_ips, options.settings.interface)
-    async with aclosing(Engine(options.settings)) as engine:
+    async with aclosing(Engine(options.settings)) as engine, exporting(options.exporters, engine):
         for endpoint, hashsize in targets:
             await engine.add_targets(endpoint, hashsize)
 

@@ -27,6 +27,7 @@ from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
+from initiator.totals import Totals
 from initiator.workloads.query import Query, QuerySettings
 from initiator.workloads.query_csv import QueryCsv
 from initiator.workloads.schedule import Schedule, constant
@@ -57,6 +58,7 @@ class Engine:
         self._traffic_rates = (Rate(), Rate())
         self._query: Query | None = None
         self._send: Send | None = None
+        self._earlier = Totals()
         self._reactor.on_beat(self._beat)
         self._tell_buffers()
         if settings.ping:
@@ -164,6 +166,7 @@ class Engine:
         if csv:
             csv.begin()
         holder = self._holder
+        self._earlier = await self.totals()
         self._send = None
         self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, csv)
         self._own_sessions(self._query)
@@ -201,6 +204,7 @@ class Engine:
         """Send messages over the held sessions, those of one target where one is given; raises UsageError."""
         self._check_free(settings.target)
         holder = self._holder
+        self._earlier = await self.totals()
         self._query = None
         self._send = Send(
             self._reactor,
@@ -250,6 +254,11 @@ class Engine:
     async def query_settings(self) -> QuerySettings | None:
         """Return what the queries that are sent, or were sent last, are."""
         return self._query.settings if self._query else None
+
+    async def totals(self) -> Totals:
+        """Return what became of the queries and messages of all runs."""
+        query, send = self._query, self._send
+        return self._earlier.plus(query.figures() if query else None, send.figures() if send else None)
 
     async def latencies(self) -> Latencies:
         """Return the counts of this moment."""

@@ -11,6 +11,7 @@ from common.system import read_system
 from responder.cli import parse_options
 from responder.commands import Commands
 from responder.engine import Engine
+from responder.exporters import exporting
 from responder.render import greeting_text, toolbar_text
 
 
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     @asynccontextmanager
     async def start(shell: Shell, logs: Logs) -> AsyncIterator[Service]:
-        async with aclosing(Engine(options.settings)) as engine:
+        async with aclosing(Engine(options.settings)) as engine, exporting(options.exporters, engine):
             for endpoint, mode in options.listen:
                 await engine.add_listeners(endpoint, mode)
 

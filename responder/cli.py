@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from common.addresses import Endpoint, parse_endpoint
 from common.errors import UsageError
+from common.exporters.settings import Exporters, add_exporter_options, exporters_of
 from common.keepalive import parse_keepalive
 from common.options import Parser, Process, add_process_options, add_socket_options, option, process_of
 from common.table import DEFAULT_HASHSIZE
@@ -26,6 +27,7 @@ class Options:
     listen: list[tuple[Endpoint, str]]
     mode: str
     settings: Settings
+    exporters: Exporters
     process: Process
 
 
@@ -76,6 +78,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     )
     _add_mode_options(parser)
     add_socket_options(parser)
+    add_exporter_options(parser)
     add_process_options(parser)
     options = parser.parse_args(arguments)
     settings = _settings(options)
@@ -84,7 +87,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
             check_mode(mode, settings)
     except UsageError as error:
         parser.error(str(error))
-    return Options(options.listen, options.mode, settings, process_of(options))
+    return Options(options.listen, options.mode, settings, exporters_of(options), process_of(options))
 
 
 def _add_mode_options(parser: Parser) -> None:

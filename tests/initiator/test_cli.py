@@ -8,6 +8,7 @@ import pytest
 
 from common.addresses import Endpoint
 from common.errors import UsageError
+from common.exporters.settings import Exporters
 from common.keepalive import Keepalive, parse_keepalive
 from initiator.cli import Options, parse_options
 from initiator.settings import CONNECT_TIMEOUT, PING_TIMEOUT, Settings
@@ -48,8 +49,9 @@ PROCESS: list[tuple[list[str], str, object]] = [
     (["--loop", "asyncio"], "loop", "asyncio"),
 ]
 
-# What decides the targets; tested by itself.
+# What decides the targets; tested by itself, as are the exporters, in tests/common/exporters.
 OTHERS = {"-t", "--target", "-s", "--hashsize", "--loopback", "-h", "--help"}
+OTHERS |= {"--statsd", "--statsd-namespace", "--statsd-window", "--prometheus"}
 
 
 def parse(*arguments: str) -> Options:
@@ -75,6 +77,7 @@ def test_a_target_is_all_that_is_needed() -> None:
     assert options.targets == [(ENDPOINT, None)]
     assert (options.hashsize, options.loopback) == (None, False)
     assert options.settings == PLAIN
+    assert options.exporters == Exporters()
     assert (PLAIN.connect_timeout, PLAIN.ping_timeout) == (CONNECT_TIMEOUT, PING_TIMEOUT)
 
 
