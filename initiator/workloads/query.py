@@ -134,8 +134,8 @@ class QueryStream:
             return 0
         end = size - size % frame
         lengths, identifiers, flags = zip(*iter_unpack(f">HHH{frame - _HEAD_SIZE}x", data[:end]), strict=True)
-        pending = self.pending
-        if lengths.count(frame - 2) != len(lengths) or not pending.keys() >= set(identifiers):
+        pending, answered = self.pending, set(identifiers)
+        if lengths.count(frame - 2) != len(lengths) or len(answered) != len(lengths) or not pending.keys() >= answered:
             return 0
         found = [pending.pop(identifier, _NOBODYS) for identifier in identifiers]
         query = self.query
