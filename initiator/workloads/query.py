@@ -266,6 +266,11 @@ class Query:
         self._deadlines.cancel(stream)
         self._lost += len(stream.pending)
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is sent or waited for any more; rows may still be written."""
+        return bool(self._ended_at)
+
     def is_sending(self) -> bool:
         """Whether more queries will be sent."""
         return not self._ended_at and monotonic() < self._ends
