@@ -408,7 +408,7 @@ class Engine:
         return self._send
 
     def _running_query(self) -> Query:
-        if self._query is None or self._query.done.done():
+        if self._query is None or self._query.ended:
             raise UsageError("no queries are being sent; `query RATE` sends some")
         return self._query
 

@@ -130,8 +130,8 @@ class QueryStream(Stream):
             return 0
         end = size - size % frame
         lengths, identifiers, flags = zip(*iter_unpack(f">HHH{frame - _HEAD_SIZE}x", data[:end]), strict=True)
-        pending = self.pending
-        if lengths.count(frame - 2) != len(lengths) or not pending.keys() >= set(identifiers):
+        pending, answered = self.pending, set(identifiers)
+        if lengths.count(frame - 2) != len(lengths) or len(answered) != len(lengths) or not pending.keys() >= answered:
             return 0
         found = [pending.pop(identifier, _NOBODYS) for identifier in identifiers]
         query = self.query
@@ -235,6 +235,11 @@ class Query:
         stream.session.stream = None
         self._deadlines.cancel(stream)
         self._lost += len(stream.pending)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is sent or waited for any more; rows may still be written."""
+        return bool(self._ended_at)
 
     def is_sending(self) -> bool:
         """Whether more queries will be sent."""

@@ -77,6 +77,11 @@ def test_what_runs_says_what_is_outstanding() -> None:
     ]
 
 
+def test_rows_that_were_not_written_are_told_where_rows_are_wanted() -> None:
+    lines = list(query_text(replace(ENDED, csv_not_written=7)))
+    assert [line for line in lines if line not in list(query_text(ENDED))] == ["csv rows not written     : 7"]
+
+
 def test_a_latency_is_one_line() -> None:
     assert list(latency_text(ROWS)) == [
         "query       corrected  p50 1.2 ms  p99.9 250 ms  max 500 ms  (9900)",
