@@ -75,10 +75,9 @@ def parse_dscp(text: str) -> int:
 
 
 def socket_options(settings: SocketSettings, family: int) -> Iterator[Option]:
-    """Yield the socket options that the settings ask for; accepted sockets inherit them."""
+    """Yield the socket options that the settings ask for but that of Nagle; accepted sockets inherit them."""
     if settings.keepalive:
         yield from keepalive_options(settings.keepalive)
-    yield IPPROTO_TCP, TCP_NODELAY, int(not settings.nagle)
     if settings.rcvbuf is not None:
         yield SOL_SOCKET, SO_RCVBUF, settings.rcvbuf
     if settings.sndbuf is not None:
@@ -88,6 +87,11 @@ def socket_options(settings: SocketSettings, family: int) -> Iterator[Option]:
         yield IPPROTO_IP, IP_TOS, settings.dscp << _DSCP_SHIFT
         if family == AF_INET6:
             yield IPPROTO_IPV6, IPV6_TCLASS, settings.dscp << _DSCP_SHIFT
+
+
+def nagle_option(settings: SocketSettings) -> Option:
+    """Return what lets small pieces go out without waiting for the acknowledgement of those before, or not: tcp(7)."""
+    return IPPROTO_TCP, TCP_NODELAY, int(not settings.nagle)
 
 
 def cut_buffers(sock: SocketType, settings: SocketSettings) -> Iterator[str]:

@@ -74,6 +74,12 @@ def set_user_timeout(descriptor: int, seconds: float) -> None:
         sock.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, min(max(1, round(seconds * 1000)), _HIGHEST_INT))
 
 
+def set_option(descriptor: int, option: Option) -> None:
+    """Set an option; raises OSError when the session is gone already."""
+    with _socket_over(descriptor) as sock:
+        sock.setsockopt(*option)
+
+
 def half_close(descriptor: int) -> bool:
     """Send our FIN and keep the descriptor; return False when the session is gone already."""
     with _socket_over(descriptor) as sock:

@@ -373,7 +373,7 @@ class Engine:
 
         def join(handler: Handler) -> None:
             if _is_held(handler, None) and not run.done.done():
-                run.join(handler)
+                self._holder.join(run, handler)
 
         self._reactor.start(self._reactor.walk(join))
 

@@ -16,7 +16,8 @@ from common.coarse import Coarse
 from common.deadlines import Deadlines
 from common.dump import Dump
 from common.reactor import FAILED, READ, WRITE, Handler, Job, Reactor
-from common.sockets import half_close, reset_at_close
+from common.socket_options import nagle_option
+from common.sockets import half_close, reset_at_close, set_option
 from initiator.confirmed import Confirmed
 from initiator.dialer import Dialer
 from initiator.latencies import Latencies
@@ -88,6 +89,7 @@ class Holder:
         self.lifetime = Lifetime(reactor, self)
         self.dump: Dump | None = None
         self.connected: list[Session] = []
+        self._nagle = nagle_option(settings)
         reactor.on_beat(self._expire)
         reactor.after_batch(self._establish_connected)
 
@@ -144,6 +146,14 @@ class Holder:
                 self.lost(session, reasons.reason_of(failure.errno))
         elif session.state is State.CLOSING:
             self._release(session)
+
+    def join(self, workload: Workload, session: Session) -> None:
+        """Let a workload begin on a held session."""
+        try:
+            set_option(session.descriptor, self._nagle)
+            workload.join(session)
+        except OSError as failure:
+            self.lost(session, reasons.reason_of(failure.errno))
 
     def drop(self, session: Session, reset: bool) -> None:
         """End a held session on purpose, by RST or by FIN; it is replaced."""
@@ -219,7 +229,7 @@ class Holder:
                 self.ping.arm(session, now)
         if self.workload:
             for session in sessions:
-                self.workload.join(session)
+                self.join(self.workload, session)
         if self.lifetime.seconds is not None:
             self.lifetime.follow(sessions, now)
         self._tell_held()

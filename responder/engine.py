@@ -23,7 +23,7 @@ from common.paging import Page, page_of
 from common.rate import Rate
 from common.reactor import Handler, Reactor
 from common.resolver import SocketAddress, resolve
-from common.socket_options import cut_buffers, socket_options
+from common.socket_options import cut_buffers, nagle_option, socket_options
 from common.sockets import local_address
 from common.system import descriptor_limits
 from responder.client import Client
@@ -220,7 +220,7 @@ class Engine:
             raise SessionerError(f"cannot listen on {item.address}: {failure.strerror}") from None
         try:
             sock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-            for option in socket_options(self._settings, item.family):
+            for option in (*socket_options(self._settings, item.family), nagle_option(self._settings)):
                 sock.setsockopt(*option)
             if item.family == AF_INET6:
                 # Only [::] listens for both families; any other IPv6 address leaves its port to IPv4.

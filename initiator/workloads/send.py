@@ -134,7 +134,10 @@ class SendStream(Stream):
 
     def expired(self) -> None:
         """Begin: the delay is over."""
-        self.run.begin(self)
+        try:
+            self.run.begin(self)
+        except OSError as failure:
+            self.session.lost(failure)
 
 
 class ThrottledStream(SendStream):
@@ -207,7 +210,7 @@ class Send:
         self.ready()
 
     def join(self, session: "Session") -> None:
-        """Send on a held session too, if it is one of those wanted."""
+        """Send on a held session too, if it is one of those wanted; raises OSError when it is lost."""
         wanted = self.settings.target
         if session.stream is not None or (wanted is not None and session.target.address != wanted):
             return
@@ -233,19 +236,16 @@ class Send:
             self.ready()
 
     def begin(self, stream: SendStream) -> None:
-        """Send the first messages on a session, and then the others."""
+        """Send the first messages on a session, and then the others; raises OSError when the session is lost."""
         if not self.is_sending():
             return
         stream.begun = True
-        try:
-            for template in self.settings.first:
-                stream.write(template.render(self._moment(stream)))
-                self._sent += 1
-            if self.endless:
-                self._fill(stream)
-                self._reactor.again(stream.session, WRITE)
-        except OSError as failure:
-            stream.session.lost(failure)
+        for template in self.settings.first:
+            stream.write(template.render(self._moment(stream)))
+            self._sent += 1
+        if self.endless:
+            self._fill(stream)
+            self._reactor.again(stream.session, WRITE)
 
     def leave(self, stream: SendStream) -> None:
         """Send no more on a session: what it was to answer is waited for."""

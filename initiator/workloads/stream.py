@@ -101,4 +101,4 @@ class Workload(Protocol):
     """Traffic that owns the streams of the sessions it has joined."""
 
     def join(self, session: "Session") -> None:
-        """Begin on a session that is held, if it is one of those wanted."""
+        """Begin on a session that is held, if it is one of those wanted; raises OSError when it is lost."""

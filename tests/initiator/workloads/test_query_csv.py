@@ -157,7 +157,7 @@ async def test_a_run_that_is_refused_leaves_the_file_alone(tmp_path: Path) -> No
     path = tmp_path / "rows"
     async with holding(1) as engine:
         await engine.start_query(settings(1000), FileCsv(str(path)))
-        with pytest.raises(UsageError, match="are being sent already"):
+        with pytest.raises(UsageError, match="are being sent over the sessions already"):
             await engine.start_query(settings(1000), FileCsv(str(path)))
         await until_sent(engine, 50)
     counts = Counter(row["type"] for row in read(path.read_text()))
