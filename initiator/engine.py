@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Final, TypeGuard
@@ -23,7 +24,10 @@ from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
+from initiator.workloads.campaign import Campaign, Listed, Rates
+from initiator.workloads.churn import ChurnSettings
 from initiator.workloads.query import Query, QuerySettings
+from initiator.workloads.saturation import Saturation, Search
 from initiator.workloads.schedule import Schedule, constant
 from initiator.workloads.search import RateSearch
 
@@ -50,6 +54,7 @@ class Engine:
         self._rate = Rate()
         self._traffic_rates = (Rate(), Rate())
         self._query: Query | None = None
+        self._churn: Campaign | None = None
         self._reactor.on_beat(self._beat)
         if settings.ping:
             self._holder.ping.switch(True)
@@ -196,6 +201,26 @@ class Engine:
         """Return what the queries that are sent, or were sent last, are."""
         return self._query.settings if self._query else None
 
+    async def start_churn(self, rates: Sequence[float], settings: ChurnSettings) -> None:
+        """Open sessions beside those held at one rate (1/s) after the other; raises UsageError."""
+        self._begin_churn("churn", settings, Listed(rates))
+
+    async def start_saturation(self, search: Search, settings: ChurnSettings) -> None:
+        """Search for the highest rate of such sessions; raises UsageError."""
+        self._begin_churn("saturate", settings, Saturation(search))
+
+    async def stop_churn(self) -> None:
+        """End that, and what is under way of it; raises UsageError when none runs."""
+        if self._churn is None or not self._churn.running:
+            raise UsageError("no churn runs; `churn RATE` begins one")
+        await self._churn.stop()
+
+    async def wait_churn(self) -> None:
+        """Return when it has ended; raises UsageError when none has begun."""
+        if self._churn is None:
+            raise UsageError("no churn has begun; `churn RATE` begins one")
+        await self._churn.wait()
+
     async def latencies(self) -> Latencies:
         """Return the counts of this moment."""
         return self._holder.latencies.copy()
@@ -245,6 +270,7 @@ class Engine:
             send_rate=self._traffic_rates[1].per_second,
             query=self._query.figures() if self._query else None,
             query_p95=holder.latencies.query.corrected.percentiles((95,))[0],
+            churn=self._churn.figures() if self._churn else None,
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:
@@ -279,6 +305,8 @@ class Engine:
         """Close every session and stop."""
         if self._query:
             self._query.close()
+        if self._churn:
+            await self._churn.aclose()
         self._reactor.close()
         self._holder.close_all()
 
@@ -286,6 +314,15 @@ class Engine:
         target = Target(item.address, item.family, item.sockaddr, hashsize, self._holder)
         self._targets[item.address] = target
         self._holder.ask(target, 1)
+
+    def _begin_churn(self, name: str, settings: ChurnSettings, rates: Rates) -> None:
+        targets = [self._target(settings.target)] if settings.target else list(self._targets.values())
+        if not targets:
+            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
+        if self._churn and self._churn.running:
+            raise UsageError(f"{name}: {self._churn.name} runs already; `stop {self._churn.name}` ends it")
+        sources = len(self._settings.source_ips)
+        self._churn = Campaign(self._reactor, self._holder.dialer, name, targets, sources, settings, rates)
 
     def _running_query(self) -> Query:
         if self._query is None or self._query.done.done():
@@ -330,6 +367,8 @@ class Engine:
             self._query.beat()
             if self._query.done.done():
                 self._holder.workload = None
+        if self._churn:
+            self._churn.beat()
         for target in self._targets.values():
             if target.table.resizing:
                 target.table.work(_RESIZE_STEPS)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from initiator.churn_figures import ChurnFigures
 from initiator.traffic import Traffic
 
 
@@ -38,7 +39,7 @@ class Snapshot:
 
     Times are seconds; `age` is how old the figures are. `losses` are established sessions that ended
     unasked, `failures` attempts that came to nothing, both by reason. The round trips are those of answered pings, the
-    rates of traffic bytes a second, `query` what became of the queries that are, or were last, sent.
+    rates of traffic bytes a second, `query` what became of the queries that are, or were last, sent, `churn` likewise.
     """
 
     age: float
@@ -68,6 +69,7 @@ class Snapshot:
     send_rate: float
     query: QueryFigures | None
     query_p95: float
+    churn: ChurnFigures | None
 
 
 @dataclass(frozen=True, slots=True)

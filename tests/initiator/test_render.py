@@ -38,6 +38,7 @@ QUIET = Snapshot(
     receive_rate=0.0,
     send_rate=0.0,
     query=None,
+    churn=None,
     query_p95=0.0,
 )
 
@@ -68,6 +69,7 @@ BUSY = Snapshot(
     receive_rate=100.0,
     send_rate=80.0,
     query=None,
+    churn=None,
     query_p95=0.0,
 )
 
