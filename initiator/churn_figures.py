@@ -30,10 +30,11 @@ class Phase:
 class ChurnRow:
     """One rate (1/s) that was tried for `seconds`; latencies are those of completed transactions alone.
 
-    `achieved` is how many were completed a second. `due` were due by the schedule, `unbegun` of them were given up because their time was over, `under_way` not ended
-    yet. `failed` counts by reason; `stopped` were given up by a person. `empty` completed without a byte of answer.
-    `late_p99` is how late they were begun, in seconds, `busy` the share of a core that the process used meanwhile.
-    `time_wait` is how many sessions of the host were in TIME_WAIT at the end, None where nobody asked or knows.
+    `achieved` is how many were completed a second. `due` were due by the schedule, `unbegun` of them were given up
+    because their time was over, `under_way` have not ended yet. `failed` counts by reason; `stopped` were given up by a
+    person. `empty` completed without a byte of answer. `late_p99` is how late they were begun, in seconds, `busy` the
+    share of a core that the process used meanwhile. `time_wait` is how many sessions of the host were in TIME_WAIT at
+    the end, None where no port was lacking.
     """
 
     asked: float

@@ -35,7 +35,7 @@ def row_text(row: ChurnRow) -> Iterator[str]:
             if summary.count:
                 yield f"   {name:<10} {kind:<9} {_summary(summary)}"
     if limit := own_limit(row):
-        yield f"   {limit.removeprefix('; ')}"
+        yield f"   {limit}"
     yield from _remedy(row)
 
 

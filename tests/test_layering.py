@@ -36,7 +36,8 @@ PURE = {
     ),
     *(f"initiator.{name}" for name in ("plan", "retry", "confirmed", "settings", "snapshot", "render", "load_render")),
     *(f"initiator.{name}" for name in ("traffic", "latencies", "expectations")),
-    *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions")),
+    *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions", "saturation")),
+    *(f"initiator.{name}" for name in ("churn_figures", "churn_render")),
     *(f"responder.{name}" for name in ("settings", "snapshot", "render", "marker", "rounds")),
 }
 IMPURE = {

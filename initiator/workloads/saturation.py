@@ -58,7 +58,7 @@ class Saturation:
             return
         self._tries = 0
         if fault:
-            self._bad, self._reason = self.rate, f"{fault}{own_limit(row)}"
+            self._bad, self._reason = self.rate, "; ".join(filter(None, (fault, own_limit(row))))
         else:
             self._good = self.rate
             median = row.whole.corrected.p50
@@ -95,4 +95,4 @@ def own_limit(row: ChurnRow) -> str:
     if row.busy < _BUSY and row.late_p99 < _LATE:
         return ""
     late = format_milliseconds(row.late_p99)
-    return f"; the initiator itself was the limit ({row.busy:.0%} of a core, p99 begun late by {late})"
+    return f"the initiator itself was the limit ({row.busy:.0%} of a core, p99 begun late by {late})"
