@@ -13,6 +13,7 @@ from common.addresses import HIGHEST_PORT, Address
 from common.histogram import Histogram
 from common.reactor import EDGE, READ, WRITE, Job, Reactor
 from common.shortages import Shortages
+from common.sockets import reset_at_close
 from common.system import time_wait
 from common.timer import Timer
 from initiator.churn_figures import ChurnRow, Phase, summary_of
@@ -32,10 +33,11 @@ _GIVEN_UP_AT_ONCE: Final = 16
 _GRACE: Final = 0.1
 
 # Transactions kept before they are counted in the histograms, which is cheaper for many at once.
-_KEPT: Final = 1024
+_KEPT: Final = 256
 
 _SENDING: Final = READ | WRITE | EDGE
 _SENT: Final = READ | EDGE
+_UNDER_WAY: Final = errno.EINPROGRESS
 
 # What it is counted under that no more could be had of something on this host.
 OUT_OF_PORTS: Final = "out of ports"
@@ -91,6 +93,7 @@ class Churn:
         self._timeout = settings.timeout
         self._goals = goals
         self._open_socket, self._connect = dialer.open, dialer.connect
+        self._forget = reactor.forget
         self._shortages = Shortages("those transactions have failed")
         self._begun_at = monotonic()
         self._cpu_before = process_time()
@@ -120,8 +123,7 @@ class Churn:
         if self._row:
             return
         now = monotonic()
-        for due in self._arrivals.take(min(now, self._ends), _BEGUN_AT_ONCE):
-            self._begin(due)
+        self._begin(self._arrivals.take(min(now, self._ends), _BEGUN_AT_ONCE))
         following = self._arrivals.next_due
         if following > self._ends or now > self._ends + _GRACE:
             return
@@ -130,12 +132,17 @@ class Churn:
         else:
             self._timer.arm(following)
 
-    def complete(self, transaction: Transaction) -> None:
+    def complete(self, transaction: Transaction, now: float) -> None:
         """Take note that all of the answer is there; a peer that ends it before it has got the request gave none."""
         if transaction.place >= 0:
             self.fail(transaction, reasons.FIN)
             return
-        self._end_of(transaction, self.resets)
+        transaction.ended = now
+        if self.resets:
+            reset_at_close(transaction.descriptor)
+        del self._under_way[transaction]
+        self._forget(transaction.descriptor)
+        transaction.sock.close()
         kept = self._kept
         kept.append(transaction)
         if len(kept) > _KEPT:
@@ -144,7 +151,7 @@ class Churn:
     def fail(self, transaction: Transaction, reason: str) -> None:
         """Count a transaction that came to nothing."""
         self._failed[reason] += 1
-        self._end_of(transaction, reset=True)
+        self._abandon(transaction)
 
     def beat(self) -> None:
         """Give up what takes too long, and notice the end."""
@@ -161,52 +168,48 @@ class Churn:
         self._ends = min(self._ends, monotonic())
         self._stopped = len(self._under_way)
         for transaction in list(self._under_way):
-            self._end_of(transaction, reset=True)
+            self._abandon(transaction)
         self._end()
 
     def figures(self) -> ChurnRow:
         """Return what has become of the transactions so far."""
         return self._row or self._figures(None)
 
-    def _begin(self, due: float) -> None:
-        goal = next(self._goals)
-        self._late.append(monotonic() - due)
-        try:
-            sock = self._open_socket(goal.family)
-        except OSError as failure:
-            self._lacking(failure.errno)
-            return
-        begun = monotonic()
-        error, key = self._connect(sock, goal, goal.host)
-        if error != errno.EINPROGRESS:
-            sock.close()
-            self._refused_at_once(error)
-            return
-        goal.host = key & ~HIGHEST_PORT
-        self._register(Transaction(self, sock, due, begun))
+    def _begin(self, dues: list[float]) -> None:
+        """Begin transactions, and try to send at once: on a short path the session is established by then."""
+        under_way, late, add = self._under_way, self._late, self.reactor.add
+        for due, goal in zip(dues, self._goals, strict=False):
+            begun = monotonic()
+            late.append(begun - due)
+            try:
+                sock = self._open_socket(goal.family)
+            except OSError as failure:
+                self._lacking(failure.errno)
+                continue
+            error, key = self._connect(sock, goal, goal.host)
+            if error != _UNDER_WAY:
+                sock.close()
+                self._refused_at_once(error)
+                continue
+            goal.host = key & ~HIGHEST_PORT
+            self._last_at = begun
+            self._begun += 1
+            transaction = Transaction(self, sock, due, begun)
+            under_way[transaction] = None
+            try:
+                sent = transaction.send()
+            except OSError as failure:
+                self.fail(transaction, reasons.reason_of(failure.errno))
+            else:
+                add(transaction.descriptor, transaction, _SENT if sent else _SENDING)
 
-    def _register(self, transaction: Transaction) -> None:
-        """Take a transaction into the books, and try to send: on a short path the session is established by now."""
-        self._begun += 1
-        self._last_at = transaction.begun
-        self._under_way[transaction] = None
-        events = _SENT
-        try:
-            transaction.send()
-            if transaction.place >= 0:
-                events = _SENDING
-        except BlockingIOError:
-            events = _SENDING
-        except OSError as failure:
-            self.fail(transaction, reasons.reason_of(failure.errno))
-            return
-        self.reactor.add(transaction.descriptor, transaction, events)
-
-    def _end_of(self, transaction: Transaction, reset: bool) -> None:
+    def _abandon(self, transaction: Transaction) -> None:
+        """Reset a transaction: on a silent path a FIN would be repeated, and would hold the port, for long."""
         transaction.ended = monotonic()
         del self._under_way[transaction]
-        self.reactor.forget(transaction.descriptor)
-        transaction.close(reset)
+        self._forget(transaction.descriptor)
+        reset_at_close(transaction.descriptor)
+        transaction.sock.close()
 
     def _refused_at_once(self, error: int) -> None:
         if error == errno.EADDRNOTAVAIL or error in reasons.NO_MEMORY:

@@ -1,8 +1,7 @@
 """One transaction of churn: connect, send, half-close, read to the end, close."""
 
-from select import EPOLLERR, EPOLLIN, EPOLLRDHUP
-from socket import MSG_MORE, MSG_NOSIGNAL, SHUT_WR, SO_LINGER, SOL_SOCKET, SocketType
-from struct import pack
+from select import EPOLLERR, EPOLLRDHUP
+from socket import MSG_MORE, MSG_NOSIGNAL, SHUT_WR, SocketType
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 BUFFER: Final = 1 << 16
 _READS: Final = 8
 
-_NO_LINGER: Final = pack("ii", 1, 0)
-_ANSWER: Final = EPOLLIN | EPOLLRDHUP | EPOLLERR
 _END: Final = EPOLLRDHUP | EPOLLERR
 
 # With MSG_MORE what is left of a request goes out with our FIN, in one segment: send(2).
@@ -43,68 +40,71 @@ class Transaction:
         self.ended = 0.0
         self.place = 0
 
-    def send(self) -> None:
-        """Send what the kernel takes of the request, and our FIN behind it; raises BlockingIOError if it takes none.
+    def send(self) -> bool:
+        """Send what the kernel takes of the request, and our FIN behind it; return whether that was all.
 
-        Before the session is established it takes none, and even an empty request has to wait.
+        Before the session is established it takes nothing, and even an empty request has to wait. Raises OSError when
+        the session is lost.
         """
         churn, sock, place = self.churn, self.sock, self.place
-        taken = sock.send(churn.view[place:] if place else churn.request, churn.flags)
+        try:
+            taken = sock.send(churn.view[place:] if place else churn.request, churn.flags)
+        except BlockingIOError:
+            return False
         if not self.connected:
             self.connected = monotonic()
         churn.sent += taken
-        place += taken
-        if place < churn.size:
-            self.place = place
-            return
+        if place + taken < churn.size:
+            self.place = place + taken
+            return False
         self.place = -1
         if not churn.resets:
             sock.shutdown(SHUT_WR)
+        return True
 
     def ready(self, events: int) -> None:
-        """Handle what epoll reported."""
+        """Handle what epoll reported: where the peer's FIN came with all of the answer, one read tells all.
+
+        After a reset there is one more to be made: it says so.
+        """
         if self.ended:
             return
+        churn = self.churn
         try:
             if self.place >= 0 and not events & EPOLLERR:
                 self._go_on()
-            if events & _ANSWER:
-                self._read(events)
+            count = self.sock.recv_into(churn.buffer)
+            now = monotonic()
+            if count:
+                self.heard = self.heard or now
+                churn.received += count
+                if count == BUFFER or events & _END != EPOLLRDHUP:
+                    self._read_on(count, events)
+                    return
+            churn.complete(self, now)
         except BlockingIOError:
             return
         except OSError as failure:
-            self.churn.fail(self, reasons.reason_of(failure.errno))
+            churn.fail(self, reasons.reason_of(failure.errno))
 
     def _go_on(self) -> None:
         """Send until the kernel takes no more."""
-        try:
-            while self.place >= 0:
-                self.send()
-        except BlockingIOError:
-            return
+        place = -1
+        while 0 <= self.place != place:
+            place = self.place
+            self.send()
 
-    def _read(self, events: int) -> None:
-        """Take what has come; where the peer's FIN came with all of it, there is nothing more to be read.
-
-        After a reset the next read says so.
-        """
-        churn, buffer, receive = self.churn, self.churn.buffer, self.sock.recv_into
+    def _read_on(self, count: int, events: int) -> None:
+        """Read what is left after so many bytes, if there is more."""
+        churn = self.churn
         for _ in range(_READS):
-            count = receive(buffer)
+            if count < BUFFER and not events & EPOLLERR:
+                if churn.resets or events & EPOLLRDHUP:
+                    churn.complete(self, monotonic())
+                return
+            count = self.sock.recv_into(churn.buffer)
             if not count:
-                churn.complete(self)
+                churn.complete(self, monotonic())
                 return
             churn.received += count
-            if not self.heard:
-                self.heard = monotonic()
-            if count < BUFFER and not events & EPOLLERR:
-                if events & EPOLLRDHUP or churn.resets:
-                    churn.complete(self)
-                return
         churn.reactor.again(self, events)
-
-    def close(self, reset: bool) -> None:
-        """Give the descriptor back; a session that has not ended is reset rather than left to the kernel."""
-        if reset:
-            self.sock.setsockopt(SOL_SOCKET, SO_LINGER, _NO_LINGER)
-        self.sock.close()
