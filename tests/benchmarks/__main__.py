@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from tests.benchmarks import arrivals, growth, idle, memory, opening, prompt, queries
+from tests.benchmarks import arrivals, churn, growth, idle, memory, opening, prompt, queries
 from tests.benchmarks.harness import Figure
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -18,6 +18,7 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "growth": growth.measure,
     "queries": queries.measure,
     "arrivals": arrivals.measure,
+    "churn": churn.measure,
 }
 
 
