@@ -63,6 +63,8 @@ class ChurnCommands:
         if by <= 1 or slowdown <= 1:
             raise UsageError("saturate: `by` and `slowdown` are above 1, like: saturate by 1.25 slowdown 2")
         settings = churn_settings(options)
+        if from_ * settings.seconds < 1:
+            raise UsageError("saturate: in that time not one would be due; raise `from` or `for`")
         await self._engine.start_saturation(Search(from_, by, slowdown), settings)
         self._runs.begin(self._run(_SATURATE))
         return f"Saturate: from {from_:g} by {by:g}, slowdown {slowdown:g}, {described(settings)}"

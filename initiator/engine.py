@@ -306,7 +306,7 @@ class Engine:
         if self._query:
             self._query.close()
         if self._churn:
-            await self._churn.aclose()
+            await self._churn.stop()
         self._reactor.close()
         self._holder.close_all()
 

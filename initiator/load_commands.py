@@ -128,6 +128,7 @@ class LoadCommands:
             traffic=now.query.traffic if now.query else now.traffic,
             segments=await self._engine.sample_segments(_SAMPLED),
             query=now.query,
+            churn=now.churn,
             latencies=list(_rows(latencies, self._percentiles)),
         )
         if file is not None:

@@ -11,6 +11,8 @@ from common.errors import UsageError
 from common.hdr import percentile_table
 from common.render import as_json, by_reason, field
 from common.units import format_bandwidth, format_duration
+from initiator.churn_figures import ChurnFigures
+from initiator.churn_render import churn_text
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text, query_text
 from initiator.snapshot import LatencyRow, QueryFigures, Segments
@@ -36,6 +38,7 @@ class Report:
     traffic: Traffic
     segments: Segments
     query: QueryFigures | None
+    churn: ChurnFigures | None
     latencies: list[LatencyRow]
 
 
@@ -51,6 +54,8 @@ def report_text(report: Report) -> Iterator[str]:
     yield field("Failed attempts", by_reason(report.failures))
     if report.query:
         yield from query_text(report.query)
+    if report.churn:
+        yield from churn_text(report.churn)
     yield field("Bytes sent and received", f"{traffic.sent}, {traffic.received}")
     yield field("Bandwidth", f"{format_bandwidth(up)} up, {format_bandwidth(down)} down")
     yield field("Bandwidth of a session", f"{format_bandwidth(up / held)} up, {format_bandwidth(down / held)} down")

@@ -45,13 +45,9 @@ class Arrivals:
                 self._draw()
         return taken
 
-    def left(self, now: float) -> int:
-        """Return how many were due by `now` and have not been taken; to within the half of one."""
-        return max(0, round(self._schedule.expected(now - self._start)) - self._index_taken())
-
     def restart(self, schedule: Schedule, now: float) -> int:
         """Follow another schedule that begins now; return how many were due and not taken, which are forgotten."""
-        left = self.left(now)
+        left = max(0, round(self._schedule.expected(now - self._start)) - self._index_taken())
         self._begin(schedule, now)
         return left
 

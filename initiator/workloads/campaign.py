@@ -1,7 +1,8 @@
 """A run of churn at some rates, one after the other, each with a rest behind it."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
 from typing import Final, Protocol
 
 from common.reactor import Reactor
@@ -10,7 +11,7 @@ from initiator.churn_figures import ChurnFigures, ChurnRow, Verdict
 from initiator.dialer import Dialer, Remote
 from initiator.workloads.churn import Churn, ChurnSettings, Goal
 
-# Transactions after which the turn of the targets shifts by one where the range of ports is unknown.
+# Transactions after which the turn of the targets begins anew where the range of ports is unknown.
 _PORTS: Final = 28_232
 
 
@@ -64,7 +65,9 @@ class Campaign:
         self.settings = settings
         self._reactor = reactor
         self._dialer = dialer
-        self._goals = in_turn([Goal(target) for target in targets], _period(sources))
+        self._goals = in_turn(
+            [Goal(target) for target in targets], _period(sources), Random(f"{settings.seed}/targets").random
+        )
         self._rates = rates
         self._rows: list[ChurnRow] = []
         self._churn: Churn | None = None
@@ -86,11 +89,6 @@ class Campaign:
         if self._churn:
             self._churn.stop()
         await self.wait()
-
-    async def aclose(self) -> None:
-        """Stop; what becomes of it is known from then on."""
-        await self.stop()
-        self._task.result()
 
     def beat(self) -> None:
         """Let the rate under way notice what is overdue."""
@@ -129,16 +127,15 @@ class Campaign:
             return
 
 
-def in_turn(goals: Sequence[Goal], period: int) -> Iterator[Goal]:
-    """Yield goals in turn without end; each `period` begins with the goal behind the one that the last began with.
+def in_turn(goals: Sequence[Goal], period: int, draw: Callable[[], float]) -> Iterator[Goal]:
+    """Yield goals in turn without end, each `period` from a goal on that is drawn (from [0, 1)).
 
-    What comes round with that period, a source address or a local port, so meets every goal.
+    What comes round with that period, a source address or a local port, so does not keep to one goal.
     """
-    first = 0
     while True:
+        first = int(draw() * len(goals))
         for place in range(first, first + period):
             yield goals[place % len(goals)]
-        first = (first + 1) % len(goals)
 
 
 def _period(sources: int) -> int:

@@ -5,6 +5,7 @@ import errno
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic, process_time
 from typing import Final
 
@@ -25,9 +26,11 @@ from initiator.workloads.transaction import ALONE, BUFFER, WITH_FIN, Transaction
 TIMEOUT: Final = 30.0
 SECONDS: Final = 10.0
 
-# Transactions begun in one step, and given up in one: under a millisecond.
+# Transactions begun in one step, and given up in one: under a millisecond. Where ports are short, the kernel's search
+# for one takes a millisecond by itself.
 _BEGUN_AT_ONCE: Final = 8
 _GIVEN_UP_AT_ONCE: Final = 16
+_UNBEGUN_AT_ONCE: Final = 4096
 
 # Seconds after the end of its time in which what is due by then is still begun: a pause of the loop is no backlog.
 _GRACE: Final = 0.1
@@ -100,9 +103,10 @@ class Churn:
         self._ends = self._begun_at + settings.seconds
         self._last_at = self._begun_at
         self._arrivals = Arrivals(constant(rate), settings.arrivals, settings.seed, self._begun_at)
-        self._due: list[float] = []
+        self._at_once = _BEGUN_AT_ONCE
+        self._stopping = False
         self._row: ChurnRow | None = None
-        self._taken = self._begun = self._completed = self._empty = self._stopped = self._unbegun = 0
+        self._due = self._begun = self._completed = self._empty = self._stopped = self._unbegun = 0
         self._failed: Counter[str] = Counter()
         self._under_way: dict[Transaction, None] = {}
         self._giving_up = False
@@ -122,14 +126,19 @@ class Churn:
         """Begin a few of those that are due; the rest after others had their turn, what is due later then."""
         if self._row:
             return
-        now = monotonic()
-        self._begin(self._arrivals.take(min(now, self._ends), _BEGUN_AT_ONCE))
-        following = self._arrivals.next_due
-        if following > self._ends or now > self._ends + _GRACE:
-            return
-        if following <= now:
-            self.reactor.again(self, 0)
+        now, arrivals = monotonic(), self._arrivals
+        if self._stopping or now > self._ends + _GRACE:
+            given_up = len(arrivals.take(self._ends, _UNBEGUN_AT_ONCE))
+            self._due += given_up
+            self._unbegun += given_up
         else:
+            due = arrivals.take(min(now, self._ends), self._at_once)
+            self._due += len(due)
+            self._begin(due)
+        following = arrivals.next_due
+        if following <= min(now, self._ends):
+            self.reactor.again(self, 0)
+        elif following <= self._ends:
             self._timer.arm(following)
 
     def complete(self, transaction: Transaction, now: float) -> None:
@@ -158,18 +167,16 @@ class Churn:
         if not self._giving_up and self._any_overdue():
             self._giving_up = True
             self.reactor.start(self._give_up())
-        if not self._under_way and self.reactor.now > self._ends + _GRACE and not self._row:
+        if not self._under_way and self._arrivals.next_due > self._ends < self.reactor.now and not self._row:
             self._end()
 
     def stop(self) -> None:
-        """End now: what is under way is given up."""
-        if self._row:
-            return
-        self._ends = min(self._ends, monotonic())
-        self._stopped = len(self._under_way)
-        for transaction in list(self._under_way):
-            self._abandon(transaction)
-        self._end()
+        """Begin no more, and give up what is under way; it is over when that is done."""
+        if not self._stopping:
+            self._stopping = True
+            self._ends = min(self._ends, monotonic())
+            self.ready()
+            self.reactor.start(self._give_all_up())
 
     def figures(self) -> ChurnRow:
         """Return what has become of the transactions so far."""
@@ -199,7 +206,7 @@ class Churn:
             try:
                 sent = transaction.send()
             except OSError as failure:
-                self.fail(transaction, reasons.reason_of(failure.errno))
+                self.fail(transaction, transaction.reason(failure))
             else:
                 add(transaction.descriptor, transaction, _SENT if sent else _SENDING)
 
@@ -221,6 +228,7 @@ class Churn:
         """Count a transaction that this host had no room for."""
         if error == errno.EADDRNOTAVAIL:
             self._failed[OUT_OF_PORTS] += 1
+            self._at_once = 1
             self._shortages.begin(shortages.PORTS)
         elif error in reasons.NO_DESCRIPTORS:
             self._failed[OUT_OF_DESCRIPTORS] += 1
@@ -245,6 +253,14 @@ class Churn:
         finally:
             self._giving_up = False
 
+    def _give_all_up(self) -> Job:
+        """Give up all that is under way, in slices, for somebody wants it."""
+        while self._under_way:
+            for transaction in list(islice(self._under_way, _GIVEN_UP_AT_ONCE)):
+                self._stopped += 1
+                self._abandon(transaction)
+            yield
+
     def _count(self) -> None:
         """Count what was kept since the last time."""
         kept = self._kept
@@ -264,7 +280,6 @@ class Churn:
 
     def _end(self) -> None:
         self._timer.close()
-        self._unbegun = self._arrivals.left(self._ends)
         lacking = self._failed[OUT_OF_PORTS]
         self._row = self._figures(time_wait() if lacking else None)
         self.done.set_result(None)
@@ -278,7 +293,7 @@ class Churn:
             asked=self._rate,
             seconds=seconds,
             achieved=self._completed / seconds if seconds else 0.0,
-            due=round(self._rate * (min(now, self._ends) - self._begun_at)),
+            due=self._due,
             begun=self._begun,
             completed=self._completed,
             empty=self._empty,

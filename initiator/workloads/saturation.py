@@ -14,11 +14,12 @@ SLOWDOWN: Final = 2.0
 _FAILING: Final = 0.01
 _ACHIEVED: Final = 0.97
 
-# How near the lowest bad rate is to the highest good one at last; what a rate is divided by while none is good; and
-# below which rate that is given up.
+# How near the lowest bad rate is to the highest good one at last; what a rate is divided by while none is good; below
+# which rate that is given up, and with fewer than how many transactions.
 _PRECISION: Final = 0.05
 _DOWN: Final = 4.0
 _LOWEST: Final = 1.0
+_FEWEST: Final = 10
 
 # A hiccup of the machine is no saturation: what is bad is tried so many times before it is believed.
 _TRIES: Final = 2
@@ -63,7 +64,7 @@ class Saturation:
             self._good = self.rate
             median = row.whole.corrected.p50
             self._best = median if self._best is None else min(self._best, median)
-        self.rate = self._next()
+        self.rate = self._next(row.seconds)
 
     def fault(self, row: ChurnRow) -> str:
         """Return what is too much about a rate, in words; nothing for one that does."""
@@ -81,18 +82,19 @@ class Saturation:
         """Return the bounds known by now."""
         return Verdict(self._good, self._bad, self._reason)
 
-    def _next(self) -> float | None:
+    def _next(self, seconds: float) -> float | None:
+        """Return the rate to try for so many seconds, None when the bounds are close or hardly one would be due."""
         good, bad = self._good, self._bad
         if bad is None:
             return good * self._search.factor
         if not good:
-            return bad / _DOWN if bad / _DOWN >= _LOWEST else None
+            return bad / _DOWN if bad / _DOWN >= max(_LOWEST, _FEWEST / seconds) else None
         return None if bad - good <= bad * _PRECISION else (good + bad) / 2
 
 
 def own_limit(row: ChurnRow) -> str:
-    """Return, in words, that this process itself was the limit; nothing where it was not."""
+    """Return, in words, that this process or its host was the limit; nothing where neither was."""
     if row.busy < _BUSY and row.late_p99 < _LATE:
         return ""
     late = format_milliseconds(row.late_p99)
-    return f"the initiator itself was the limit ({row.busy:.0%} of a core, p99 begun late by {late})"
+    return f"the initiator's own host was the limit: p99 begun late by {late}, {row.busy:.0%} of a core used"

@@ -1,11 +1,13 @@
 """One transaction of churn: connect, send, half-close, read to the end, close."""
 
+import errno
 from select import EPOLLERR, EPOLLRDHUP
 from socket import MSG_MORE, MSG_NOSIGNAL, SHUT_WR, SocketType
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from common import reasons
+from common.sockets import error_of
 
 if TYPE_CHECKING:
     from initiator.workloads.churn import Churn
@@ -85,7 +87,12 @@ class Transaction:
         except BlockingIOError:
             return
         except OSError as failure:
-            churn.fail(self, reasons.reason_of(failure.errno))
+            churn.fail(self, self.reason(failure))
+
+    def reason(self, failure: OSError) -> str:
+        """Return what a failure is counted under; a half-close finds no session where it has just been reset."""
+        reset = failure.errno == errno.ENOTCONN
+        return reasons.reason_of((error_of(self.descriptor) or errno.ECONNRESET) if reset else failure.errno)
 
     def _go_on(self) -> None:
         """Send until the kernel takes no more."""

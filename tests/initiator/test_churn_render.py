@@ -50,8 +50,11 @@ def test_a_search_has_a_line_for_each_rate_and_its_verdict() -> None:
         "   100.0 a second: 100.0 achieved, median 1.0 ms, failed: 0",
         "Saturated                : 50.0 a second does, 100.0 does not: 2.0% failed",
     ]
-    assert list(churn_text(replace(run, verdict=Verdict(100.0, None, ""))))[-1].endswith("not yet; 100.0 a second does")
-    assert list(churn_text(replace(run, verdict=Verdict(0.0, 3.0, "x"))))[-1].endswith(": no rate does, 3.0 does not: x")
+    for verdict, said in (
+        (Verdict(100.0, None, ""), "not yet; 100.0 a second does"),
+        (Verdict(0.0, 3.0, "x"), "no rate does, 3.0 does not: x"),
+    ):
+        assert list(churn_text(replace(run, verdict=verdict)))[-1] == f"Saturated                : {said}"
 
 
 def test_the_toolbar_shows_what_is_tried_and_the_time_left() -> None:

@@ -49,6 +49,7 @@ REPORT = Report(
     failures={},
     traffic=ENDED.traffic,
     segments=Segments(20, 500, 480, 1),
+    churn=None,
     query=ENDED,
     latencies=ROWS,
 )

@@ -64,7 +64,13 @@ def test_a_rate_is_too_much_for_a_reason(tried: ChurnRow, fault: str) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "limited"),
-    [({}, False), ({"busy": 0.94}, False), ({"busy": 0.95}, True), ({"late_p99": 0.009}, False), ({"late_p99": 0.01}, True)],
+    [
+        ({}, False),
+        ({"busy": 0.94}, False),
+        ({"busy": 0.95}, True),
+        ({"late_p99": 0.009}, False),
+        ({"late_p99": 0.01}, True),
+    ],
 )
 def test_the_initiator_says_when_it_is_the_limit_itself(changes: dict[str, float], limited: bool) -> None:
     assert bool(own_limit(row(100, **changes))) == limited
