@@ -172,8 +172,8 @@ class Histogram:
         """Add values to the counts without counting them aside: hardly two of them would be the same."""
         if min(values) < LOWEST or max(values) > HIGHEST:
             values = [min(max(value, LOWEST), HIGHEST) for value in values]
-        self._lowest = min(self._lowest, *values)
-        self._highest = max(self._highest, *values)
+        self._lowest = min(self._lowest, min(values))
+        self._highest = max(self._highest, max(values))
         self._total += sum(values)
         counts = self._counts
         indices = [

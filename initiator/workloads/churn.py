@@ -28,7 +28,7 @@ SECONDS: Final = 10.0
 
 # Transactions begun in one step, and given up in one: under a millisecond. Where ports are short, the kernel's search
 # for one takes a millisecond by itself.
-_BEGUN_AT_ONCE: Final = 8
+_BEGUN_AT_ONCE: Final = 16
 _GIVEN_UP_AT_ONCE: Final = 16
 _UNBEGUN_AT_ONCE: Final = 4096
 
