@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Final, Protocol
 
+from common.errors import SessionerError
 from common.reactor import Reactor
 from common.system import local_port_range
 from initiator.churn_figures import ChurnFigures, ChurnRow, Verdict
@@ -80,15 +81,16 @@ class Campaign:
         return not self._task.done()
 
     async def wait(self) -> None:
-        """Return when it has ended."""
+        """Return when it has ended; raises SessionerError when it could not go on."""
         await asyncio.wait([self._task])
+        self._task.result()
 
     async def stop(self) -> None:
         """Try no more rates, and give up what is under way."""
         self._stopped.set()
         if self._churn:
             self._churn.stop()
-        await self.wait()
+        await asyncio.wait([self._task])
 
     def beat(self) -> None:
         """Let the rate under way notice what is overdue."""
@@ -109,7 +111,10 @@ class Campaign:
 
     async def _run(self) -> None:
         while (rate := self._rates.rate) is not None and not self._stopped.is_set():
-            self._churn = Churn(self._reactor, self._dialer, self._goals, self.settings, rate)
+            try:
+                self._churn = Churn(self._reactor, self._dialer, self._goals, self.settings, rate)
+            except OSError as failure:
+                raise SessionerError(f"{self.name}: no timer could be made: {failure.strerror}") from None
             await self._churn.done
             row = self._churn.figures()
             self._churn = None

@@ -287,6 +287,7 @@ class Churn:
     def _figures(self, waiting: int | None) -> ChurnRow:
         self._count()
         now = monotonic()
+        elapsed = now - self._begun_at
         connect, connect_raw, first, first_raw, whole, whole_raw = map(summary_of, self._histograms)
         seconds = max(min(now, self._ends), self._last_at) - self._begun_at
         return ChurnRow(
@@ -304,7 +305,7 @@ class Churn:
             sent=self.sent,
             received=self.received,
             late_p99=self._late_histogram.percentiles((99,))[0],
-            busy=(process_time() - self._cpu_before) / (now - self._begun_at),
+            busy=(process_time() - self._cpu_before) / elapsed if elapsed else 0.0,
             connect=Phase(connect, connect_raw),
             first_byte=Phase(first, first_raw),
             whole=Phase(whole, whole_raw),

@@ -1,7 +1,7 @@
 """One transaction of churn: connect, send, half-close, read to the end, close."""
 
 import errno
-from select import EPOLLERR, EPOLLRDHUP
+from select import EPOLLERR, EPOLLIN, EPOLLRDHUP
 from socket import MSG_MORE, MSG_NOSIGNAL, SHUT_WR, SocketType
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 BUFFER: Final = 1 << 16
 _READS: Final = 8
 
+_ANSWER: Final = EPOLLIN | EPOLLRDHUP
 _END: Final = EPOLLRDHUP | EPOLLERR
 
 # With MSG_MORE what is left of a request goes out with our FIN, in one segment: send(2).
@@ -75,6 +76,8 @@ class Transaction:
         try:
             if self.place >= 0 and not events & EPOLLERR:
                 self._go_on()
+                if not events & _ANSWER:
+                    return
             count = self.sock.recv_into(churn.buffer)
             now = monotonic()
             if count:
