@@ -20,8 +20,10 @@ _HALF_BITS: Final = 10
 _WHOLE_BITS: Final = _HALF_BITS + 1
 _WHOLE: Final = 1 << _WHOLE_BITS
 
-# Distinct values kept aside before they are added to the counts.
+# Distinct values kept aside before they are added to the counts, and from which value (in microseconds) on too few are
+# the same for that.
 _KEPT: Final = 4096
+_LONG: Final = 1 << 14
 
 
 class Histogram:
@@ -54,6 +56,9 @@ class Histogram:
         """Count many latencies, in seconds, cheapest by some hundreds at once; out of range is as for `record`."""
         values = [int(seconds * 1_000_000) for seconds in latencies]
         self.count += len(values)
+        if values and max(values) >= _LONG:
+            self._count_long(values)
+            return
         self._kept.update(values)
         if len(self._kept) > _KEPT:
             self._settle()
@@ -204,6 +209,21 @@ class Histogram:
                 counts[(shift << _HALF_BITS) + (value >> shift)] += counted
         self._total += total
         self._kept.clear()
+
+    def _count_long(self, values: list[int]) -> None:
+        """Add values to the counts without counting them aside: hardly two of them would be the same."""
+        if min(values) < LOWEST or max(values) > HIGHEST:
+            values = [min(max(value, LOWEST), HIGHEST) for value in values]
+        self._lowest = min(self._lowest, min(values))
+        self._highest = max(self._highest, max(values))
+        self._total += sum(values)
+        counts = self._counts
+        indices = [
+            value if value < _WHOLE else ((shift := value.bit_length() - _WHOLE_BITS) << _HALF_BITS) + (value >> shift)
+            for value in values
+        ]
+        for index, counted in Counter(indices).items():
+            counts[index] += counted
 
     def _bring_into_range(self) -> None:
         kept = self._kept

@@ -12,6 +12,7 @@ from common.paging import all_rows
 from common.shell import Shell
 from common.standard import Standard, in_time
 from common.units import format_duration
+from initiator.churn_commands import ChurnCommands
 from initiator.engine import Engine
 from initiator.load_commands import LoadCommands
 from initiator.render import session_text, status_text, target_text
@@ -22,7 +23,7 @@ from initiator.snapshot import Snapshot
 _HELD: Final = "held"
 
 # What may run behind the prompt.
-_RUNS: Final = "query|send"
+_RUNS: Final = "query|send|churn|saturate"
 
 
 class Commands:
@@ -35,6 +36,7 @@ class Commands:
         self._runs = Runs(shell)
         self._load = LoadCommands(engine, shell, self._runs)
         self._send = SendCommands(engine, self._runs)
+        self._churn = ChurnCommands(engine, self._runs)
         self._standard = Standard(shell, logs, engine.demand)
 
     def rows(self) -> list[Command]:
@@ -74,7 +76,8 @@ class Commands:
             ),
         ]
         stop = Command("stop", f"[{_RUNS}]", "end what runs, and show what is known", self.stop)
-        return [*own, *self._send.rows(), *self._load.rows(), stop, *self._standard.rows()]
+        loads = [*self._send.rows(), *self._load.rows(), *self._churn.rows()]
+        return [*own, *loads, stop, *self._standard.rows()]
 
     async def close(self) -> None:
         """Show what is known of what still runs, at the end."""

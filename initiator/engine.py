@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from socket import AF_INET, SOCK_STREAM, socket
 from time import monotonic
@@ -28,8 +28,11 @@ from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
 from initiator.totals import Totals
+from initiator.workloads.campaign import Campaign, Listed, Rates
+from initiator.workloads.churn import ChurnSettings
 from initiator.workloads.query import Query, QuerySettings
 from initiator.workloads.query_csv import QueryCsv
+from initiator.workloads.saturation import Saturation, Search
 from initiator.workloads.schedule import Schedule, constant
 from initiator.workloads.search import RateSearch
 from initiator.workloads.send import Send, SendSettings
@@ -59,6 +62,7 @@ class Engine:
         self._query: Query | None = None
         self._send: Send | None = None
         self._earlier = Totals()
+        self._churn: Campaign | None = None
         self._reactor.on_beat(self._beat)
         self._tell_buffers()
         if settings.ping:
@@ -260,6 +264,26 @@ class Engine:
         query, send = self._query, self._send
         return self._earlier.plus(query.figures() if query else None, send.figures() if send else None)
 
+    async def start_churn(self, rates: Sequence[float], settings: ChurnSettings) -> None:
+        """Open sessions beside those held at one rate (1/s) after the other; raises UsageError."""
+        self._begin_churn("churn", settings, Listed(rates))
+
+    async def start_saturation(self, search: Search, settings: ChurnSettings) -> None:
+        """Search for the highest rate of such sessions; raises UsageError."""
+        self._begin_churn("saturate", settings, Saturation(search))
+
+    async def stop_churn(self) -> None:
+        """End that, and what is under way of it; raises UsageError when none runs."""
+        if self._churn is None or not self._churn.running:
+            raise UsageError("no churn runs; `churn RATE` begins one")
+        await self._churn.stop()
+
+    async def wait_churn(self) -> None:
+        """Return when it has ended; raises UsageError when none has begun."""
+        if self._churn is None:
+            raise UsageError("no churn has begun; `churn RATE` begins one")
+        await self._churn.wait()
+
     async def latencies(self) -> Latencies:
         """Return the counts of this moment."""
         return self._holder.latencies.copy()
@@ -314,6 +338,7 @@ class Engine:
             lifetime=holder.lifetime.seconds,
             replaced=holder.lifetime.replaced,
             dump=str(holder.dump) if holder.dump else None,
+            churn=self._churn.figures() if self._churn else None,
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:
@@ -350,6 +375,8 @@ class Engine:
             await self._query.aclose()
         if self._send:
             self._send.close()
+        if self._churn:
+            await self._churn.stop()
         self._reactor.close()
         self._holder.close_all()
 
@@ -407,6 +434,15 @@ class Engine:
             raise UsageError("no messages are being sent; `send TEXT` sends some")
         return self._send
 
+    def _begin_churn(self, name: str, settings: ChurnSettings, rates: Rates) -> None:
+        targets = [self._target(settings.target)] if settings.target else list(self._targets.values())
+        if not targets:
+            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
+        if self._churn and self._churn.running:
+            raise UsageError(f"{name}: {self._churn.name} runs already; `stop {self._churn.name}` ends it")
+        sources = len(self._settings.source_ips)
+        self._churn = Campaign(self._reactor, self._holder.dialer, name, targets, sources, settings, rates)
+
     def _running_query(self) -> Query:
         if self._query is None or self._query.ended:
             raise UsageError("no queries are being sent; `query RATE` sends some")
@@ -459,6 +495,8 @@ class Engine:
                 run.beat()
                 if run.done.done():
                     self._holder.workload = None
+        if self._churn:
+            self._churn.beat()
         for target in self._targets.values():
             if target.table.resizing:
                 target.table.work(_RESIZE_STEPS)

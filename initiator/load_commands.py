@@ -133,6 +133,7 @@ class LoadCommands:
             segments=await self._engine.sample_segments(_SAMPLED),
             query=now.query,
             send=now.send,
+            churn=now.churn,
             latencies=list(_rows(latencies, self._percentiles)),
         )
         if file is not None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from common.render import by_reason, field, progress_bar, yes_no
 from common.units import format_bandwidth, format_duration, format_milliseconds
+from initiator.churn_render import churn_text, toolbar_part
 from initiator.load_render import query_text, send_text
 from initiator.settings import Settings
 from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
@@ -32,6 +33,8 @@ def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
         yield from query_text(now.query)
     if now.send:
         yield from send_text(now.send)
+    if now.churn:
+        yield from churn_text(now.churn)
     yield field("Bytes sent and received", f"{now.traffic.sent}, {now.traffic.received}")
     if now.dump:
         yield field("Dump of traffic", now.dump)
@@ -116,6 +119,8 @@ def toolbar_text(now: Snapshot) -> str:
         if now.send.awaiting:
             parts.append(f"p95 {format_milliseconds(now.message_p95)}")
         parts.append(f"{format_bandwidth(now.send_rate)} up, {format_bandwidth(now.receive_rate)} down")
+    if now.churn and now.churn.running:
+        parts.append(toolbar_part(now.churn))
     parts.append(f"{sum(now.losses.values())} lost")
     if now.pausing_targets:
         parts.append(f"{now.pausing_targets} of {now.targets} targets pausing")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from initiator.churn_figures import ChurnFigures
 from initiator.traffic import Traffic
 
 
@@ -71,8 +72,9 @@ class Snapshot:
 
     Times are seconds; `age` is how old the figures are. `losses` are established sessions that ended
     unasked, `failures` attempts that came to nothing, both by reason. The round trips are those of answered pings, the
-    rates of traffic bytes a second, `query` or `send` what became of what is sent, or was last. `replaced` are sessions
-    closed because their `lifetime`, None for none, had passed. `dump` is what is shown of the traffic.
+    rates of traffic bytes a second, `query` or `send` what became of what is sent, or was last, `churn` likewise.
+    `replaced` are sessions closed because their `lifetime`, None for none, had passed. `dump` is what is shown of the
+    traffic.
     """
 
     age: float
@@ -104,6 +106,7 @@ class Snapshot:
     query_p95: float
     send: SendFigures | None
     message_p95: float
+    churn: ChurnFigures | None
     lifetime: float | None = None
     replaced: int = 0
     dump: str | None = None

@@ -37,7 +37,8 @@ PURE = {
     ),
     *(f"initiator.{name}" for name in ("plan", "retry", "confirmed", "settings", "snapshot", "render", "load_render")),
     *(f"initiator.{name}" for name in ("traffic", "latencies", "expectations", "figures", "totals")),
-    *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions")),
+    *(f"initiator.{name}" for name in ("churn_figures", "churn_render")),
+    *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions", "saturation")),
     *(f"initiator.workloads.{name}" for name in ("expressions", "random_text", "markers", "frames", "turns")),
     *(f"responder.{name}" for name in ("settings", "snapshot", "render", "marker", "rounds")),
 }

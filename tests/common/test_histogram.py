@@ -57,6 +57,16 @@ def test_an_empty_histogram_has_nothing_to_tell() -> None:
 
 @settings(deadline=None)
 @given(st.lists(microseconds, min_size=1, max_size=300))
+def test_together_or_one_by_one_is_the_same(values: list[int]) -> None:
+    """It does not matter how many are recorded at once, long ones and short ones mixed."""
+    one_by_one = Histogram()
+    for value in values:
+        one_by_one.record((value + 0.5) / 1_000_000)
+    assert all_of(one_by_one) == all_of(histogram_of(values))
+
+
+@settings(deadline=None)
+@given(st.lists(microseconds, min_size=1, max_size=300))
 def test_a_percentile_is_the_order_statistic_to_three_digits(values: list[int]) -> None:
     """A percentile is never below the true one, and above it by at most a thousandth."""
     for percent, found in zip(WANTED, percentiles(values), strict=True):

@@ -50,6 +50,7 @@ REPORT = Report(
     traffic=ENDED.traffic,
     segments=Segments(20, 500, 480, 1),
     send=None,
+    churn=None,
     query=ENDED,
     latencies=ROWS,
 )
