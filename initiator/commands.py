@@ -12,6 +12,7 @@ from common.shell import Shell
 from common.standard import Standard, in_time
 from common.units import format_duration
 from initiator.engine import Engine
+from initiator.find_commands import FindCommands
 from initiator.load_commands import LoadCommands
 from initiator.render import session_text, status_text, target_text
 from initiator.runs import Runs
@@ -20,7 +21,7 @@ from initiator.snapshot import Snapshot
 _HELD: Final = "held"
 
 # What may run behind the prompt.
-_RUNS: Final = "query"
+_RUNS: Final = "query|bench|find"
 
 
 class Commands:
@@ -32,6 +33,7 @@ class Commands:
         self._hashsize = hashsize
         self._runs = Runs(shell)
         self._load = LoadCommands(engine, self._runs)
+        self._find = FindCommands(engine, self._runs)
         self._standard = Standard(shell, logs, engine.demand)
 
     def rows(self) -> list[Command]:
@@ -69,7 +71,7 @@ class Commands:
             ),
         ]
         stop = Command("stop", f"[{_RUNS}]", "end what runs, and show what is known", self.stop)
-        return [*own, *self._load.rows(), stop, *self._standard.rows()]
+        return [*own, *self._load.rows(), *self._find.rows(), stop, *self._standard.rows()]
 
     async def close(self) -> None:
         """Show what is known of what still runs, at the end."""

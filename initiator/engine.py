@@ -19,6 +19,8 @@ from common.system import descriptor_limits
 from initiator.holder import Holder
 from initiator.latencies import Latencies
 from initiator.plan import share_out
+from initiator.probes.figures import BenchSample
+from initiator.probes.running import ProbeFigures, Probes, ProbeSettings
 from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
@@ -50,6 +52,7 @@ class Engine:
         self._rate = Rate()
         self._traffic_rates = (Rate(), Rate())
         self._query: Query | None = None
+        self._probes = Probes(self._reactor, self._holder.dialer, settings.connect_timeout)
         self._reactor.on_beat(self._beat)
         if settings.ping:
             self._holder.ping.switch(True)
@@ -196,6 +199,29 @@ class Engine:
         """Return what the queries that are sent, or were sent last, are."""
         return self._query.settings if self._query else None
 
+    async def start_probe(self, settings: ProbeSettings) -> None:
+        """Begin a probe to all targets, or to the one it is about, beside the held sessions; raises UsageError."""
+        targets = [self._target(settings.target)] if settings.target else list(self._targets.values())
+        if not targets:
+            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
+        self._probes.start(settings, targets)
+
+    async def stop_probe(self, name: str) -> None:
+        """End a probe sooner; raises UsageError when none of that name runs."""
+        self._probes.stop(name)
+
+    async def wait_probe(self, name: str) -> None:
+        """Return when a probe has ended, and its sessions are closed; raises UsageError when none has begun."""
+        await self._probes.wait(name)
+
+    async def probe_figures(self, name: str) -> ProbeFigures:
+        """Return what a probe has found so far; raises UsageError when none of that name has begun."""
+        return self._probes.figures(name)
+
+    async def bench_samples(self) -> list[BenchSample]:
+        """Return every sample of the last bench; raises UsageError when there has been none."""
+        return self._probes.samples()
+
     async def latencies(self) -> Latencies:
         """Return the counts of this moment."""
         return self._holder.latencies.copy()
@@ -245,6 +271,7 @@ class Engine:
             send_rate=self._traffic_rates[1].per_second,
             query=self._query.figures() if self._query else None,
             query_p95=holder.latencies.query.corrected.percentiles((95,))[0],
+            probes=self._probes.progress(),
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:
@@ -279,6 +306,7 @@ class Engine:
         """Close every session and stop."""
         if self._query:
             self._query.close()
+        await self._probes.aclose()
         self._reactor.close()
         self._holder.close_all()
 

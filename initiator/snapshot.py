@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from initiator.probes.figures import Progress
 from initiator.traffic import Traffic
 
 
@@ -68,6 +69,7 @@ class Snapshot:
     send_rate: float
     query: QueryFigures | None
     query_p95: float
+    probes: tuple[Progress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

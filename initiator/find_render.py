@@ -1,0 +1,34 @@
+"""The figures of the probes as text for people."""
+
+from collections.abc import Iterator
+
+from common.render import by_reason, field
+from common.units import format_duration, format_milliseconds
+from initiator.probes.figures import BenchFigures, Progress, Spread
+
+
+def progress_text(now: Progress) -> str:
+    """Return what a probe tries now, for the toolbar."""
+    left = "" if now.left is None else f", {format_duration(max(0.0, now.left))} left"
+    return f"{now.name}: {now.trying}{left}"
+
+
+def bench_text(now: BenchFigures) -> Iterator[str]:
+    """Yield the lines of a bench: what was asked, what came of it, and a line for each round."""
+    settings = now.settings
+    rounds = f"{settings.rounds} rounds of {settings.sessions} sessions"
+    yield field("Bench", f"{rounds}, {len(now.rounds)} made in {format_duration(now.seconds)}")
+    yield field("Echoes verified", f"{now.answered} of {settings.sessions * settings.rounds}")
+    yield field("Failed", by_reason(now.failures))
+    yield field("Establishment", _spread(now.connect))
+    yield field("Echo from the barrier", _spread(now.corrected))
+    yield field("Echo from its sending", _spread(now.raw))
+    for done in now.rounds:
+        failed = f", failed {by_reason(done.failures)}" if done.failures else ""
+        yield field(f"Round {done.round}", f"{_spread(done.raw)}{failed}")
+
+
+def _spread(times: Spread) -> str:
+    names = ("min", "p50", "p95", "p99", "max")
+    values = (times.lowest, times.p50, times.p95, times.p99, times.highest)
+    return "  ".join(f"{name} {format_milliseconds(value)}" for name, value in zip(names, values, strict=True))
