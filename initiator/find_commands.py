@@ -12,8 +12,8 @@ from common.addresses import Address
 from common.commands import Command
 from common.errors import SessionerError, UsageError
 from initiator.engine import Engine
-from initiator.find_render import bench_text
-from initiator.probes.figures import BENCH, BenchSample, BenchSettings
+from initiator.find_render import bench_text, sessions_text
+from initiator.probes.figures import BENCH, FIND, BenchFigures, BenchSample, BenchSettings, SessionsSettings
 from initiator.runs import Run, Runs
 
 # What a bench has unless it is said.
@@ -37,6 +37,12 @@ class FindCommands:
                 "let N sessions (1000) of their own speak at once and verify every echo, in rounds (10)",
                 self.bench,
             ),
+            Command(
+                "find",
+                "sessions {limit N | rate RATE | for TIMEOUT | on TARGET}",
+                "find how many sessions the path takes",
+                self.find,
+            ),
         ]
 
     async def bench(
@@ -56,6 +62,15 @@ class FindCommands:
         self._runs.begin(self._run(BENCH, partial(self._write, files)))
         return f"Bench: {rounds} rounds of {n} sessions"
 
+    async def find(self, **options: Any) -> str:
+        """Begin a search."""
+        settings = SessionsSettings(
+            options.get("limit"), options.get("rate"), options.get("for_", 2.0), options.get("on")
+        )
+        await self._engine.start_probe(settings)
+        self._runs.begin(self._run(FIND, _nothing))
+        return "Find: sessions"
+
     def _run(self, name: str, after: Callable[[], Any]) -> Run:
         async def ended() -> None:
             await self._engine.wait_probe(name)
@@ -63,7 +78,7 @@ class FindCommands:
 
         async def known() -> Iterable[str]:
             figures = await self._engine.probe_figures(name)
-            return bench_text(figures)
+            return bench_text(figures) if isinstance(figures, BenchFigures) else sessions_text(figures)
 
         return Run(name, ended, known, partial(self._engine.stop_probe, name))
 
@@ -74,6 +89,10 @@ class FindCommands:
                 await asyncio.to_thread(write, path, await self._engine.bench_samples())
             except OSError as failure:
                 raise SessionerError(f"bench: {path} cannot be written: {failure}") from None
+
+
+async def _nothing() -> None:
+    pass
 
 
 def write_csv(path: Path, samples: list[BenchSample]) -> None:

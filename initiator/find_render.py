@@ -1,10 +1,17 @@
 """The figures of the probes as text for people."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from common.render import by_reason, field
 from common.units import format_duration, format_milliseconds
-from initiator.probes.figures import BenchFigures, Progress, Spread
+from initiator.probes.figures import BenchFigures, Progress, SessionsFigures, Spread
+
+_BOUNDS: Final = {
+    None: "being stopped",
+    "path": "the path, which takes no more",
+    "limit": "the limit that was asked for",
+}
 
 
 def progress_text(now: Progress) -> str:
@@ -26,6 +33,23 @@ def bench_text(now: BenchFigures) -> Iterator[str]:
     for done in now.rounds:
         failed = f", failed {by_reason(done.failures)}" if done.failures else ""
         yield field(f"Round {done.round}", f"{_spread(done.raw)}{failed}")
+
+
+def sessions_text(now: SessionsFigures) -> Iterator[str]:
+    """Yield the lines of a search for how many sessions the path takes."""
+    yield field("Sessions the path takes", f"{_least(now)}{now.most}, each confirmed by an echo")
+    yield field("Held beside them", now.beside)
+    if now.held_for:
+        yield field("Confirmed after holding", f"{now.confirmed} after {format_duration(now.held_for)}")
+    yield field("New sessions tried", f"{now.tried} in {format_duration(now.seconds)}")
+    yield field("New sessions refused", by_reason(now.refused))
+    yield field("Older sessions lost", by_reason(now.losses))
+    yield field("Older ones make room", f"yes: {now.evicted} lost while others were opened" if now.evicted else "no")
+    yield field("The search ended by", _BOUNDS.get(now.bound, f"{now.bound} of this host"))
+
+
+def _least(now: SessionsFigures) -> str:
+    return "" if now.bound == "path" else "at least "
 
 
 def _spread(times: Spread) -> str:

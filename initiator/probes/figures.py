@@ -78,3 +78,37 @@ class BenchFigures:
     corrected: Spread
     raw: Spread
     rounds: list[BenchRound]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsSettings:
+    """How many sessions the path takes: at most `limit` are tried, `rate` a second; they are held for `seconds`."""
+
+    limit: int | None = None
+    rate: float | None = None
+    seconds: float = 2.0
+    target: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsFigures:
+    """What was found: `most` sessions were confirmed by an echo at one time, `confirmed` still after they were held.
+
+    `beside` are the sessions held anyway to the same targets. `refused` are attempts that came to nothing or had no
+    echo, `losses` sessions that had an echo before and have ended since, by reason; `evicted` of these ended while
+    others were opened. `bound` is what put an end to the search: the path, the limit that was asked for, what this host
+    was short of, or nothing yet.
+    """
+
+    settings: SessionsSettings
+    running: bool
+    seconds: float
+    tried: int
+    most: int
+    confirmed: int
+    held_for: float
+    beside: int
+    refused: dict[str, int]
+    losses: dict[str, int]
+    evicted: int
+    bound: str | None

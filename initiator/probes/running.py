@@ -9,13 +9,22 @@ from common.errors import UsageError
 from common.reactor import Reactor
 from initiator.dialer import Dialer
 from initiator.probes.bench import Bench
-from initiator.probes.figures import BENCH, BenchFigures, BenchSample, BenchSettings, Progress
+from initiator.probes.figures import (
+    BENCH,
+    BenchFigures,
+    BenchSample,
+    BenchSettings,
+    Progress,
+    SessionsFigures,
+    SessionsSettings,
+)
 from initiator.probes.own import OwnSessions
+from initiator.probes.sessions import FindSessions
 from initiator.target import Target
 
-ProbeSettings = BenchSettings
-ProbeFigures = BenchFigures
-Probe = Bench
+ProbeSettings = BenchSettings | SessionsSettings
+ProbeFigures = BenchFigures | SessionsFigures
+Probe = Bench | FindSessions
 
 _NONE: Final = "no {} has begun yet"
 
@@ -56,7 +65,8 @@ class Probes:
 
     def samples(self) -> list[BenchSample]:
         """Return the samples of the last bench; raises UsageError when none has begun."""
-        return list(self._of(BENCH)[0].samples)
+        probe, _ = self._of(BENCH)
+        return list(probe.samples) if isinstance(probe, Bench) else []
 
     def progress(self) -> tuple[Progress, ...]:
         """Return what those that run try now."""
@@ -71,7 +81,10 @@ class Probes:
                 await task
 
     def _make(self, settings: ProbeSettings, targets: Sequence[Target]) -> Probe:
-        return Bench(OwnSessions(self._reactor, self._dialer, targets, self._timeout), settings)
+        own = OwnSessions(self._reactor, self._dialer, targets, self._timeout)
+        if isinstance(settings, BenchSettings):
+            return Bench(own, settings)
+        return FindSessions(own, settings, targets)
 
     def _of(self, name: str) -> tuple[Probe, asyncio.Task[None]]:
         if name not in self._last:
