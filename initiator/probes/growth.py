@@ -1,5 +1,6 @@
 """How many sessions are tried next, and on which targets, until the path takes no more; pure."""
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
@@ -14,16 +15,20 @@ _MOST: Final = 4096
 _FEW: Final = 16
 _SPREAD: Final = 0.5
 
+# A target is full when so many have been tried in a row and none was taken: one alone may have met with a loss.
+_IN_VAIN: Final = 4
+
 
 class Growth(Generic[T]):
     """The size of the next batch and its targets, from what became of those before.
 
-    A target that takes none of a batch is tried no more. `rate` is how many a second are tried, None for at once.
+    A target that takes none of several is tried no more. `rate` is how many a second are tried, None for at once.
     """
 
     def __init__(self, targets: Sequence[T], rate: float | None = None) -> None:
         self.targets = list(targets)
         self.refused = False
+        self._in_vain: Counter[T] = Counter()
         self._asked_rate = rate
         self._size = max(FIRST, len(self.targets))
 
@@ -36,7 +41,8 @@ class Growth(Generic[T]):
     def size(self) -> int:
         """How many to try next: each target that is left has one at least."""
         most = _MOST if self._asked_rate is None else max(1, int(self._asked_rate))
-        return max(min(self._size, most), len(self.targets))
+        least = len(self.targets) * (_IN_VAIN if self.refused else 1)
+        return max(min(self._size, most), least)
 
     @property
     def rate(self) -> float | None:
@@ -53,7 +59,9 @@ class Growth(Generic[T]):
         if not grown:
             self.targets.clear()
             return
-        self.targets = [target for target in self.targets if taken.get(target, 0) or not tried.get(target, 0)]
+        for target, count in tried.items():
+            self._in_vain[target] = 0 if taken.get(target, 0) else self._in_vain[target] + count
+        self.targets = [target for target in self.targets if self._in_vain[target] < _IN_VAIN]
         if sum(taken.values()) == sum(tried.values()):
             self._size *= 2
         elif not self.refused:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
+from common.reasons import EXHAUSTED
 from initiator.probes.figures import FIND, Progress, SessionsFigures, SessionsSettings
 from initiator.probes.growth import Growth
 from initiator.probes.own import OwnSession, OwnSessions, State
@@ -86,7 +87,8 @@ class FindSessions:
         if self._settings.limit is not None:
             count = min(count, self._settings.limit - before)
         self._trying = f"{before} sessions confirmed, trying {count} more"
-        batch = await own.establish(count, growth.rate, growth.targets)
+        begun = await own.establish(count, growth.rate, growth.targets)
+        batch = [session for session in begun if session.failure != EXHAUSTED]
         await own.ask(batch, _message)
         tried = Counter(session.target for session in batch)
         taken = Counter(session.target for session in batch if session.state is State.READY)
