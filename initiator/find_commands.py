@@ -12,8 +12,18 @@ from common.addresses import Address
 from common.commands import Command
 from common.errors import SessionerError, UsageError
 from initiator.engine import Engine
-from initiator.find_render import bench_text, sessions_text
-from initiator.probes.figures import BENCH, FIND, BenchFigures, BenchSample, BenchSettings, SessionsSettings
+from initiator.find_render import bench_text, rate_text, sessions_text
+from initiator.probes.figures import (
+    BENCH,
+    FIND,
+    BenchFigures,
+    BenchSample,
+    BenchSettings,
+    RateFigures,
+    RateSettings,
+    SessionsSettings,
+)
+from initiator.probes.running import ProbeFigures, ProbeSettings
 from initiator.runs import Run, Runs
 
 # What a bench has unless it is said.
@@ -39,7 +49,7 @@ class FindCommands:
             ),
             Command(
                 "find",
-                "sessions {limit N | rate RATE | for TIMEOUT | on TARGET}",
+                "sessions|rate {limit N | rate RATE | for TIMEOUT | on TARGET}",
                 "find how many sessions the path takes",
                 self.find,
             ),
@@ -64,9 +74,13 @@ class FindCommands:
 
     async def find(self, **options: Any) -> str:
         """Begin a search."""
-        settings = SessionsSettings(
-            options.get("limit"), options.get("rate"), options.get("for_", 2.0), options.get("on")
-        )
+        settings: ProbeSettings
+        if "sessions" in options:
+            settings = SessionsSettings(
+                options.get("limit"), options.get("rate"), options.get("for_", 2.0), options.get("on")
+            )
+        else:
+            settings = RateSettings(options.get("for_", 2.0), options.get("on"))
         await self._engine.start_probe(settings)
         self._runs.begin(self._run(FIND, _nothing))
         return "Find: sessions"
@@ -78,7 +92,7 @@ class FindCommands:
 
         async def known() -> Iterable[str]:
             figures = await self._engine.probe_figures(name)
-            return bench_text(figures) if isinstance(figures, BenchFigures) else sessions_text(figures)
+            return _text(figures)
 
         return Run(name, ended, known, partial(self._engine.stop_probe, name))
 
@@ -89,6 +103,14 @@ class FindCommands:
                 await asyncio.to_thread(write, path, await self._engine.bench_samples())
             except OSError as failure:
                 raise SessionerError(f"bench: {path} cannot be written: {failure}") from None
+
+
+def _text(figures: ProbeFigures) -> Iterable[str]:
+    if isinstance(figures, BenchFigures):
+        return bench_text(figures)
+    if isinstance(figures, RateFigures):
+        return rate_text(figures)
+    return sessions_text(figures)
 
 
 async def _nothing() -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from common.render import by_reason, field
 from common.units import format_duration, format_milliseconds
-from initiator.probes.figures import BenchFigures, Progress, SessionsFigures, Spread
+from initiator.probes.figures import BenchFigures, Progress, RateFigures, SessionsFigures, Spread
 
 _BOUNDS: Final = {
     None: "being stopped",
@@ -46,6 +46,29 @@ def sessions_text(now: SessionsFigures) -> Iterator[str]:
     yield field("Older sessions lost", by_reason(now.losses))
     yield field("Older ones make room", f"yes: {now.evicted} lost while others were opened" if now.evicted else "no")
     yield field("The search ended by", _BOUNDS.get(now.bound, f"{now.bound} of this host"))
+
+
+def rate_text(now: RateFigures) -> Iterator[str]:
+    """Yield the lines of a search for the highest rate of new sessions, and a line for each rate that was tried."""
+    for trial in now.trials:
+        verdict = f"failed {by_reason(trial.failures)}" if trial.failures else "none failed"
+        unsent = f", {trial.unsent} not sent in time" if trial.unsent else ""
+        yield f"{trial.phase} {trial.rate:.1f} a second: {trial.sent_rate:.1f} sent, {verdict}{unsent}"
+    held = f"for {format_duration(now.settings.seconds)} without a failure"
+    best = f"{_least_rate(now)}{now.good:.1f} a second {held}" if now.good else f"none found {held}"
+    yield field("Highest rate", best)
+    yield field("Lowest rate that failed", f"{now.bad:.1f} a second" if now.bad else "none")
+    if now.taken is not None:
+        yield field("Taken when overloaded", f"{now.taken:.1f} a second")
+    yield field("Establishment", _spread(now.connect))
+    if not now.done:
+        yield field("The search ended by", "being stopped")
+    elif now.host_bound:
+        yield field("The search ended by", "this host, which can send no faster")
+
+
+def _least_rate(now: RateFigures) -> str:
+    return "" if now.bad else "at least "
 
 
 def _least(now: SessionsFigures) -> str:

@@ -112,3 +112,45 @@ class SessionsFigures:
     losses: dict[str, int]
     evicted: int
     bound: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RateSettings:
+    """The highest rate of new sessions that the path sustains for so many seconds."""
+
+    seconds: float = 2.0
+    target: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateTrial:
+    """A rate (1/s) that was tried: why, how many were judged and at what rate they were sent, how many failed and why.
+
+    `unsent` were due when this host was late, and not sent together with others afterwards.
+    """
+
+    phase: str
+    rate: float
+    sent: int
+    sent_rate: float
+    unsent: int
+    failures: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RateFigures:
+    """What was found, rates in 1/s: `good` was sustained without a failure, 0 for none; `bad` is the lowest that was not.
+
+    `taken` is what the path took while it was overloaded. `host_bound` says that this host can send no faster.
+    """
+
+    settings: RateSettings
+    running: bool
+    done: bool
+    seconds: float
+    good: float
+    bad: float | None
+    taken: float | None
+    host_bound: bool
+    connect: Spread
+    trials: list[RateTrial]

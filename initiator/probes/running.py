@@ -15,16 +15,19 @@ from initiator.probes.figures import (
     BenchSample,
     BenchSettings,
     Progress,
+    RateFigures,
+    RateSettings,
     SessionsFigures,
     SessionsSettings,
 )
 from initiator.probes.own import OwnSessions
+from initiator.probes.rate import FindRate
 from initiator.probes.sessions import FindSessions
 from initiator.target import Target
 
-ProbeSettings = BenchSettings | SessionsSettings
-ProbeFigures = BenchFigures | SessionsFigures
-Probe = Bench | FindSessions
+ProbeSettings = BenchSettings | SessionsSettings | RateSettings
+ProbeFigures = BenchFigures | SessionsFigures | RateFigures
+Probe = Bench | FindSessions | FindRate
 
 _NONE: Final = "no {} has begun yet"
 
@@ -81,9 +84,12 @@ class Probes:
                 await task
 
     def _make(self, settings: ProbeSettings, targets: Sequence[Target]) -> Probe:
-        own = OwnSessions(self._reactor, self._dialer, targets, self._timeout)
+        fleeting = isinstance(settings, RateSettings)
+        own = OwnSessions(self._reactor, self._dialer, targets, self._timeout, fleeting)
         if isinstance(settings, BenchSettings):
             return Bench(own, settings)
+        if isinstance(settings, RateSettings):
+            return FindRate(self._reactor, own, settings)
         return FindSessions(own, settings, targets)
 
     def _of(self, name: str) -> tuple[Probe, asyncio.Task[None]]:
