@@ -19,6 +19,7 @@ from common.system import descriptor_limits
 from initiator.holder import Holder
 from initiator.latencies import Latencies
 from initiator.plan import share_out
+from initiator.probes.ages import AgesFigures
 from initiator.probes.figures import BenchSample
 from initiator.probes.running import ProbeFigures, Probes, ProbeSettings
 from initiator.session import Session, State
@@ -221,6 +222,12 @@ class Engine:
     async def bench_samples(self) -> list[BenchSample]:
         """Return every sample of the last bench; raises UsageError when there has been none."""
         return self._probes.samples()
+
+    async def ages(self, address: Address | None) -> AgesFigures:
+        """Return how old the lost sessions were, those of one target where one is given; raises UsageError."""
+        if address:
+            self._target(address)
+        return self._holder.ages.figures(address)
 
     async def latencies(self) -> Latencies:
         """Return the counts of this moment."""

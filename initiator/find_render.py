@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from common.render import by_reason, field
+from common.render import by_reason, field, progress_bar
 from common.units import format_duration, format_milliseconds
-from initiator.probes.figures import BenchFigures, Progress, RateFigures, SessionsFigures, Spread
+from initiator.probes.ages import AgeBucket, AgesFigures
+from initiator.probes.figures import BenchFigures, IdleFigures, Progress, RateFigures, SessionsFigures, Spread
 
 _BOUNDS: Final = {
     None: "being stopped",
@@ -14,10 +15,51 @@ _BOUNDS: Final = {
 }
 
 
+# Lines of targets that `ages` shows.
+_TARGETS: Final = 20
+
+_REACTIONS: Final = {"timeout": "silence", "rst": "a reset"}
+
+
 def progress_text(now: Progress) -> str:
     """Return what a probe tries now, for the toolbar."""
     left = "" if now.left is None else f", {format_duration(max(0.0, now.left))} left"
     return f"{now.name}: {now.trying}{left}"
+
+
+def found_text(now: BenchFigures | SessionsFigures | RateFigures | IdleFigures) -> Iterator[str]:
+    """Yield the lines of what a probe has found."""
+    if isinstance(now, BenchFigures):
+        return bench_text(now)
+    if isinstance(now, SessionsFigures):
+        return sessions_text(now)
+    if isinstance(now, RateFigures):
+        return rate_text(now)
+    return idle_text(now)
+
+
+def ages_text(now: AgesFigures) -> Iterator[str]:
+    """Yield a histogram for each reason, and a line for each of the targets that lost most."""
+    if not now.reasons:
+        yield "No session has been lost"
+    for reason, buckets in now.reasons.items():
+        lost = sum(bucket.lost for bucket in buckets)
+        yield f"Lost by {reason}: {lost}"
+        for bucket in buckets:
+            yield f"   {_ages(bucket):<18}{bucket.lost:>8}  {progress_bar(bucket.lost, lost)}"
+    for row in now.targets[:_TARGETS]:
+        most = max(row.ages, key=lambda bucket: bucket.lost)
+        yield f"{row.target:<22}: {row.reason} {row.lost}, most at {_ages(most)} ({most.lost})"
+    if len(now.targets) > _TARGETS:
+        yield f"... and {len(now.targets) - _TARGETS} more; `ages on TARGET` and `ages --json` show them"
+
+
+def _ages(bucket: AgeBucket) -> str:
+    if bucket.high is None:
+        return f"{format_duration(bucket.low)} or more"
+    if bucket.high < 1:
+        return f"{bucket.low * 1000:.0f}ms to {bucket.high * 1000:.0f}ms"
+    return f"{format_duration(bucket.low)} to {format_duration(bucket.high)}"
 
 
 def bench_text(now: BenchFigures) -> Iterator[str]:
@@ -65,6 +107,31 @@ def rate_text(now: RateFigures) -> Iterator[str]:
         yield field("The search ended by", "being stopped")
     elif now.host_bound:
         yield field("The search ended by", "this host, which can send no faster")
+
+
+def idle_text(now: IdleFigures) -> Iterator[str]:
+    """Yield the lines of a search for how long the path remembers an idle session."""
+    found = now.memory
+    lower = f"{found.remembered:.2f} s" if found.remembered else "no time at all"
+    upper = f", and forgotten after {found.forgotten:.2f} s" if found.forgotten is not None else ""
+    yield field("Idle sessions remembered", f"{'for ' if upper else 'at least for '}{lower}{upper}")
+    yield field("Then answered by", _reaction(found.answers))
+    if found.unasked:
+        yield field("Ended while idle", by_reason(found.unasked))
+    if found.later:
+        yield field("Remembered for longer", f"{found.later} groups")
+    for kept in now.keepalive:
+        verdict = "holds" if not kept.failures else "does not hold" if not kept.answered else "holds some"
+        counts = f"{kept.answered} answered, failed {by_reason(kept.failures)}"
+        label = f"Keepalive every {kept.idle} s"
+        yield field(label, f"{verdict} a session that is silent for {kept.silent:.1f} s: {counts}")
+    groups = f"{now.groups} groups spoken on, {now.sessions} sessions, in {format_duration(now.seconds)}"
+    yield field("Tried", f"{groups}{'' if now.done else ', then stopped'}")
+    yield field("Could not be opened", by_reason(now.failures))
+
+
+def _reaction(answers: dict[str, int]) -> str:
+    return ", ".join(f"{_REACTIONS.get(reason, reason)} ({count})" for reason, count in answers.items()) or "nothing"
 
 
 def _least_rate(now: RateFigures) -> str:

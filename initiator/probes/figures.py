@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from common.addresses import Address
+from initiator.probes.idleness import Memory
 
 BENCH: Final = "bench"
 FIND: Final = "find"
@@ -139,7 +140,7 @@ class RateTrial:
 
 @dataclass(frozen=True, slots=True)
 class RateFigures:
-    """What was found, rates in 1/s: `good` was sustained without a failure, 0 for none; `bad` is the lowest that was not.
+    """What was found, in 1/s: `good` was sustained without a failure, 0 for none; `bad` is the lowest that failed.
 
     `taken` is what the path took while it was overloaded. `host_bound` says that this host can send no faster.
     """
@@ -154,3 +155,39 @@ class RateFigures:
     host_bound: bool
     connect: Spread
     trials: list[RateTrial]
+
+
+@dataclass(frozen=True, slots=True)
+class IdleSettings:
+    """For how long the path remembers an idle session, tried up to so many seconds."""
+
+    up_to: float = 300.0
+    target: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeepaliveFigures:
+    """Sessions with keepalive every `idle` seconds, silent for `silent` seconds: answered, or failed by reason."""
+
+    idle: int
+    silent: float
+    answered: int
+    failures: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class IdleFigures:
+    """What was found with so many sessions; `failures` are those that could not be had at the beginning.
+
+    `groups` were spoken on, each after a time of its own; `keepalive` is empty where nothing was forgotten.
+    """
+
+    settings: IdleSettings
+    running: bool
+    done: bool
+    seconds: float
+    sessions: int
+    failures: dict[str, int]
+    groups: int
+    memory: Memory
+    keepalive: list[KeepaliveFigures]

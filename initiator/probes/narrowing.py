@@ -1,8 +1,8 @@
 """Which rate is tried next, from what became of those before; pure.
 
-A limiting box has an allowance for bursts (a bucket of tokens), which a rate above the limit can live on for a while. So
-the rate that it takes is measured where it is overloaded, from the first failure on, and rates near that one are tried
-right after it was overloaded again, with the allowance used up.
+A limiting box has an allowance for bursts (a bucket of tokens), which a rate above the limit can live on for a while.
+So the rate that it takes is measured where it is overloaded, from the first failure on, and rates near that one are
+tried right after it was overloaded again, with the allowance used up.
 """
 
 from bisect import bisect_left
@@ -18,7 +18,7 @@ _RAMP: Final = 0.5
 
 # What a rate that was too high is multiplied by to overload the path, and the most seconds of that.
 _OVERLOAD: Final = 1.5
-_LONGEST: Final = 30.0
+_LONGEST: Final = 10.0
 
 # How much longer than it took to use up the allowance it is used up before each try, so that it surely is.
 _DRAIN_TIMES: Final = 1.2
@@ -29,8 +29,8 @@ _DRAIN: Final = 0.1
 _SETTLING_RATE: Final = 0.9
 _SETTLING_TIME: Final = 0.1
 
-# Where the tries begin and go on, as parts of the rate that was measured and of the last one, and how near to each other
-# the highest good and the lowest bad one are at last.
+# Where the tries begin and go on, as parts of the rate that was measured and of the last one, and how near to each
+# other the highest good and the lowest bad one are at last.
 _BELOW: Final = 0.97
 _UP: Final = 1.06
 _DOWN: Final = (0.94, 0.85, 0.7, 0.5)
@@ -54,7 +54,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Rates (1/s) with the seconds of each; the last one is judged. `steady` ends it so long after the first failure."""
+    """Rates (1/s) with the seconds of each; the last is judged. `steady` ends it so long after the first failure."""
 
     phase: Phase
     segments: tuple[tuple[float, float], ...]
@@ -97,6 +97,7 @@ class Narrowing:
         self._seconds = seconds
         self._rate = START
         self._drain: tuple[tuple[float, float], ...] = ()
+        self._failed_before = False
         self._tries = 0
         self._downs = 0
         self.trial: Trial | None = Trial(Phase.RAMP, ((START, _RAMP),))
@@ -108,16 +109,21 @@ class Narrowing:
         self.trial = judge[self.trial.phase](self.trial, outcome)
 
     def _judge_ramp(self, trial: Trial, outcome: Outcome) -> Trial | None:
+        if outcome.failed and not self._failed_before:
+            self._failed_before = True
+            return trial
         if outcome.failed:
             window = max(1.0, self._seconds / 2)
             return Trial(Phase.OVERLOAD, ((trial.rate * _OVERLOAD, _LONGEST),), window)
+        self._failed_before = False
         if outcome.behind:
             return self._try(outcome.sent_rate)
         return Trial(Phase.RAMP, ((trial.rate * _FACTOR, _RAMP),))
 
     def _judge_overload(self, trial: Trial, outcome: Outcome) -> Trial | None:
         if outcome.first_failure is None:
-            return self._judge_ramp(trial, outcome)
+            self._failed_before = False
+            return Trial(Phase.RAMP, ((trial.rate * _FACTOR, _RAMP),))
         self.taken = outcome.taken
         self._drain = ((trial.rate, outcome.first_failure * _DRAIN_TIMES + _DRAIN),)
         return self._try(outcome.taken * _BELOW)

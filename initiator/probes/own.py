@@ -47,12 +47,12 @@ class OwnSession:
 
     `since` (monotonic seconds) is when the SYN or the last message went out, `took` the seconds until the establishment
     or the whole echo, `failure` the reason for which it has ended, "" for none. `silent` is when something was heard
-    last, or the session was established.
+    last, or the session was established, `ended` when it ended.
     """
 
     __slots__ = (
-        "at", "descriptor", "expected", "failure", "owner", "silent", "since", "state", "target", "took", "unsent",
-        "waiter",
+        "at", "descriptor", "ended", "expected", "failure", "owner", "silent", "since", "state", "target", "took",
+        "unsent", "waiter",
     )  # fmt: skip
 
     def __init__(self, owner: "OwnSessions", target: Target, now: float) -> None:
@@ -63,6 +63,7 @@ class OwnSession:
         self.since = now
         self.silent = now
         self.took = 0.0
+        self.ended = 0.0
         self.failure = ""
         self.expected = b""
         self.at = 0
@@ -165,6 +166,7 @@ class OwnSessions:
     def fail(self, session: OwnSession, reason: str) -> None:
         """End one for a reason: by RST, for on a silent path a FIN would be repeated for long."""
         session.failure = reason
+        session.ended = monotonic()
         self.end(session, reset=True)
 
     def ready(self, session: OwnSession, events: int) -> None:
@@ -180,13 +182,11 @@ class OwnSessions:
             self._read(session, events)
 
     def _connect(self, sock: SocketType, target: Target, options: Iterable[Option]) -> int:
-        try:
-            for level, name, value in options:
-                sock.setsockopt(level, name, value)
-        except OSError as failure:
-            return failure.errno or errno.EIO
         error, key = self._dialer.connect(sock, target, self._hosts.get(target, 0))
         self._hosts[target] = key & ~HIGHEST_PORT
+        # After the connect, for these are to prevail over those of the command line.
+        for level, name, value in options:
+            sock.setsockopt(level, name, value)
         return error
 
     def _not_begun(self, session: OwnSession, error: int) -> OwnSession:

@@ -14,20 +14,23 @@ from initiator.probes.figures import (
     BenchFigures,
     BenchSample,
     BenchSettings,
+    IdleFigures,
+    IdleSettings,
     Progress,
     RateFigures,
     RateSettings,
     SessionsFigures,
     SessionsSettings,
 )
+from initiator.probes.idle import FindIdle
 from initiator.probes.own import OwnSessions
 from initiator.probes.rate import FindRate
 from initiator.probes.sessions import FindSessions
 from initiator.target import Target
 
-ProbeSettings = BenchSettings | SessionsSettings | RateSettings
-ProbeFigures = BenchFigures | SessionsFigures | RateFigures
-Probe = Bench | FindSessions | FindRate
+ProbeSettings = BenchSettings | SessionsSettings | RateSettings | IdleSettings
+ProbeFigures = BenchFigures | SessionsFigures | RateFigures | IdleFigures
+Probe = Bench | FindSessions | FindRate | FindIdle
 
 _NONE: Final = "no {} has begun yet"
 
@@ -90,6 +93,8 @@ class Probes:
             return Bench(own, settings)
         if isinstance(settings, RateSettings):
             return FindRate(self._reactor, own, settings)
+        if isinstance(settings, IdleSettings):
+            return FindIdle(own, settings)
         return FindSessions(own, settings, targets)
 
     def _of(self, name: str) -> tuple[Probe, asyncio.Task[None]]:
