@@ -36,7 +36,7 @@ PURE = {
     ),
     *(f"initiator.{name}" for name in ("plan", "retry", "confirmed", "settings", "snapshot", "render", "load_render")),
     *(f"initiator.{name}" for name in ("traffic", "latencies", "expectations", "find_render")),
-    *(f"initiator.probes.{name}" for name in ("ages", "figures", "growth", "narrowing")),
+    *(f"initiator.probes.{name}" for name in ("ages", "figures", "growth", "idleness", "narrowing")),
     *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions")),
     *(f"responder.{name}" for name in ("settings", "snapshot", "render", "marker", "rounds")),
 }

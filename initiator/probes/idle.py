@@ -151,7 +151,7 @@ async def _wait(tasks: set["asyncio.Task[None]"], seconds: float | None) -> None
 
 
 def _keepalive(seconds: int) -> tuple[Option, ...]:
-    """Return the options for a probe every so many seconds: the next one follows after the interval, not the idleness."""
+    """Return the options for a probe every so many seconds; without the interval only the first would come then."""
     return tuple(keepalive_options(Keepalive(seconds, seconds, _PROBES)))
 
 

@@ -40,8 +40,14 @@ PRECISION: Final = 0.07
 _LOWEST: Final = 0.5
 _MOST_TRIES: Final = 20
 
-# The part of what was asked for that must have been sent, or this host is what is too slow.
-_SENT: Final = 0.95
+# How many times a trial is repeated that failed once, or in which this host was late.
+_REPEATS: Final = 2
+
+# What of a rate must really have been sent to say something of that rate, how much more may be asked for to have it
+# sent, and the part below which this host is simply too slow.
+_SENT: Final = 0.97
+_BOOST: Final = 1.3
+_FASTEST: Final = 0.6
 
 
 class Phase(Enum):
@@ -75,19 +81,22 @@ class Trial:
 class Outcome:
     """What became of what was judged: how many failed, and the rate at which they were really sent.
 
-    `behind` says that this host could not send as fast; `first_failure` is in seconds from the beginning, `taken` is
-    the rate of those that succeeded from then on.
+    `uneven` says that this host was late at times and left some out; `first_failure` is in seconds from the beginning,
+    `taken` is the rate of those that succeeded from then on.
     """
 
     failed: int
     sent_rate: float
-    behind: bool
+    uneven: bool
     first_failure: float | None
     taken: float
 
 
 class Narrowing:
-    """The search: `trial` is what to try next, None at the end; `good` and `bad` are the bounds found so far."""
+    """The search: `trial` is what to try next, None at the end; `good` and `bad` are the bounds found so far.
+
+    `host_bound` says that this host could not send as fast, or as evenly, as would have had to be tried.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.good = 0.0
@@ -95,70 +104,104 @@ class Narrowing:
         self.taken: float | None = None
         self.host_bound = False
         self._seconds = seconds
-        self._rate = START
+        self._wanted = 0.0
+        self._boost = 1.0
         self._drain: tuple[tuple[float, float], ...] = ()
-        self._failed_before = False
         self._tries = 0
+        self._repeats = 0
         self._downs = 0
-        self.trial: Trial | None = Trial(Phase.RAMP, ((START, _RAMP),))
+        self.trial: Trial | None = _ramp(START)
 
     def judge(self, outcome: Outcome) -> None:
         """Take note of what became of the trial."""
         assert self.trial
-        judge = {Phase.RAMP: self._judge_ramp, Phase.OVERLOAD: self._judge_overload, Phase.TRY: self._judge_try}
-        self.trial = judge[self.trial.phase](self.trial, outcome)
+        if self.trial.phase is Phase.RAMP:
+            self.trial = self._judge_ramp(self.trial, outcome)
+        elif self.trial.phase is Phase.OVERLOAD:
+            self.trial = self._judge_overload(self.trial, outcome)
+        else:
+            self.trial = self._judge_try(outcome)
 
     def _judge_ramp(self, trial: Trial, outcome: Outcome) -> Trial | None:
-        if outcome.failed and not self._failed_before:
-            self._failed_before = True
+        if outcome.failed and self._repeat():
             return trial
         if outcome.failed:
             window = max(1.0, self._seconds / 2)
             return Trial(Phase.OVERLOAD, ((trial.rate * _OVERLOAD, _LONGEST),), window)
-        self._failed_before = False
-        if outcome.behind:
+        if outcome.sent_rate < trial.rate * _FASTEST:
+            self.host_bound = True
             return self._try(outcome.sent_rate)
-        return Trial(Phase.RAMP, ((trial.rate * _FACTOR, _RAMP),))
+        self._repeats = 0
+        return _ramp(trial.rate * _FACTOR)
 
     def _judge_overload(self, trial: Trial, outcome: Outcome) -> Trial | None:
+        self._repeats = 0
         if outcome.first_failure is None:
-            self._failed_before = False
-            return Trial(Phase.RAMP, ((trial.rate * _FACTOR, _RAMP),))
+            return _ramp(trial.rate * _FACTOR)
         self.taken = outcome.taken
         self._drain = ((trial.rate, outcome.first_failure * _DRAIN_TIMES + _DRAIN),)
         return self._try(outcome.taken * _BELOW)
 
-    def _judge_try(self, trial: Trial, outcome: Outcome) -> Trial | None:
+    def _judge_try(self, outcome: Outcome) -> Trial | None:
+        wanted = self._wanted
+        reached = outcome.sent_rate >= wanted * _SENT
+        if not outcome.failed:
+            self.good = max(self.good, min(outcome.sent_rate, wanted * self._boost))
+        if self.host_bound:
+            return None
+        if outcome.uneven and (outcome.failed or not reached) and self._repeat():
+            if not outcome.failed:
+                self._boost = min(_BOOST, self._boost * wanted / outcome.sent_rate) if outcome.sent_rate else _BOOST
+            return self._again(wanted)
+        self._repeats = 0
+        if not outcome.failed and not reached:
+            self.host_bound = True
+            return None
         self._tries += 1
         if outcome.failed:
-            self.bad = trial.rate
-        else:
-            self.good = outcome.sent_rate
-            if outcome.behind:
-                self.host_bound = True
-                return None
-        if self.bad is None:
-            return self._try(trial.rate * _UP)
-        if self.good:
-            if self.bad - self.good <= self.bad * PRECISION:
-                return None
-            return self._try((self.good + self.bad) / 2)
-        self._downs += 1
-        return self._try(trial.rate * _DOWN[min(self._downs, len(_DOWN)) - 1])
+            self.bad = wanted
+        return self._narrow(wanted)
 
-    def _try(self, rate: float) -> Trial | None:
-        if rate < _LOWEST or self._tries >= _MOST_TRIES:
+    def _narrow(self, wanted: float) -> Trial | None:
+        """Return the next one after `wanted` did, or did not."""
+        if self.bad is None:
+            return self._try(wanted * _UP)
+        if not self.good:
+            self._downs += 1
+            return self._try(wanted * _DOWN[min(self._downs, len(_DOWN)) - 1])
+        if self.bad - self.good <= self.bad * PRECISION:
             return None
-        settling = rate * _SETTLING_RATE, self._seconds * _SETTLING_TIME
-        return Trial(Phase.TRY, (*self._drain, settling, (rate, self._seconds)))
+        return self._try((self.good + self.bad) / 2)
+
+    def _try(self, wanted: float) -> Trial | None:
+        if wanted < _LOWEST or self._tries >= _MOST_TRIES:
+            return None
+        return self._again(wanted)
+
+    def _again(self, wanted: float) -> Trial:
+        """Return a trial in which so many a second are sent on average, as far as is known."""
+        self._wanted = wanted
+        rate = wanted * self._boost
+        return Trial(
+            Phase.TRY, (*self._drain, (rate * _SETTLING_RATE, self._seconds * _SETTLING_TIME), (rate, self._seconds))
+        )
+
+    def _repeat(self) -> bool:
+        """Return whether to make the same trial once more, for it tells too little."""
+        self._repeats += 1
+        return self._repeats <= _REPEATS
+
+
+def _ramp(rate: float) -> Trial:
+    return Trial(Phase.RAMP, ((rate, _RAMP),))
 
 
 def outcome_of(
-    sent: Sequence[float], succeeded: Sequence[bool], judged_from: float, until: float, asked: float
+    sent: Sequence[float], succeeded: Sequence[bool], judged_from: float, until: float, unsent: int
 ) -> Outcome:
     """Return what became of sessions begun at these times (seconds from the beginning, ascending).
 
-    Those from `judged_from` on are judged, of which `asked` a second were asked for until `until`.
+    Those from `judged_from` on are judged, until `until`; so many were due besides, and not sent.
     """
     start = bisect_left(sent, judged_from)
     failed = [at for at, success in zip(sent[start:], succeeded[start:], strict=True) if not success]
@@ -169,4 +212,4 @@ def outcome_of(
     if first is not None and until > first:
         begin = bisect_left(sent, first)
         taken = sum(succeeded[begin:]) / (until - first)
-    return Outcome(len(failed), sent_rate, sent_rate < asked * _SENT, first, taken)
+    return Outcome(len(failed), sent_rate, unsent > 0, first, taken)

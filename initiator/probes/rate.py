@@ -19,8 +19,10 @@ from initiator.probes.own import OwnSession, OwnSessions, State
 _PATIENCE: Final = 0.9
 _TIMES_SLOWEST: Final = 5.0
 
-# What is later than this is not sent: many at once would be another thing than the rate that is tried.
+# What is later than this, and than so many are due, is not sent: many at once would be another thing than the rate
+# that is tried.
 _LATE: Final = 0.002
+_LATE_TIMES: Final = 3
 
 # Sessions begun or given up in one go: half a millisecond.
 _AT_ONCE: Final = 12
@@ -87,11 +89,11 @@ class FindRate:
         sessions = [session for session in run.sessions if session.failure != EXHAUSTED]
         sent = [session.since - run.begun for session in sessions]
         succeeded = [not session.failure for session in sessions]
-        outcome = outcome_of(sent, succeeded, run.judged_from, run.until, trial.rate)
         judged = [session for session in sessions if session.since - run.begun >= run.judged_from]
         self._connect.record_many(session.took for session in judged if not session.failure)
         failures = Counter(session.failure for session in judged if session.failure)
         unsent = run.unsent + len(run.sessions) - len(sessions)
+        outcome = outcome_of(sent, succeeded, run.judged_from, run.until, unsent)
         self._trials.append(
             RateTrial(trial.phase.value, trial.rate, len(judged), outcome.sent_rate, unsent, dict(failures))
         )
@@ -113,6 +115,7 @@ class _TrialRun:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._own = own
         self._trial = trial
+        self._late = _LATE
         self._segment = 0
         self._segment_begun = self.begun
         self._number = 0
@@ -131,7 +134,7 @@ class _TrialRun:
         begun = 0
         while (due := self._due()) is not None and due <= now and begun < _AT_ONCE:
             self._number += 1
-            if now - due > _LATE:
+            if now - due > self._late:
                 self.unsent += due - self.begun >= self.judged_from
                 continue
             self.sessions.append(self._own.begin())
@@ -151,6 +154,7 @@ class _TrialRun:
             rate, seconds = self._trial.segments[self._segment]
             at = self._number / rate
             if at < seconds:
+                self._late = max(_LATE, _LATE_TIMES / rate)
                 return self._segment_begun + at
             self._segment += 1
             self._segment_begun += seconds
