@@ -32,6 +32,9 @@ from initiator.runs import Run, Runs
 _SESSIONS: Final = 1000
 _ROUNDS: Final = 10
 
+# Samples that are kept until the next bench: some hundred megabytes.
+_MOST_SAMPLES: Final = 2_000_000
+
 _Write = Callable[[Path, list[BenchSample]], None]
 
 # What is searched, and which options each takes under which name.
@@ -87,6 +90,10 @@ class FindCommands:
         """Begin a bench."""
         if not n or not rounds or message == "":
             raise UsageError("bench: at least one session, one round and one character are needed")
+        if n * rounds > _MOST_SAMPLES:
+            raise UsageError(
+                f"bench: {n} sessions and {rounds} rounds are more than {_MOST_SAMPLES} samples to be kept"
+            )
         files: list[tuple[Path, _Write]] = []
         if csv is not None:
             files.append((_writable("csv", csv), write_csv))

@@ -91,6 +91,7 @@ class OwnSessions:
         self.short_of: str | None = None
         self.open: set[OwnSession] = set()
         self._fleeting = fleeting
+        self._closed = False
         self._reactor = reactor
         self._dialer = dialer
         self._targets = list(targets)
@@ -148,7 +149,8 @@ class OwnSessions:
                     await asyncio.sleep(0)
 
     async def close(self, reset: bool) -> None:
-        """End all that are left, by RST or by FIN."""
+        """End all that are left, by RST or by FIN, and begin no more, also where that is under way."""
+        self._closed = True
         await self._reactor.run(self._close(reset))
 
     def end(self, session: OwnSession, reset: bool) -> None:
@@ -202,6 +204,8 @@ class OwnSessions:
 
     def _begin(self, sessions: list[OwnSession], count: int, turn: Iterator[Target], options: Sequence[Option]) -> Job:
         for begun in range(1, count + 1):
+            if self._closed:
+                return
             sessions.append(self.begin(next(turn), options))
             if begun % _STEP == 0:
                 yield
@@ -221,7 +225,7 @@ class OwnSessions:
 
     def _say(self, sessions: Sequence[OwnSession], message: Callable[[int], bytes]) -> Job:
         for number, session in enumerate(sessions):
-            if session.state is State.READY:
+            if session.state is State.READY and not self._closed:
                 session.expected = message(number)
                 session.at = 0
                 session.state = State.ASKED
