@@ -94,8 +94,12 @@ class FindSessions:
         taken = Counter(session.target for session in batch if session.state is State.READY)
         self._tried += len(batch)
         self._refused.update(session.failure for session in batch if session.failure)
-        self._evicted += await self._confirm()
+        evicted = await self._confirm()
         self._held += [session for session in batch if session.state is State.READY]
+        if evicted or not before:
+            # Those of one batch may have made room for each other, too.
+            evicted += await self._confirm()
+        self._evicted += evicted
         self._confirmed = len(self._held)
         self._most = max(self._most, self._confirmed)
         self._beside = sum(target.held for target in self._targets)
