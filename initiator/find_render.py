@@ -7,6 +7,7 @@ from common.render import by_reason, field, progress_bar
 from common.units import format_duration, format_milliseconds
 from initiator.probes.ages import AgeBucket, AgesFigures
 from initiator.probes.figures import BenchFigures, IdleFigures, Progress, RateFigures, SessionsFigures, Spread
+from initiator.probes.idleness import Memory
 
 _BOUNDS: Final = {
     None: "being stopped",
@@ -112,22 +113,26 @@ def rate_text(now: RateFigures) -> Iterator[str]:
 def idle_text(now: IdleFigures) -> Iterator[str]:
     """Yield the lines of a search for how long the path remembers an idle session."""
     found = now.memory
-    lower = f"{found.remembered:.2f} s" if found.remembered else "no time at all"
-    upper = f", and forgotten after {found.forgotten:.2f} s" if found.forgotten is not None else ""
-    yield field("Idle sessions remembered", f"{'for ' if upper else 'at least for '}{lower}{upper}")
+    yield field("Idle sessions remembered", _remembered(found))
     yield field("Then answered by", _reaction(found.answers))
     if found.unasked:
         yield field("Ended while idle", by_reason(found.unasked))
     if found.later:
         yield field("Remembered for longer", f"{found.later} groups")
     for kept in now.keepalive:
-        verdict = "holds" if not kept.failures else "does not hold" if not kept.answered else "holds some"
+        verdict = "holds" if not kept.failures else "does not hold" if not kept.answered else "holds some of"
         counts = f"{kept.answered} answered, failed {by_reason(kept.failures)}"
-        label = f"Keepalive every {kept.idle} s"
-        yield field(label, f"{verdict} a session that is silent for {kept.silent:.1f} s: {counts}")
+        yield field(f"Keepalive every {kept.idle} s", f"{verdict} those silent for {kept.silent:.1f} s: {counts}")
     groups = f"{now.groups} groups spoken on, {now.sessions} sessions, in {format_duration(now.seconds)}"
     yield field("Tried", f"{groups}{'' if now.done else ', then stopped'}")
     yield field("Could not be opened", by_reason(now.failures))
+
+
+def _remembered(found: Memory) -> str:
+    if found.forgotten is None:
+        return f"at least for {found.remembered:.2f} s" if found.remembered else "nothing known"
+    lower = f"for {found.remembered:.2f} s" if found.remembered else "for none of the times tried"
+    return f"{lower}, and forgotten after {found.forgotten:.2f} s"
 
 
 def _reaction(answers: dict[str, int]) -> str:

@@ -86,6 +86,11 @@ class FindRate:
         finally:
             run.close()
         await self._own.settle(run.sessions, State.CONNECTING)
+        # There may be a hundred thousand of them, none of which changes any more.
+        await asyncio.to_thread(self._judge, trial, run)
+
+    def _judge(self, trial: Trial, run: "_TrialRun") -> None:
+        """Take note of what became of the sessions of a trial."""
         sessions = [session for session in run.sessions if session.failure != EXHAUSTED]
         sent = [session.since - run.begun for session in sessions]
         succeeded = [not session.failure for session in sessions]
