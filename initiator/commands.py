@@ -14,6 +14,7 @@ from common.standard import Standard, in_time
 from common.units import format_duration
 from initiator.churn_commands import ChurnCommands
 from initiator.engine import Engine
+from initiator.find_commands import FindCommands
 from initiator.load_commands import LoadCommands
 from initiator.render import session_text, status_text, target_text
 from initiator.runs import Runs
@@ -23,7 +24,7 @@ from initiator.snapshot import Snapshot
 _HELD: Final = "held"
 
 # What may run behind the prompt.
-_RUNS: Final = "query|send|churn|saturate"
+_RUNS: Final = "query|send|churn|saturate|bench|find"
 
 
 class Commands:
@@ -37,6 +38,7 @@ class Commands:
         self._load = LoadCommands(engine, shell, self._runs)
         self._send = SendCommands(engine, self._runs)
         self._churn = ChurnCommands(engine, self._runs)
+        self._find = FindCommands(engine, self._runs)
         self._standard = Standard(shell, logs, engine.demand)
 
     def rows(self) -> list[Command]:
@@ -76,7 +78,7 @@ class Commands:
             ),
         ]
         stop = Command("stop", f"[{_RUNS}]", "end what runs, and show what is known", self.stop)
-        loads = [*self._send.rows(), *self._load.rows(), *self._churn.rows()]
+        loads = [*self._send.rows(), *self._load.rows(), *self._churn.rows(), *self._find.rows()]
         return [*own, *loads, stop, *self._standard.rows()]
 
     async def close(self) -> None:

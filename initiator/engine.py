@@ -23,6 +23,9 @@ from common.system import descriptor_limits
 from initiator.holder import Holder
 from initiator.latencies import Latencies, Latency
 from initiator.plan import share_out
+from initiator.probes.ages import AgesFigures
+from initiator.probes.figures import BenchSample
+from initiator.probes.running import ProbeFigures, Probes, ProbeSettings
 from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
@@ -63,6 +66,7 @@ class Engine:
         self._send: Send | None = None
         self._earlier = Totals()
         self._churn: Campaign | None = None
+        self._probes = Probes(self._reactor, self._holder.dialer, settings.connect_timeout)
         self._reactor.on_beat(self._beat)
         self._tell_buffers()
         if settings.ping:
@@ -284,6 +288,35 @@ class Engine:
             raise UsageError("no churn has begun; `churn RATE` begins one")
         await self._churn.wait()
 
+    async def start_probe(self, settings: ProbeSettings) -> None:
+        """Begin a probe to all targets, or to the one it is about, beside the held sessions; raises UsageError."""
+        targets = [self._target(settings.target)] if settings.target else list(self._targets.values())
+        if not targets:
+            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
+        self._probes.start(settings, targets)
+
+    async def stop_probe(self, name: str) -> None:
+        """End a probe sooner; raises UsageError when none of that name runs."""
+        self._probes.stop(name)
+
+    async def wait_probe(self, name: str) -> None:
+        """Return when a probe has ended, and its sessions are closed; raises UsageError when none has begun."""
+        await self._probes.wait(name)
+
+    async def probe_figures(self, name: str) -> ProbeFigures:
+        """Return what a probe has found so far; raises UsageError when none of that name has begun."""
+        return self._probes.figures(name)
+
+    async def bench_samples(self) -> list[BenchSample]:
+        """Return every sample of the last bench; raises UsageError when there has been none."""
+        return self._probes.samples()
+
+    async def ages(self, address: Address | None) -> AgesFigures:
+        """Return how old the lost sessions were, those of one target where one is given; raises UsageError."""
+        if address:
+            self._target(address)
+        return self._holder.ages.figures(address)
+
     async def latencies(self) -> Latencies:
         """Return the counts of this moment."""
         return self._holder.latencies.copy()
@@ -339,6 +372,7 @@ class Engine:
             replaced=holder.lifetime.replaced,
             dump=str(holder.dump) if holder.dump else None,
             churn=self._churn.figures() if self._churn else None,
+            probes=self._probes.progress(),
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:
@@ -377,6 +411,7 @@ class Engine:
             self._send.close()
         if self._churn:
             await self._churn.stop()
+        await self._probes.aclose()
         self._reactor.close()
         self._holder.close_all()
 

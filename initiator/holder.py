@@ -23,6 +23,7 @@ from initiator.dialer import Dialer
 from initiator.latencies import Latencies
 from initiator.lifetime import Lifetime
 from initiator.opener import Opener
+from initiator.probes.ages import Ages
 from initiator.session import Session, State
 from initiator.settings import PING_INTERVAL, Settings
 from initiator.target import Due, Target
@@ -68,6 +69,7 @@ class Holder:
         self.dialer = Dialer(settings, rng.random)
         self.opener = Opener(reactor, self.deadlines, self.dialer, settings, rng)
         self.confirmed = Confirmed()
+        self.ages = Ages()
         self.targets: dict[Address, Target] = {}
         self.asked = 0
         self.held = 0
@@ -311,6 +313,7 @@ class Holder:
         target = session.target
         target.losses[reason] += 1
         self.losses[reason] += 1
+        self.ages.record(target.address, reason, self._reactor.now - session.since)
         log.info("Lost %s: %s", session, reason)
         self._leave(session)
         if reason == reasons.TIMEOUT:

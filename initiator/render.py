@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from common.render import by_reason, field, progress_bar, yes_no
 from common.units import format_bandwidth, format_duration, format_milliseconds
 from initiator.churn_render import churn_text, toolbar_part
+from initiator.find_render import progress_text
 from initiator.load_render import query_text, send_text
 from initiator.settings import Settings
 from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
@@ -121,6 +122,7 @@ def toolbar_text(now: Snapshot) -> str:
         parts.append(f"{format_bandwidth(now.send_rate)} up, {format_bandwidth(now.receive_rate)} down")
     if now.churn and now.churn.running:
         parts.append(toolbar_part(now.churn))
+    parts.extend(progress_text(probe) for probe in now.probes)
     parts.append(f"{sum(now.losses.values())} lost")
     if now.pausing_targets:
         parts.append(f"{now.pausing_targets} of {now.targets} targets pausing")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from initiator.churn_figures import ChurnFigures
+from initiator.probes.figures import Progress
 from initiator.traffic import Traffic
 
 
@@ -110,6 +111,7 @@ class Snapshot:
     lifetime: float | None = None
     replaced: int = 0
     dump: str | None = None
+    probes: tuple[Progress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
