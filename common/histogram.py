@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, compress
+from operator import sub
 from typing import Final
 
 LOWEST: Final = 1
@@ -19,8 +20,10 @@ _HALF_BITS: Final = 10
 _WHOLE_BITS: Final = _HALF_BITS + 1
 _WHOLE: Final = 1 << _WHOLE_BITS
 
-# Distinct values kept aside before they are added to the counts.
+# Distinct values kept aside before they are added to the counts, and from which value (in microseconds) on too few are
+# the same for that.
 _KEPT: Final = 4096
+_LONG: Final = 1 << 14
 
 
 class Histogram:
@@ -53,6 +56,9 @@ class Histogram:
         """Count many latencies, in seconds, cheapest by some hundreds at once; out of range is as for `record`."""
         values = [int(seconds * 1_000_000) for seconds in latencies]
         self.count += len(values)
+        if values and max(values) >= _LONG:
+            self._count_long(values)
+            return
         self._kept.update(values)
         if len(self._kept) > _KEPT:
             self._settle()
@@ -104,12 +110,15 @@ class Histogram:
         self._highest = max(self._highest, other._highest)
 
     def copy(self) -> "Histogram":
-        """Return one with the counts of this moment."""
+        """Return one with the counts of this moment; tens of microseconds."""
         self._settle()
-        made = Histogram()
+        made = Histogram.__new__(Histogram)
         made._counts = self._counts[:]
-        made.count, made._total = self.count, self._total
-        made._lowest, made._highest = self._lowest, self._highest
+        made._kept = Counter()
+        made.count = self.count
+        made._total = self._total
+        made._lowest = self._lowest
+        made._highest = self._highest
         return made
 
     def __getstate__(self) -> tuple[int, "array[int]", "array[int]", int, int, int]:
@@ -127,6 +136,41 @@ class Histogram:
         for index, counted in zip(at, counts, strict=True):
             self._counts[first + index] = counted
         self.count = sum(counts)
+
+    def since(self, before: "Histogram") -> "Histogram":
+        """Return the counts that have come since an earlier copy, or all if it was reset meanwhile; a millisecond.
+
+        `lowest` and `highest` are within 0.1 %.
+        """
+        made = self.copy()
+        before._settle()
+        try:
+            made._counts = array("Q", map(sub, self._counts, before._counts))
+        except OverflowError:  # fewer than before: a reset
+            return made
+        counts = made._counts.tobytes()
+        # The places of the first and of the last byte that is not 0, and of the counts that they are in.
+        first = (len(counts) - len(counts.lstrip(b"\0"))) // made._counts.itemsize
+        last = (len(counts.rstrip(b"\0")) - 1) // made._counts.itemsize
+        made.count -= before.count
+        made._total -= before._total
+        made._lowest = self._shown(first) if made.count else HIGHEST
+        made._highest = self._shown(last) if made.count else 0
+        return made
+
+    def cumulative(self, bounds: Sequence[float]) -> list[int]:
+        """Return how many values are not above each of the bounds, which ascend, in seconds.
+
+        A value that shares its count with a bound is not above it: that is within 0.1 %.
+        """
+        self._settle()
+        found, so_far, start = [], 0, 0
+        for bound in bounds:
+            end = _index(min(round(bound * 1_000_000), HIGHEST)) + 1
+            so_far += sum(self._counts[start:end])
+            found.append(so_far)
+            start = end
+        return found
 
     def sparse(self) -> list[tuple[int, int]]:
         """Return (microseconds, count) of every count that is not 0, ascending; `from_sparse` is the way back.
@@ -181,6 +225,21 @@ class Histogram:
                 counts[(shift << _HALF_BITS) + (value >> shift)] += counted
         self._total += total
         self._kept.clear()
+
+    def _count_long(self, values: list[int]) -> None:
+        """Add values to the counts without counting them aside: hardly two of them would be the same."""
+        if min(values) < LOWEST or max(values) > HIGHEST:
+            values = [min(max(value, LOWEST), HIGHEST) for value in values]
+        self._lowest = min(self._lowest, min(values))
+        self._highest = max(self._highest, max(values))
+        self._total += sum(values)
+        counts = self._counts
+        indices = [
+            value if value < _WHOLE else ((shift := value.bit_length() - _WHOLE_BITS) << _HALF_BITS) + (value >> shift)
+            for value in values
+        ]
+        for index, counted in Counter(indices).items():
+            counts[index] += counted
 
     def _bring_into_range(self) -> None:
         kept = self._kept

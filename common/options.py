@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 from common.errors import SessionerError, UsageError
+from common.socket_options import parse_dscp, parse_size
 
 T = TypeVar("T")
 
@@ -91,6 +92,15 @@ def _parse_workers(text: str) -> int | None:
     if not 1 <= count <= MOST_WORKERS:
         raise UsageError(f'"{text}" is no number of workers: give one from 1 to {MOST_WORKERS}, or auto')
     return count
+
+
+def add_socket_options(parser: Parser) -> None:
+    """Add the options that say what sockets are."""
+    add = parser.add_argument
+    add("--nagle", choices=("on", "off"), default="off", help="let small pieces wait for each other, or not (off)")
+    add("--rcvbuf", type=option(parse_size), metavar="SIZE", help="bytes of each receive buffer (the kernel's choice)")
+    add("--sndbuf", type=option(parse_size), metavar="SIZE", help="bytes of each send buffer (the kernel's choice)")
+    add("--dscp", type=option(parse_dscp), metavar="N", help="mark what is sent with this DSCP, from 0 to 63 (0)")
 
 
 def process_of(options: argparse.Namespace) -> Process:

@@ -1,6 +1,7 @@
 """The reasons under which losses and failed attempts are counted."""
 
 import errno
+from collections.abc import Mapping
 from typing import Final
 
 FIN: Final = "fin"
@@ -11,6 +12,7 @@ UNREACHABLE: Final = "unreachable"
 DENIED: Final = "denied"
 EXHAUSTED: Final = "exhausted"
 OTHER: Final = "other"
+_ALL: Final = (FIN, RST, TIMEOUT, REFUSED, UNREACHABLE, DENIED, EXHAUSTED, OTHER)
 
 # Descriptors or the kernel's memory have run out: accept(2), socket(2), connect(2).
 NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
@@ -38,3 +40,8 @@ _REASONS: Final = {
 def reason_of(code: int | None) -> str:
     """Return the reason that an error number of the operating system is counted under."""
     return _REASONS.get(code or 0, OTHER)
+
+
+def by_every_reason(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts under all reasons, also those that nothing was counted under."""
+    return dict.fromkeys(_ALL, 0) | dict(counts)

@@ -15,7 +15,6 @@ from socket import (
     TCP_KEEPCNT,
     TCP_KEEPIDLE,
     TCP_KEEPINTVL,
-    TCP_NODELAY,
     TCP_USER_TIMEOUT,
     SocketType,
 )
@@ -75,10 +74,10 @@ def set_user_timeout(descriptor: int, seconds: float) -> None:
         sock.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, min(max(1, round(seconds * 1000)), _HIGHEST_INT))
 
 
-def send_at_once(descriptor: int) -> None:
-    """Let small pieces go out without waiting for the acknowledgement of those before: tcp(7), TCP_NODELAY."""
+def set_option(descriptor: int, option: Option) -> None:
+    """Set an option; raises OSError when the session is gone already."""
     with _socket_over(descriptor) as sock:
-        sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        sock.setsockopt(*option)
 
 
 def half_close(descriptor: int) -> bool:

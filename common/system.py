@@ -49,6 +49,12 @@ def descriptor_limits() -> tuple[int, int]:
     return _finite(soft), _finite(hard)
 
 
+def time_wait(proc: Path = _PROC) -> int | None:
+    """Return how many sessions of this network namespace are in TIME_WAIT; None where that cannot be read."""
+    found = re.search(r"^TCP: .*\btw (\d+)", _text(proc, "net/sockstat") or "", re.MULTILINE)
+    return int(found[1]) if found else None
+
+
 def raise_descriptor_limit() -> str | None:
     """Raise the soft and the hard limit on descriptors to nr_open, else the soft one to the hard one.
 

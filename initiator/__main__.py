@@ -11,6 +11,7 @@ from common.logs import Logs
 from common.shell import Shell
 from initiator.cli import Options, parse_options
 from initiator.commands import Commands
+from initiator.exporters import exporting
 from initiator.render import greeting_text, toolbar_text
 from initiator.sources import check_sources
 from initiator.workers import open_engine
@@ -45,7 +46,8 @@ async def _service(
     options: Options, targets: list[tuple[Endpoint, int | None]], shell: Shell, logs: Logs
 ) -> AsyncIterator[Service]:
     check_sources(options.settings.source_ips, options.settings.interface)
-    async with aclosing(await open_engine(options.settings, options.process)) as engine:
+    engine_opened = open_engine(options.settings, options.process)
+    async with aclosing(await engine_opened) as engine, exporting(options.exporters, engine):
         for endpoint, hashsize in targets:
             await engine.add_targets(endpoint, hashsize)
 

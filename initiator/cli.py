@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.addresses import Endpoint, parse_endpoint, parse_sources
+from common.exporters.settings import Exporters, add_exporter_options, exporters_of
 from common.keepalive import parse_keepalive
-from common.options import Parser, Process, add_process_options, option, process_of
+from common.options import Parser, Process, add_process_options, add_socket_options, option, process_of
 from common.units import parse_count, parse_hashsize, parse_positive, parse_timeout
 from initiator.settings import CONNECT_TIMEOUT, HASHSIZE, PING_TIMEOUT, Settings
 
@@ -21,6 +22,7 @@ class Options:
     hashsize: int | None
     loopback: bool
     settings: Settings
+    exporters: Exporters
     process: Process
 
 
@@ -92,13 +94,22 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         metavar="IDLE[,INTERVAL,COUNT]",
         help="let the kernel probe sessions that were idle for so long",
     )
+    add_socket_options(parser)
     add("--seed", type=option(parse_count), metavar="N", help="repeat the draws of an earlier run")
     add("--loopback", action="store_true", help="start a responder inside this process, for a first try")
+    add_exporter_options(parser)
     add_process_options(parser)
     options = parser.parse_args(arguments)
     if not options.targets and not options.loopback:
         parser.error("no target: give --target ADDR:PORT[-PORT], or --loopback for a first try")
-    return Options(options.targets, options.hashsize, options.loopback, _settings(options), process_of(options))
+    return Options(
+        targets=options.targets,
+        hashsize=options.hashsize,
+        loopback=options.loopback,
+        settings=_settings(options),
+        exporters=exporters_of(options),
+        process=process_of(options),
+    )
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -111,4 +122,8 @@ def _settings(options: argparse.Namespace) -> Settings:
         source_ips=tuple(ip for ips in options.source_ip for ip in ips),
         interface=options.interface,
         keepalive=options.keepalive,
+        nagle=options.nagle == "on",
+        rcvbuf=options.rcvbuf,
+        sndbuf=options.sndbuf,
+        dscp=options.dscp,
     )

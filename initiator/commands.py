@@ -6,11 +6,14 @@ from typing import Final
 
 from common.addresses import Address, Endpoint
 from common.commands import Command, Listing
+from common.dump import dump_command
 from common.logs import Logs
 from common.paging import all_rows
 from common.shell import Shell
 from common.standard import Standard, in_time
 from common.units import format_duration
+from initiator.churn_commands import ChurnCommands
+from initiator.find_commands import FindCommands
 from initiator.load_commands import LoadCommands
 from initiator.render import session_text, status_text, target_text
 from initiator.runs import Runs
@@ -21,7 +24,7 @@ from initiator.workers import AnyEngine
 _HELD: Final = "held"
 
 # What may run behind the prompt.
-_RUNS: Final = "query|send"
+_RUNS: Final = "query|send|churn|saturate|bench|find"
 
 
 class Commands:
@@ -32,8 +35,10 @@ class Commands:
         self._logs = logs
         self._hashsize = hashsize
         self._runs = Runs(shell)
-        self._load = LoadCommands(engine, self._runs)
+        self._load = LoadCommands(engine, shell, self._runs)
         self._send = SendCommands(engine, self._runs)
+        self._churn = ChurnCommands(engine, self._runs)
+        self._find = FindCommands(engine, self._runs)
         self._standard = Standard(shell, logs, engine.demand)
 
     def rows(self) -> list[Command]:
@@ -61,6 +66,8 @@ class Commands:
             Command(
                 "ping", "[on | off | interval TIMES]", "switch ping over, on or off, or set its interval", self.ping
             ),
+            Command("lifetime", "TIMEOUT|off", "close each session after this time, and replace it", self.lifetime),
+            dump_command(self._engine, "session"),
             Command("hashsize", "SIZE [TARGET]", "resize the tables, or that of one target", self.hashsize),
             Command("drop", "N|ADDR [rst|fin]", "end sessions on purpose (fin); they are replaced", self.drop),
             Command(
@@ -71,7 +78,8 @@ class Commands:
             ),
         ]
         stop = Command("stop", f"[{_RUNS}]", "end what runs, and show what is known", self.stop)
-        return [*own, *self._send.rows(), *self._load.rows(), stop, *self._standard.rows()]
+        loads = [*self._send.rows(), *self._load.rows(), *self._churn.rows(), *self._find.rows()]
+        return [*own, *loads, stop, *self._standard.rows()]
 
     async def close(self) -> None:
         """Show what is known of what still runs, at the end."""
@@ -120,6 +128,11 @@ class Commands:
             return f"Ping interval {low} to {high}"
         enabled = await self._engine.set_ping(on or (False if off else None))
         return f"Ping {'enabled' if enabled else 'disabled'}"
+
+    async def lifetime(self, timeout: float | None = None, off: bool = False) -> str:
+        """Replace sessions after a time, or do not."""
+        await self._engine.set_lifetime(None if off else timeout)
+        return "Lifetime of sessions not limited" if timeout is None else f"Lifetime {format_duration(timeout)}"
 
     async def hashsize(self, size: int, target: Address | None = None) -> None:
         """Resize tables."""

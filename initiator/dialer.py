@@ -3,12 +3,13 @@
 import errno
 import os
 from collections.abc import Callable
-from socket import SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SocketType
+from socket import AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SocketType
 from typing import Any, Final, Protocol
 
 from common.addresses import host_number
 from common.shortages import highest_descriptor
-from common.sockets import Option, keepalive_options
+from common.socket_options import socket_options
+from common.sockets import Option
 from initiator.ports import LocalPorts
 from initiator.settings import Settings
 from initiator.sources import Sources, bind_to_device
@@ -28,11 +29,10 @@ class Dialer:
     """Sockets towards remote addresses, with source addresses and local ports in turn."""
 
     def __init__(self, settings: Settings, jitter: Callable[[], float]) -> None:
-        self._options = _socket_options(settings)
+        self._options = {int(family): _socket_options(settings, family) for family in (AF_INET, AF_INET6)}
         self._sources = Sources(settings.source_ips) if settings.source_ips else None
         place = settings.place
         self._ports = LocalPorts(jitter if place is None else lambda: place)
-        self._prepared = bool(self._options or settings.source_ips)
         self._highest = highest_descriptor()
 
     def open(self, family: int) -> SocketType:
@@ -49,7 +49,7 @@ class Dialer:
         Without source addresses of ours, attempts begun together go out by the same route, so they share the `host`
         part of the key: only the first, for which it is 0, has to ask.
         """
-        error = self._prepare(sock, remote.family) if self._prepared else 0
+        error = self._prepare(sock, remote.family)
         if error:
             return error, 0
         error, port = self._ports.connect(sock, remote.sockaddr)
@@ -66,17 +66,15 @@ class Dialer:
     def _prepare(self, sock: SocketType, family: int) -> int:
         """Set what the command line asks for; return 0, or the number of the error in the way."""
         try:
-            for level, name, value in self._options:
+            for level, name, value in self._options[family]:
                 sock.setsockopt(level, name, value)
         except OSError as failure:
             return failure.errno or errno.EIO
         return self._sources.bind(sock, family) if self._sources else 0
 
 
-def _socket_options(settings: Settings) -> list[Option]:
-    options: list[Option] = []
+def _socket_options(settings: Settings, family: int) -> list[Option]:
+    options = list(socket_options(settings, family))
     if settings.interface:
         options.append(bind_to_device(settings.interface))
-    if settings.keepalive:
-        options.extend(keepalive_options(settings.keepalive))
     return options

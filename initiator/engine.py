@@ -5,10 +5,12 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from socket import AF_INET, SOCK_STREAM, socket
 from time import monotonic
 from typing import Final, TypeGuard
 
 from common.addresses import Address, Endpoint, address_key, key_address
+from common.dump import Dump
 from common.errors import UsageError
 from common.limits import Demand
 from common.paging import Page, page_of
@@ -16,15 +18,24 @@ from common.rate import Rate
 from common.reactor import Handler, Reactor
 from common.resolver import SocketAddress, resolve
 from common.shares import share_out
+from common.socket_options import cut_buffers, socket_options
 from common.sockets import segments
 from common.system import descriptor_limits
 from initiator.holder import Holder
 from initiator.latencies import Latencies, Latency
+from initiator.probes.ages import AgesFigures
+from initiator.probes.figures import BenchSample
+from initiator.probes.running import ProbeFigures, Probes, ProbeSettings
 from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
+from initiator.totals import Totals
+from initiator.workloads.campaign import Campaign, Listed, Rates
+from initiator.workloads.churn import ChurnSettings
 from initiator.workloads.query import Query, QuerySettings
+from initiator.workloads.query_csv import QueryCsv
+from initiator.workloads.saturation import Saturation, Search
 from initiator.workloads.schedule import Schedule, constant
 from initiator.workloads.search import RateSearch
 from initiator.workloads.send import Send, SendSettings
@@ -53,7 +64,11 @@ class Engine:
         self._traffic_rates = (Rate(), Rate())
         self._query: Query | None = None
         self._send: Send | None = None
+        self._earlier = Totals()
+        self._churn: Campaign | None = None
+        self._probes = Probes(self._reactor, self._holder.dialer, settings.connect_timeout)
         self._reactor.on_beat(self._beat)
+        self._tell_buffers()
         if settings.ping:
             self._holder.ping.switch(True)
 
@@ -125,6 +140,15 @@ class Engine:
         """Ping each session after a time drawn from this interval, in seconds."""
         self._holder.ping.set_interval(interval)
 
+    async def set_lifetime(self, seconds: float | None) -> None:
+        """Close and replace each session so many seconds after its establishment, or never for None."""
+        self._holder.lifetime.set(seconds)
+
+    async def set_dump(self, dump: Dump | None) -> Dump | None:
+        """Show traffic, or stop; return what was shown before."""
+        before, self._holder.dump = self._holder.dump, dump
+        return before
+
     async def set_hashsize(self, hashsize: int, address: Address | None) -> None:
         """Resize the table of one target or of all, a few buckets at a time; raises UsageError."""
         for target in [self._target(address)] if address else self._targets.values():
@@ -157,12 +181,18 @@ class Engine:
         """Return when as many sessions are held as are asked for."""
         await self._holder.wait_held()
 
-    async def start_query(self, settings: QuerySettings) -> None:
-        """Send queries over the held sessions, those of one target where one is given; raises UsageError."""
+    async def start_query(self, settings: QuerySettings, csv: QueryCsv | None = None) -> None:
+        """Send queries over the held sessions, those of one target where one is given; raises UsageError.
+
+        A row for each query and each answer goes to `csv`, which begins if nothing stands in the way.
+        """
         self._check_free(settings.target)
+        if csv:
+            csv.begin()
         holder = self._holder
+        self._earlier = await self.totals()
         self._send = None
-        self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic)
+        self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, csv)
         self._own_sessions(self._query)
 
     async def search_query_rate(self, latency: float) -> RateFound:
@@ -198,6 +228,7 @@ class Engine:
         """Send messages over the held sessions, those of one target where one is given; raises UsageError."""
         self._check_free(settings.target)
         holder = self._holder
+        self._earlier = await self.totals()
         self._query = None
         self._send = Send(
             self._reactor,
@@ -247,6 +278,60 @@ class Engine:
     async def query_settings(self) -> QuerySettings | None:
         """Return what the queries that are sent, or were sent last, are."""
         return self._query.settings if self._query else None
+
+    async def totals(self) -> Totals:
+        """Return what became of the queries and messages of all runs."""
+        query, send = self._query, self._send
+        return self._earlier.plus(query.figures() if query else None, send.figures() if send else None)
+
+    async def start_churn(self, rates: Sequence[float], settings: ChurnSettings) -> None:
+        """Open sessions beside those held at one rate (1/s) after the other; raises UsageError."""
+        self._begin_churn("churn", settings, Listed(rates))
+
+    async def start_saturation(self, search: Search, settings: ChurnSettings) -> None:
+        """Search for the highest rate of such sessions; raises UsageError."""
+        self._begin_churn("saturate", settings, Saturation(search))
+
+    async def stop_churn(self) -> None:
+        """End that, and what is under way of it; raises UsageError when none runs."""
+        if self._churn is None or not self._churn.running:
+            raise UsageError("no churn runs; `churn RATE` begins one")
+        await self._churn.stop()
+
+    async def wait_churn(self) -> None:
+        """Return when it has ended; raises UsageError when none has begun."""
+        if self._churn is None:
+            raise UsageError("no churn has begun; `churn RATE` begins one")
+        await self._churn.wait()
+
+    async def start_probe(self, settings: ProbeSettings) -> None:
+        """Begin a probe to all targets, or to the one it is about, beside the held sessions; raises UsageError."""
+        targets = [self._target(settings.target)] if settings.target else list(self._targets.values())
+        if not targets:
+            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
+        self._probes.start(settings, targets)
+
+    async def stop_probe(self, name: str) -> None:
+        """End a probe sooner; raises UsageError when none of that name runs."""
+        self._probes.stop(name)
+
+    async def wait_probe(self, name: str) -> None:
+        """Return when a probe has ended, and its sessions are closed; raises UsageError when none has begun."""
+        await self._probes.wait(name)
+
+    async def probe_figures(self, name: str) -> ProbeFigures:
+        """Return what a probe has found so far; raises UsageError when none of that name has begun."""
+        return self._probes.figures(name)
+
+    async def bench_samples(self) -> list[BenchSample]:
+        """Return every sample of the last bench; raises UsageError when there has been none."""
+        return self._probes.samples()
+
+    async def ages(self, address: Address | None) -> AgesFigures:
+        """Return how old the lost sessions were, those of one target where one is given; raises UsageError."""
+        if address:
+            self._target(address)
+        return self._holder.ages.figures(address)
 
     async def latencies(self) -> Latencies:
         """Return the counts of this moment."""
@@ -300,6 +385,11 @@ class Engine:
             query_p95=holder.latencies.query.corrected.percentiles((95,))[0],
             send=self._send.figures() if self._send else None,
             message_p95=holder.latencies.message.corrected.percentiles((95,))[0],
+            lifetime=holder.lifetime.seconds,
+            replaced=holder.lifetime.replaced,
+            dump=str(holder.dump) if holder.dump else None,
+            churn=self._churn.figures() if self._churn else None,
+            probes=self._probes.progress(),
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:
@@ -332,9 +422,13 @@ class Engine:
 
     async def aclose(self) -> None:
         """Close every session and stop."""
-        for run in (self._query, self._send):
-            if run:
-                run.close()
+        if self._query:
+            await self._query.aclose()
+        if self._send:
+            self._send.close()
+        if self._churn:
+            await self._churn.stop()
+        await self._probes.aclose()
         self._reactor.close()
         self._holder.close_all()
 
@@ -353,7 +447,7 @@ class Engine:
 
         def join(handler: Handler) -> None:
             if _is_held(handler, None) and not run.done.done():
-                run.join(handler)
+                self._holder.join(run, handler)
 
         self._reactor.start(self._reactor.walk(join))
 
@@ -387,8 +481,17 @@ class Engine:
             raise UsageError("no messages are being sent; `send TEXT` sends some")
         return self._send
 
+    def _begin_churn(self, name: str, settings: ChurnSettings, rates: Rates) -> None:
+        targets = [self._target(settings.target)] if settings.target else list(self._targets.values())
+        if not targets:
+            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
+        if self._churn and self._churn.running:
+            raise UsageError(f"{name}: {self._churn.name} runs already; `stop {self._churn.name}` ends it")
+        sources = len(self._settings.source_ips)
+        self._churn = Campaign(self._reactor, self._holder.dialer, name, targets, sources, settings, rates)
+
     def _running_query(self) -> Query:
-        if self._query is None or self._query.done.done():
+        if self._query is None or self._query.ended:
             raise UsageError("no queries are being sent; `query RATE` sends some")
         return self._query
 
@@ -421,6 +524,14 @@ class Engine:
             without_ports=target in self._holder.opener.without_ports,
         )
 
+    def _tell_buffers(self) -> None:
+        """Say which buffers the kernel cuts, from a socket like those to come."""
+        with socket(AF_INET, SOCK_STREAM) as sock:
+            for option in socket_options(self._settings, AF_INET):
+                sock.setsockopt(*option)
+            for line in cut_buffers(sock, self._settings):
+                log.warning("%s", line)
+
     def _beat(self) -> None:
         now, traffic = self._reactor.now, self._holder.traffic
         self._rate.sample(now, self._holder.established)
@@ -431,6 +542,8 @@ class Engine:
                 run.beat()
                 if run.done.done():
                     self._holder.workload = None
+        if self._churn:
+            self._churn.beat()
         for target in self._targets.values():
             if target.table.resizing:
                 target.table.work(_RESIZE_STEPS)

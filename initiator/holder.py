@@ -14,12 +14,16 @@ from common import reasons
 from common.addresses import Address
 from common.coarse import Coarse
 from common.deadlines import Deadlines
+from common.dump import Dump
 from common.reactor import FAILED, READ, WRITE, Handler, Job, Reactor
-from common.sockets import half_close, reset_at_close
+from common.socket_options import nagle_option
+from common.sockets import half_close, reset_at_close, set_option
 from initiator.confirmed import Confirmed
 from initiator.dialer import Dialer
 from initiator.latencies import Latencies
+from initiator.lifetime import Lifetime
 from initiator.opener import Opener
+from initiator.probes.ages import Ages
 from initiator.session import Session, State
 from initiator.settings import PING_INTERVAL, Settings
 from initiator.target import Due, Target
@@ -65,6 +69,7 @@ class Holder:
         self.dialer = Dialer(settings, rng.random)
         self.opener = Opener(reactor, self.deadlines, self.dialer, settings, rng)
         self.confirmed = Confirmed()
+        self.ages = Ages()
         self.targets: dict[Address, Target] = {}
         self.asked = 0
         self.held = 0
@@ -83,7 +88,10 @@ class Holder:
         self.latencies = Latencies()
         self.traffic = Traffic()
         self.ping = Ping(reactor, self.deadlines, self.latencies.ping.raw, PING_INTERVAL, settings.ping_timeout, rng)
+        self.lifetime = Lifetime(reactor, self)
+        self.dump: Dump | None = None
         self.connected: list[Session] = []
+        self._nagle = nagle_option(settings)
         reactor.on_beat(self._expire)
         reactor.after_batch(self._establish_connected)
 
@@ -126,7 +134,10 @@ class Holder:
             except OSError as failure:
                 self.lost(session, reasons.reason_of(failure.errno))
         if events & _INPUT and session.state is not State.CLOSED:
-            self._read(session, events)
+            if stream and stream.throttled:
+                stream.readable(events)
+            else:
+                self._read(session, events)
 
     def expired(self, session: Session) -> None:
         """Handle that a session's due time has come: what it means follows from its state."""
@@ -137,6 +148,14 @@ class Holder:
                 self.lost(session, reasons.reason_of(failure.errno))
         elif session.state is State.CLOSING:
             self._release(session)
+
+    def join(self, workload: Workload, session: Session) -> None:
+        """Let a workload begin on a held session."""
+        try:
+            set_option(session.descriptor, self._nagle)
+            workload.join(session)
+        except OSError as failure:
+            self.lost(session, reasons.reason_of(failure.errno))
 
     def drop(self, session: Session, reset: bool) -> None:
         """End a held session on purpose, by RST or by FIN; it is replaced."""
@@ -150,8 +169,11 @@ class Holder:
         self.consider(target)
 
     def close(self, session: Session) -> None:
-        """End a held session in order, after the answer to its ping if one is under way."""
-        awaited = session.state is State.ASKED
+        """End a held session in order, after what is under way: the answer to its ping, or to what a workload sent."""
+        stream = session.stream
+        if stream:
+            stream.leave()
+        awaited = session.state is State.ASKED or stream is not None
         self._leave(session)
         if awaited and half_close(session.descriptor):
             session.state = State.CLOSING
@@ -209,7 +231,9 @@ class Holder:
                 self.ping.arm(session, now)
         if self.workload:
             for session in sessions:
-                self.workload.join(session)
+                self.join(self.workload, session)
+        if self.lifetime.seconds is not None:
+            self.lifetime.follow(sessions, now)
         self._tell_held()
 
     def read_at_most(self, session: Session, most: int) -> bool:
@@ -220,7 +244,9 @@ class Holder:
                 count = session.receive([self._view[:left]])
                 if not count:
                     ended = reasons.FIN
-                elif session.stream:
+                if self.dump:
+                    self.dump.received(session, self._view[:count], self._reactor.now)
+                if session.stream:
                     session.stream.heard(self._buffer, count, self._reactor.now)
                 heard += count
                 left -= count
@@ -236,9 +262,6 @@ class Holder:
 
     def _read(self, session: Session, events: int) -> None:
         """Take what has come, and notice the end."""
-        if session.stream and session.stream.throttled:
-            session.stream.readable(events)
-            return
         heard = 0
         ended = None
         try:
@@ -248,6 +271,8 @@ class Holder:
                     ended = reasons.FIN
                     break
                 heard += count
+                if self.dump:
+                    self.dump.received(session, self._view[:count], self._reactor.now)
                 if session.stream:
                     session.stream.heard(self._buffer, count, self._reactor.now)
                 if count < BUFFER and not events & _END:
@@ -259,6 +284,7 @@ class Holder:
         except OSError as failure:
             ended = reasons.reason_of(failure.errno)
         if session.state is State.CLOSING:
+            self.traffic.received += heard
             if ended:
                 self._release(session)
             return
@@ -287,6 +313,7 @@ class Holder:
         target = session.target
         target.losses[reason] += 1
         self.losses[reason] += 1
+        self.ages.record(target.address, reason, self._reactor.now - session.since)
         log.info("Lost %s: %s", session, reason)
         self._leave(session)
         if reason == reasons.TIMEOUT:
@@ -300,8 +327,6 @@ class Holder:
     def _leave(self, session: Session) -> None:
         """Take a held session out of the books; its descriptor is still open."""
         target = session.target
-        if session.stream:
-            session.stream.left()
         target.table.remove(session)
         target.held -= 1
         self.held -= 1
@@ -311,6 +336,8 @@ class Holder:
 
     def _release(self, session: Session) -> None:
         """Close a descriptor: a FIN, unless bytes that nobody read are left."""
+        if session.stream:
+            session.stream.left()
         self._reactor.forget(session.descriptor)
         os.close(session.descriptor)
         self.deadlines.cancel(session)

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from common.commands import Command
 from common.errors import NotMetError, UsageError
+from common.shell import Shell
 from common.units import format_duration
 from initiator.expectations import parse_expectation
 from initiator.figures import figures_of
@@ -18,6 +19,7 @@ from initiator.runs import Run, Runs
 from initiator.snapshot import LatencyRow, QueryFigures, RateFound
 from initiator.workers import AnyEngine
 from initiator.workloads.query import TIMEOUT, QuerySettings
+from initiator.workloads.query_csv import FileCsv, QueryCsv, ShownCsv
 from initiator.workloads.questions import DEFAULT_NAME, DEFAULT_TYPE, build_question, parse_names
 from initiator.workloads.schedule import Schedule, constant, parse_schedule, parse_slopes
 from initiator.workloads.search import START
@@ -39,15 +41,16 @@ _SAMPLED: Final = 200
 
 _QUERY: Final = (
     "[off] [RATE|LATENCY] {on TARGET | for TIMEOUT | seed N | timeout TIMEOUT | arrivals poisson|constant | name TEXT"
-    " | type TEXT | names FILE | edns | dnssec | schedule FILE | slope FILE}"
+    " | type TEXT | names FILE | edns | dnssec | schedule FILE | slope FILE | csv FILE}"
 )
 
 
 class LoadCommands:
     """What runs behind the rows of the workloads."""
 
-    def __init__(self, engine: AnyEngine, runs: Runs) -> None:
+    def __init__(self, engine: AnyEngine, shell: Shell, runs: Runs) -> None:
         self._engine = engine
+        self._shell = shell
         self._runs = runs
         self._percentiles: tuple[float, ...] = _PERCENTILES
 
@@ -92,9 +95,15 @@ class LoadCommands:
         seed = options.pop("seed", None)
         wanted = START if latency else rate
         settings = _query_settings(wanted, secrets.randbits(32) if seed is None else seed, options)
-        await self._engine.start_query(settings)
+        await self._engine.start_query(settings, self._csv(settings.csv))
         self._runs.begin(self._search(latency) if latency else self._run())
         return f"Queries: {_described(settings)}"
+
+    def _csv(self, file: str | None) -> QueryCsv | None:
+        """Return what writes the rows that are asked for."""
+        if file is None:
+            return None
+        return ShownCsv(self._shell.sink.show) if file == "-" else FileCsv(file)
 
     async def faster(self, percent: float = _STEP) -> str:
         """Raise the rate."""
@@ -124,6 +133,7 @@ class LoadCommands:
             segments=await self._engine.sample_segments(_SAMPLED),
             query=now.query,
             send=now.send,
+            churn=now.churn,
             latencies=list(_rows(latencies, self._percentiles)),
         )
         if file is not None:
@@ -207,6 +217,7 @@ def _query_settings(rate: float | None, seed: int, options: Mapping[str, Any]) -
         timeout=options.get("timeout", TIMEOUT),
         target=options.get("on"),
         asking=" ".join(_worded(name, options[name]) for name in _ASKING if name in options),
+        csv=options.get("csv"),
     )
 
 
@@ -245,6 +256,8 @@ def _described(settings: QuerySettings) -> str:
         parts.append(f"on {settings.target}")
     if settings.asking:
         parts.append(settings.asking)
+    if settings.csv is not None:
+        parts.append(f"csv {settings.csv}")
     return ", ".join([*parts, f"timeout {format_duration(settings.timeout)}", f"seed {settings.seed}"])
 
 

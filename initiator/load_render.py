@@ -18,6 +18,8 @@ def query_text(now: QueryFigures) -> Iterator[str]:
     yield field("Answers by code", by_reason(now.rcodes))
     yield field("Answers truncated", now.truncated)
     yield field("Answers not counted", by_reason(_uncounted(now)))
+    if now.csv_not_written is not None:
+        yield field("csv rows not written", now.csv_not_written)
     if now.running:
         yield field("Queries outstanding", now.outstanding)
         yield field("Queries asked for", f"{now.asked_rate:g} a second, over {now.sessions} sessions")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from common.workers.merge import WORKER, Rule, add_counts, departed, merged
+from common.workers.merge import WORKER, Rule, add_counts, chain, departed, first, merged
 from initiator.latencies import Latencies, Latency
 from initiator.snapshot import Snapshot
 
@@ -24,6 +24,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "longest_pause": max,
     "seconds": max,
     "SendFigures.rate": max,
+    "churn": first,
+    "lifetime": first,
+    "probes": chain,
 }
 
 # What is of the moment, and ends with a worker.
@@ -49,6 +52,7 @@ GAUGES: Final = (
     "running",
     "sessions",
     "outstanding",
+    "probes",
 )
 
 # Percentiles in a snapshot: the latency, its kind, the percent. They cannot be merged, the counts behind them can.
@@ -95,7 +99,7 @@ def remains(snapshot: Snapshot) -> Snapshot:
     if query and snapshot.query:
         query = replace(query, lost=query.lost + snapshot.query.outstanding)
     losses = add_counts([snapshot.losses, {WORKER: snapshot.held}])
-    return replace(left, losses=losses, query=query)
+    return replace(left, losses=losses, query=query, churn=None, lifetime=None, dump=None)
 
 
 def without_runs(snapshot: Snapshot, name: str) -> Snapshot:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from common.render import by_reason, field, limits_text, progress_bar, workers_text, yes_no
 from common.units import format_bandwidth, format_duration, format_milliseconds
+from initiator.churn_render import churn_text, toolbar_part
+from initiator.find_render import progress_text
 from initiator.load_render import query_text, send_text
 from initiator.settings import Settings
 from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
@@ -22,6 +24,8 @@ def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
     yield field("Confirmed by an answer", f"{now.confirmed} ever, {now.confirmed_last_minute} in the last minute")
     yield field("Lost sessions", by_reason(now.losses))
     yield field("Failed attempts", by_reason(now.failures))
+    if now.lifetime is not None or now.replaced:
+        yield field("Replaced sessions", _replaced(now))
     yield field("Pausing targets", now.pausing_targets)
     yield field("Exhausted", _exhausted(now))
     yield field("Ping round trip", _round_trip(now))
@@ -29,7 +33,11 @@ def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
         yield from query_text(now.query)
     if now.send:
         yield from send_text(now.send)
+    if now.churn:
+        yield from churn_text(now.churn)
     yield field("Bytes sent and received", f"{now.traffic.sent}, {now.traffic.received}")
+    if now.dump:
+        yield field("Dump of traffic", now.dump)
     yield field("Sessions hash size", now.hashsize)
     yield field("Sessions hash max depth", now.max_depth)
     yield field("Longest pause", format_milliseconds(now.longest_pause))
@@ -65,6 +73,10 @@ def _ago(seconds: float | None) -> str:
 def _exhausted(now: Snapshot) -> str:
     kinds = [f"{kind} ({now.targets_without_ports} targets)" if kind == "ports" else kind for kind in now.exhausted]
     return ", ".join(kinds) or "nothing"
+
+
+def _replaced(now: Snapshot) -> str:
+    return f"{now.replaced} (lifetime {'off' if now.lifetime is None else format_duration(now.lifetime)})"
 
 
 def _round_trip(now: Snapshot) -> str:
@@ -109,6 +121,9 @@ def toolbar_text(now: Snapshot) -> str:
         if now.send.awaiting:
             parts.append(f"p95 {format_milliseconds(now.message_p95)}")
         parts.append(f"{format_bandwidth(now.send_rate)} up, {format_bandwidth(now.receive_rate)} down")
+    if now.churn and now.churn.running:
+        parts.append(toolbar_part(now.churn))
+    parts.extend(progress_text(probe) for probe in now.probes)
     parts.append(f"{sum(now.losses.values())} lost")
     if now.pausing_targets:
         parts.append(f"{now.pausing_targets} of {now.targets} targets pausing")

@@ -11,6 +11,8 @@ from common.errors import UsageError
 from common.hdr import percentile_table
 from common.render import as_json, by_reason, field
 from common.units import format_bandwidth, format_duration
+from initiator.churn_figures import ChurnFigures
+from initiator.churn_render import churn_text
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text, query_text, send_text
 from initiator.snapshot import LatencyRow, QueryFigures, Segments, SendFigures
@@ -37,6 +39,7 @@ class Report:
     segments: Segments
     query: QueryFigures | None
     send: SendFigures | None
+    churn: ChurnFigures | None
     latencies: list[LatencyRow]
 
 
@@ -54,6 +57,8 @@ def report_text(report: Report) -> Iterator[str]:
         yield from query_text(report.query)
     if report.send:
         yield from send_text(report.send)
+    if report.churn:
+        yield from churn_text(report.churn)
     yield field("Bytes sent and received", f"{traffic.sent}, {traffic.received}")
     yield field("Bandwidth", f"{format_bandwidth(up)} up, {format_bandwidth(down)} down")
     yield field("Bandwidth of a session", f"{format_bandwidth(up / held)} up, {format_bandwidth(down / held)} down")

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from enum import Enum
 from select import EPOLLOUT
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from common import reasons
@@ -62,7 +63,11 @@ class Session:
 
     def send(self, data: bytes | memoryview) -> int:
         """Return how many bytes the kernel took; raises BlockingIOError for none, OSError when the session is lost."""
-        return os.write(self.descriptor, data)
+        count = os.write(self.descriptor, data)
+        dump = self.target.holder.dump
+        if dump:
+            dump.sent(self, memoryview(data)[:count], monotonic())
+        return count
 
     def receive(self, buffers: Sequence[bytearray | memoryview]) -> int:
         """Fill the buffers, and return how many bytes came, 0 at the end; raises as `send` does."""

@@ -19,6 +19,7 @@ HASHSIZE_TOGETHER: Final = 1_000_000
 class Settings:
     """Times in seconds; `seed` makes every draw (ping times, jitter of pauses) repeatable.
 
+    The kernel's own values hold for `rcvbuf` and `sndbuf` (bytes) and `dscp` that are None.
     `place` is where in the system's range of local ports, from 0 up to 1, the first one is taken; drawn for None.
     """
 
@@ -30,4 +31,8 @@ class Settings:
     source_ips: tuple[str, ...] = ()
     interface: str | None = None
     keepalive: Keepalive | None = None
+    nagle: bool = False
+    rcvbuf: int | None = None
+    sndbuf: int | None = None
+    dscp: int | None = None
     place: float | None = None

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from common.workers.merge import WorkerFigures
+from initiator.churn_figures import ChurnFigures
+from initiator.probes.figures import Progress
 from initiator.traffic import Traffic
 
 
@@ -10,7 +12,8 @@ from initiator.traffic import Traffic
 class QueryFigures:
     """What became of the queries; rates are of the moment, `unsent` were due and given up.
 
-    `seconds` is how long there was something to send, `traffic` all that went over the sessions meanwhile.
+    `seconds` is how long there was something to send, `traffic` all that went over the sessions meanwhile, and
+    `csv_not_written` counts rows, None where none are written.
     """
 
     asked_rate: float
@@ -31,6 +34,7 @@ class QueryFigures:
     truncated: int
     rcodes: dict[str, int]
     traffic: Traffic
+    csv_not_written: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,9 @@ class Snapshot:
 
     Times are seconds; `age` is how old the figures are. `losses` are established sessions that ended
     unasked, `failures` attempts that came to nothing, both by reason. The round trips are those of answered pings, the
-    rates of traffic bytes a second, `query` or `send` what became of what is sent, or was last.
+    rates of traffic bytes a second, `query` or `send` what became of what is sent, or was last, `churn` likewise.
+    `replaced` are sessions closed because their `lifetime`, None for none, had passed. `dump` is what is shown of the
+    traffic.
     `workers` is None where one process does all; of several, `descriptors` are the limits of each.
     """
 
@@ -103,6 +109,11 @@ class Snapshot:
     query_p95: float
     send: SendFigures | None
     message_p95: float
+    churn: ChurnFigures | None
+    lifetime: float | None = None
+    replaced: int = 0
+    dump: str | None = None
+    probes: tuple[Progress, ...] = ()
     workers: WorkerFigures | None = None
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from common.workers.serving import Worker
 from initiator.engine import Engine
 from initiator.snapshot import Snapshot
+from initiator.totals import Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,7 @@ class State:
     """How a worker is: its figures, and its latencies by name as pickles, for few are looked at every second."""
 
     snapshot: Snapshot
+    totals: Totals
     latencies: dict[str, bytes]
 
 
@@ -21,7 +23,7 @@ async def state_of(engine: Engine) -> State:
     """Return how a worker is now."""
     latencies = await engine.latencies()
     pickled = {name: pickle.dumps(getattr(latencies, name), pickle.HIGHEST_PROTOCOL) for name in latencies.__slots__}
-    return State(await engine.snapshot(), pickled)
+    return State(await engine.snapshot(), await engine.totals(), pickled)
 
 
 WORKER: Final = Worker(Engine, state_of)

@@ -19,7 +19,7 @@ from common.resolver import SocketAddress, resolve
 from common.shares import share_out
 from common.shortages import highest_descriptor
 from common.workers.division import divide_up, place_of, respread, seed_of, weights_of, workers_needed
-from common.workers.every import Divided, begins, ends, every, nothing, same, shared, until_all
+from common.workers.every import Divided, alone, begins, ends, every, nothing, same, shared, until_all
 from common.workers.merge import merge_rows, merged
 from common.workers.paging import follow_pages
 from common.workers.pool import Member, Pool
@@ -27,10 +27,13 @@ from common.workers.process import Zygote
 from initiator.engine import Engine
 from initiator.latencies import Latencies, Latency
 from initiator.merging import PERCENTILES, RULES, merge_latency, merge_snapshots, remains, without_runs
+from initiator.probes.ages import merge_ages
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
+from initiator.totals import Totals
 from initiator.worker import State
 from initiator.workloads.query import QuerySettings
+from initiator.workloads.query_csv import QueryCsv
 from initiator.workloads.schedule import Schedule, constant
 from initiator.workloads.search import RateSearch
 from initiator.workloads.send import SendSettings
@@ -107,6 +110,7 @@ class Workers(Divided):
         self._ping = settings.ping
         self._stopping: asyncio.Task[None] | None = None
         self._remains: list[Snapshot] = []
+        self._remaining_totals: list[Totals] = []
         self._remaining_latencies: list[dict[str, Latency]] = []
         self.pool: Pool[State] = Pool(Zygote(_MODULE, loop), self.settings_of, self._lost, self._restore)
         self.pool.on_told = self._look_at
@@ -123,12 +127,23 @@ class Workers(Divided):
     drop = shared(Engine.drop)
     wait_held = until_all(Engine.wait_held)
     sample_segments = every(Engine.sample_segments, _add_segments, _sample_part)
-    start_query = begins(Engine.start_query, Engine.stop_query, "query", _query_part, _query_left)
+    set_lifetime = every(Engine.set_lifetime, nothing, keep=True)
+    ages = every(Engine.ages, merge_ages)
+    _start_query = begins(Engine.start_query, Engine.stop_query, "query", _query_part, _query_left)
     stop_query = ends(Engine.stop_query, "query")
     wait_query = until_all(Engine.wait_query)
     start_send = begins(Engine.start_send, Engine.stop_send, "send", _send_part, _send_left)
     stop_send = ends(Engine.stop_send, "send")
     wait_send = until_all(Engine.wait_send)
+    start_churn = alone(Engine.start_churn)
+    start_saturation = alone(Engine.start_saturation)
+    stop_churn = alone(Engine.stop_churn)
+    wait_churn = alone(Engine.wait_churn)
+    start_probe = alone(Engine.start_probe)
+    stop_probe = alone(Engine.stop_probe)
+    wait_probe = alone(Engine.wait_probe)
+    probe_figures = alone(Engine.probe_figures)
+    bench_samples = alone(Engine.bench_samples)
 
     async def add_targets(self, endpoint: Endpoint, hashsize: int | None) -> int:
         """Add targets as the engine does."""
@@ -181,6 +196,12 @@ class Workers(Divided):
             await self.ask("set_ping", same, (self._ping,), keep=True)
         return self._ping
 
+    async def start_query(self, settings: QuerySettings, csv: QueryCsv | None = None) -> None:
+        """Send queries as the engine does, each worker a part of them; raises UsageError where rows are wanted."""
+        if csv:
+            raise UsageError("query: rows are written by one process alone; start the initiator without --workers")
+        await self._start_query(settings)
+
     async def change_query(self, schedule: Schedule) -> None:
         """Let the queries follow another schedule as the engine does."""
         async with self.pool.changing:
@@ -226,6 +247,10 @@ class Workers(Divided):
             return now.send.lost + sum(now.send.missed.values()) if now.send else 0
 
         return await self._search("send", "message", latency, self.change_send, failed)
+
+    async def totals(self) -> Totals:
+        """Return what became of the queries and messages of all runs, as it was told last."""
+        return merged([*(told.state.totals for told in self.pool.states()), *self._remaining_totals], {})
 
     async def latencies(self) -> Latencies:
         """Return the counts of all workers, as they were told last."""
@@ -392,6 +417,7 @@ class Workers(Divided):
             state = member.told.state
             remaining = {name: pickle.loads(data) for name, data in state.latencies.items()}  # noqa: S301 - as above
             self._remains = [merged([*self._remains, remains(state.snapshot)], RULES)]
+            self._remaining_totals = [merged([*self._remaining_totals, state.totals], {})]
             if self._remaining_latencies:
                 known = self._remaining_latencies[0]
                 remaining = {name: merge_latency([known[name], latency]) for name, latency in remaining.items()}

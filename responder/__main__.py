@@ -10,6 +10,7 @@ from common.shell import Shell
 from common.system import read_system
 from responder.cli import parse_options
 from responder.commands import Commands
+from responder.exporters import exporting
 from responder.render import greeting_text, toolbar_text
 from responder.workers import open_engine
 
@@ -20,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     @asynccontextmanager
     async def start(shell: Shell, logs: Logs) -> AsyncIterator[Service]:
-        async with aclosing(await open_engine(options.settings, options.process)) as engine:
+        opened = open_engine(options.settings, options.process)
+        async with aclosing(await opened) as engine, exporting(options.exporters, engine):
             for endpoint, mode in options.listen:
                 await engine.add_listeners(endpoint, mode)
 

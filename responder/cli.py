@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from common.addresses import Endpoint, parse_endpoint
 from common.errors import UsageError
+from common.exporters.settings import Exporters, add_exporter_options, exporters_of
 from common.keepalive import parse_keepalive
-from common.options import Parser, Process, add_process_options, option, process_of
+from common.options import Parser, Process, add_process_options, add_socket_options, option, process_of
 from common.table import DEFAULT_HASHSIZE
 from common.units import parse_hashsize, parse_positive, parse_real
 from responder.settings import BACKLOG, ECHO, MODES, Settings, check_mode
-from responder.socket_options import parse_dscp, parse_size
 
 # One message in a quarter of an hour: what is slower is a slip of the hand, or too long for a timer of the loop.
 _LOWEST_RATE: Final = 0.001
@@ -27,6 +27,7 @@ class Options:
     listen: list[tuple[Endpoint, str]]
     mode: str
     settings: Settings
+    exporters: Exporters
     process: Process
 
 
@@ -76,7 +77,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         help="let the kernel probe idle clients, so that one that has vanished is lost at last",
     )
     _add_mode_options(parser)
-    _add_socket_options(parser)
+    add_socket_options(parser)
+    add_exporter_options(parser)
     add_process_options(parser)
     options = parser.parse_args(arguments)
     settings = _settings(options)
@@ -85,7 +87,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
             check_mode(mode, settings)
     except UsageError as error:
         parser.error(str(error))
-    return Options(options.listen, options.mode, settings, process_of(options))
+    return Options(options.listen, options.mode, settings, exporters_of(options), process_of(options))
 
 
 def _add_mode_options(parser: Parser) -> None:
@@ -106,14 +108,6 @@ def _add_mode_options(parser: Parser) -> None:
     )
     add("--content", type=option(_read_content), metavar="FILE", help="what mode serve answers")
     add("--marker", action="store_true", help="look for time stamps in what is received (`marker` switches it)")
-
-
-def _add_socket_options(parser: Parser) -> None:
-    add = parser.add_argument
-    add("--nagle", choices=("on", "off"), default="off", help="let small pieces wait for each other, or not (off)")
-    add("--rcvbuf", type=option(parse_size), metavar="SIZE", help="bytes of each receive buffer (the kernel's choice)")
-    add("--sndbuf", type=option(parse_size), metavar="SIZE", help="bytes of each send buffer (the kernel's choice)")
-    add("--dscp", type=option(parse_dscp), metavar="N", help="mark what is sent with this DSCP, from 0 to 63 (0)")
 
 
 def _parse_message(text: str) -> bytes:

@@ -5,11 +5,11 @@ from functools import partial
 
 from common.addresses import Address, Endpoint
 from common.commands import Command, Listing
+from common.dump import dump_command
 from common.logs import Logs
 from common.paging import all_rows
 from common.shell import Shell
 from common.standard import Standard, in_time
-from responder.dump import Dump
 from responder.render import client_text, listener_text, status_text
 from responder.settings import ECHO
 from responder.snapshot import Snapshot
@@ -45,12 +45,7 @@ class Commands:
                 "what all listeners, or these, do with their clients from now on",
                 self.mode,
             ),
-            Command(
-                "dump",
-                "[on [one|all] [in|out] | off]",
-                "show the traffic of one client or of all, at a bounded rate",
-                self.dump,
-            ),
+            dump_command(self._engine, "client"),
             Command("marker", "[on|off]", "look for time stamps in what is received, and count latencies", self.marker),
             Command("hashsize", "SIZE", "resize the table of clients", self.hashsize),
             Command("drop", "N|ADDR [rst|fin]", "end clients' sessions on purpose (fin)", self.drop),
@@ -92,16 +87,6 @@ class Commands:
         wanted = {"echo": echo, "sink": sink, "active": active, "serve": serve}
         (mode,) = (mode for mode, chosen in wanted.items() if chosen)
         return f"{await self._engine.set_mode(mode, addrs)} listeners in mode {mode}"
-
-    async def dump(self, on: bool = False, off: bool = False, **options: bool) -> str:
-        """Show traffic, or stop; switch over if neither is said."""
-        if off or (not on and (await self._engine.snapshot()).dump):
-            before = await self._engine.set_dump(None)
-            left_out = before.left_out if before else 0
-            return f"Dump disabled, {left_out} reads and writes were left out" if left_out else "Dump disabled"
-        dump = Dump(every="all" in options, incoming="out" not in options, outgoing="in" not in options)
-        await self._engine.set_dump(dump)
-        return f"Dump enabled: {dump}"
 
     async def marker(self, on: bool = False, off: bool = False) -> str:
         """Look for markers, or stop; switch over if neither is said."""

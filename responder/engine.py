@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Final, TypeGuard
 
 from common.addresses import Address, Endpoint, address_key
+from common.dump import Dump
 from common.errors import SessionerError, UsageError
 from common.histogram import Histogram
 from common.limits import Demand
@@ -15,16 +16,15 @@ from common.rate import Rate
 from common.reactor import Handler, Reactor
 from common.resolver import SocketAddress, resolve
 from common.shortages import highest_descriptor
+from common.socket_options import cut_buffers
 from common.sockets import local_address
 from common.system import descriptor_limits
 from responder.client import Client
-from responder.dump import Dump
 from responder.holder import Holder
 from responder.listener import Listener
 from responder.listening import listen_on
 from responder.settings import ECHO, Settings, check_mode
 from responder.snapshot import ClientRow, ListenerRow, Snapshot
-from responder.socket_options import cut_buffers
 
 log = logging.getLogger("sessioner.responder")
 

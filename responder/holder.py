@@ -99,7 +99,7 @@ class Holder:
                 break
         self.table.add(clients)
         listener.behaviour.accepted(clients)
-        self._arriving = True
+        self._arriving = self._arriving or listener.behaviour.stays
         listener.accepted += len(clients)
         listener.held += len(clients)
         self.accepted += len(clients)

@@ -17,8 +17,8 @@ from typing import Final
 from common.addresses import Address
 from common.errors import SessionerError
 from common.resolver import SocketAddress
+from common.socket_options import nagle_option, socket_options
 from responder.settings import Settings
-from responder.socket_options import inherited_options
 
 # What listen(2) takes; the kernel cuts it to net.core.somaxconn anyway.
 _HIGHEST_BACKLOG: Final = 2**31 - 1
@@ -69,7 +69,7 @@ def _bind(item: SocketAddress, settings: Settings, *, shared: bool) -> SocketTyp
         sock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1)
-        for option in inherited_options(settings, item.family):
+        for option in (*socket_options(settings, item.family), nagle_option(settings)):
             sock.setsockopt(*option)
         if item.family == AF_INET6:
             # Only [::] listens for both families; any other IPv6 address leaves its port to IPv4.

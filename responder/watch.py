@@ -3,7 +3,7 @@
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from responder.dump import Dump
+from common.dump import Dump
 from responder.marker import Marker
 
 if TYPE_CHECKING:

@@ -17,19 +17,18 @@ from common.options import Process
 from common.paging import ROWS, Page
 from common.resolver import SocketAddress, resolve
 from common.shortages import highest_descriptor
+from common.socket_options import cut_buffers
 from common.workers.division import divide_up, workers_needed
 from common.workers.every import Divided, every, nothing, same, shared
 from common.workers.merge import merge_rows, merged
 from common.workers.paging import follow_pages
 from common.workers.pool import Member, Pool
 from common.workers.process import Zygote
-from responder.dump import Dump
 from responder.engine import Engine
 from responder.listening import listen_together
 from responder.merging import RULES, merge_snapshots, remains
 from responder.settings import ECHO, Settings, check_mode
 from responder.snapshot import ClientRow, ListenerRow, Snapshot
-from responder.socket_options import cut_buffers
 from responder.worker import NEARLY_FULL, State
 
 log = logging.getLogger("sessioner.responder")
@@ -138,18 +137,6 @@ class Workers(Divided):
             self._remains = [replace(snapshot, marker=None) for snapshot in self._remains]
             self._remaining_latencies.clear()
             await self.ask("set_marker", same, (enabled,), keep=True)
-
-    async def set_dump(self, dump: Dump | None) -> Dump | None:
-        """Show traffic as the engine does; that of one client is shown where most of them are."""
-        async with self.pool.changing:
-            members = self.pool.members
-            fullest = max(members, key=_held)
-            everywhere = dump is None or dump.every
-            parts = [(dump if everywhere or member is fullest else None,) for member in members]
-            before = [found for answer in await self.pool.each("set_dump", parts) for found in answer if found]
-        if before:
-            before[0].left_out = sum(each.left_out for each in before)
-        return before[0] if before else None
 
     async def wait_clients(self, count: int) -> None:
         """Return when at least so many clients are connected."""

@@ -36,8 +36,10 @@ PURE = {
         )
     ),
     *(f"initiator.{name}" for name in ("retry", "confirmed", "settings", "snapshot", "render", "load_render")),
-    *(f"initiator.{name}" for name in ("traffic", "latencies", "expectations", "figures")),
-    *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions")),
+    *(f"initiator.{name}" for name in ("traffic", "latencies", "expectations", "figures", "totals")),
+    *(f"initiator.{name}" for name in ("churn_figures", "churn_render", "find_render")),
+    *(f"initiator.probes.{name}" for name in ("ages", "figures", "growth", "idleness", "narrowing")),
+    *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions", "saturation")),
     *(f"initiator.workloads.{name}" for name in ("expressions", "random_text", "markers", "frames", "turns")),
     *(f"responder.{name}" for name in ("settings", "snapshot", "render", "marker", "rounds")),
     *(f"common.{name}" for name in ("shares", "workers.division", "workers.merge")),

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
+from common.dump import Dump
 from common.errors import SessionerError, UsageError
+from common.workers.calls import GoneError
 from common.workers.division import portions
 from common.workers.pool import Member, Pool
 
@@ -80,6 +82,20 @@ class Divided:
             left = None if run.stopped else run.left(run.settings, now - run.begun)
             if left is not None:
                 await self.pool.call(member, run.method, run.divide(self, member.number, count, left))
+
+    async def set_dump(self, dump: Dump | None) -> Dump | None:
+        """Show traffic as the engine does; that of one session is shown where most of them are."""
+        async with self.pool.changing:
+            held = [member.told.state.snapshot.held if member.told else 0 for member in self.pool.members]
+            fullest = held.index(max(held))
+
+            def part(number: int, _count: int) -> Sequence[Any]:
+                return (dump if dump and (dump.every or number == fullest) else None,)
+
+            before = [found for found in await self.ask("set_dump", part, ()) if found]
+        if before:
+            before[0].left_out = sum(each.left_out for each in before)
+        return before[0] if before else None
 
     def forget_run(self, name: str) -> None:
         """Drop the figures that workers which have ended left of earlier runs of a name."""
@@ -191,6 +207,27 @@ def shared(
             members = [member for member in self.pool.members if member.told]
             answers = await self.pool.each(name, [(part, *rest) for part in parts], members)
         return sum(count for answer in answers for count in answer)
+
+    return _like(method, call)
+
+
+def alone(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
+    """Return a method that calls an engine's in the first worker alone: what cannot be divided is done there.
+
+    It takes as long as it takes, and raises SessionerError when that worker ends meanwhile.
+    """
+    name, signature = method.__name__, inspect.signature(method)
+
+    async def call(self: Divided, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        try:
+            answer: R = await self.pool.members[0].caller.call(name, bound.args[1:])
+        except GoneError:
+            raise SessionerError("the worker that did it has ended") from None
+        return answer
 
     return _like(method, call)
 

@@ -66,6 +66,11 @@ def first(values: Sequence[Any]) -> Any:
     return values[0]
 
 
+def chain(values: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+    """Return all that there is, one behind the other."""
+    return tuple(item for value in values for item in value)
+
+
 def departed(part: T, gauges: Sequence[str]) -> T:
     """Return what remains of the figures of one that has ended: its counts, without what it was at the moment.
 
@@ -93,6 +98,8 @@ def _merged_values(known: Sequence[Any], rules: Mapping[str, Rule]) -> Any:
         return next((text for text in known if text), "")
     if isinstance(value, tuple):
         return tuple(sorted(set().union(*known)))
+    if isinstance(value, Counter):
+        return Counter(add_counts(known))
     if isinstance(value, Mapping):
         return add_counts(known)
     if is_dataclass(value):

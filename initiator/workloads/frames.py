@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
+from zlib import crc32
 
 _MAGIC: Final = b"SessionerEcho-"
-_HEADER: Final = re.compile(_MAGIC + rb"([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{8})\.")
+_HEADER: Final = re.compile(_MAGIC + rb"([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{8})\.")
 
 # The bytes of a header, less than which no message can have.
-SMALLEST: Final = len(_MAGIC) + 27
+SMALLEST: Final = len(_MAGIC) + 36
 
 
 class Frame(NamedTuple):
@@ -19,8 +20,9 @@ class Frame(NamedTuple):
     number: int
 
     def encode(self, size: int) -> bytes:
-        """Return the message: the header again and again, so many bytes."""
-        header = _MAGIC + b"%08x-%08x-%08x." % self
+        """Return the message: its header with a checksum, again and again, so many bytes."""
+        header = _MAGIC + b"%08x-%08x-%08x" % self
+        header += b"-%08x." % crc32(header)
         return (header * (size // len(header) + 1))[:size]
 
 
@@ -48,8 +50,11 @@ class Checker:
         self._expected = 1
         self._tail = b""
 
-    def heard(self, data: bytes) -> Iterator[Verdict]:
-        """Yield a verdict for each message that is whole now, and keep the beginning of the next one."""
+    def heard(self, data: bytes, sent: int) -> Iterator[Verdict]:
+        """Yield a verdict for each message that is whole now, and keep the beginning of the next one.
+
+        Messages up to the number `sent` can come back.
+        """
         data = self._tail + data
         size, at = self._size, 0
         while len(data) - at >= size:
@@ -59,17 +64,17 @@ class Checker:
                 self._expected += 1
                 at += size
             else:
-                yield from self._wrong(piece)
+                yield from self._wrong(piece, sent)
                 at = _next_header(data, at + (size if _frame(piece) else 1))
         self._tail = data[at:]
 
-    def _wrong(self, piece: bytes) -> Iterator[Verdict]:
+    def _wrong(self, piece: bytes, sent: int) -> Iterator[Verdict]:
         frame = _frame(piece)
-        if frame is None or frame.encode(self._size) != piece:
+        if frame is None or frame.encode(self._size) != piece or (self._is_own(frame) and frame.number > sent):
             yield Verdict("altered", self._expected, f"message {self._expected} came back as {piece!r}")
-            if frame is None or frame[:2] == (self._run, self._session):
+            if frame is None or self._is_own(frame):
                 self._expected += 1
-        elif frame[:2] != (self._run, self._session):
+        elif not self._is_own(frame):
             whose = f"session {frame.session}" if frame.run == self._run else "another run"
             yield Verdict("foreign", frame.number, f"it heard message {frame.number} of {whose}")
         elif frame.number < self._expected:
@@ -80,10 +85,13 @@ class Checker:
             yield Verdict("echoed", frame.number)
             self._expected = frame.number + 1
 
+    def _is_own(self, frame: Frame) -> bool:
+        return frame[:2] == (self._run, self._session)
+
 
 def _frame(piece: bytes) -> Frame | None:
     found = _HEADER.match(piece)
-    return Frame(*(int(group, 16) for group in found.groups())) if found else None
+    return Frame(*(int(group, 16) for group in found.groups()[:3])) if found else None
 
 
 def _next_header(data: bytes, at: int) -> int:

@@ -14,15 +14,15 @@ from common.addresses import Address
 from common.deadlines import Deadlines
 from common.rate import Rate
 from common.reactor import Reactor
-from common.sockets import send_at_once
 from common.timer import Timer
 from initiator.latencies import Latencies
 from initiator.snapshot import QueryFigures
 from initiator.traffic import Traffic
 from initiator.workloads.arrivals import Arrivals, Choice
+from initiator.workloads.query_csv import QueryCsv
 from initiator.workloads.questions import IDENTIFIERS, Draw, Question
 from initiator.workloads.schedule import Schedule
-from initiator.workloads.stream import Stream
+from initiator.workloads.stream import NOWHERE, Stream, Streams
 
 if TYPE_CHECKING:
     from initiator.session import Session
@@ -48,6 +48,7 @@ _ANSWER: Final = 0x8000
 _TRUNCATED: Final = 0x0200
 _RCODE: Final = 0x000F
 
+
 # What an identifier that nobody waits for is taken for: due and sent before time began.
 _NOBODYS: Final = (-1.0, -1.0)
 
@@ -57,8 +58,8 @@ class QuerySettings:
     """What a run is: repeated with the same seed, the same queries are due at the same times.
 
     `schedule` gives queries a second over all sessions, `seconds` ends it earlier, `timeout` is in seconds. `asking` is
-    what the questions were made from, in words, `phase` where the first of evenly spaced queries is due: from 0 to 1
-    between the begin and what would be the second one's distance.
+    what the questions were made from, in words, and `csv` where a row for each is written. `phase` is where the first
+    of evenly spaced queries is due: from 0 to 1 between the begin and what would be the second one's distance.
     """
 
     schedule: Schedule
@@ -69,6 +70,7 @@ class QuerySettings:
     timeout: float = TIMEOUT
     target: Address | None = None
     asking: str = ""
+    csv: str | None = None
     phase: float = 0.5
 
 
@@ -76,14 +78,16 @@ class QueryStream(Stream):
     """One session's part: the queries that wait for an answer by identifier, and the beginning of a message.
 
     `pending` holds (due, sent) in monotonic seconds, oldest first. `reserved` are identifiers that must not be used
-    for now and whose answers do not count: of queries that timed out (late), and of pings.
+    for now and whose answers do not count: of queries that timed out (late), and of pings. `number` counts the sessions
+    that have joined the run.
     """
 
-    __slots__ = ("next_id", "pending", "query", "reserved", "tail")
+    __slots__ = ("next_id", "number", "pending", "query", "reserved", "tail")
 
-    def __init__(self, session: "Session", query: "Query", place: int) -> None:
-        super().__init__(session, query.traffic, place)
+    def __init__(self, session: "Session", query: "Query", number: int) -> None:
+        super().__init__(session, query.traffic)
         self.query = query
+        self.number = number
         self.pending: dict[int, tuple[float, float]] = {}
         self.next_id = 0
         self.reserved: dict[int, str] | None = None
@@ -96,6 +100,8 @@ class QueryStream(Stream):
             size = len(data)
             self.tail = b""
         query, at = self.query, 0
+        if query.csv:
+            query.csv.heard(self.number, self.pending, data, size, now)
         if size > _MANY:
             at = self._heard_many(data, size, now)
         while size - at >= _HEAD_SIZE:
@@ -126,8 +132,8 @@ class QueryStream(Stream):
             return 0
         end = size - size % frame
         lengths, identifiers, flags = zip(*iter_unpack(f">HHH{frame - _HEAD_SIZE}x", data[:end]), strict=True)
-        pending = self.pending
-        if lengths.count(frame - 2) != len(lengths) or not pending.keys() >= set(identifiers):
+        pending, answered = self.pending, set(identifiers)
+        if lengths.count(frame - 2) != len(lengths) or len(answered) != len(lengths) or not pending.keys() >= answered:
             return 0
         found = [pending.pop(identifier, _NOBODYS) for identifier in identifiers]
         query = self.query
@@ -135,6 +141,11 @@ class QueryStream(Stream):
         query.raw += [now - sent for _, sent in found]
         query.flags += flags
         return end
+
+    def leave(self) -> None:
+        """Send no more, and take the answers under way."""
+        self.unsent = b""
+        self.query.leave(self)
 
     def left(self) -> None:
         """Take note that the session is not held any more."""
@@ -166,6 +177,7 @@ class Query:
         settings: QuerySettings,
         latencies: Latencies,
         traffic: Traffic,
+        csv: QueryCsv | None = None,
     ) -> None:
         self.settings = settings
         self.begun = monotonic()
@@ -186,7 +198,7 @@ class Query:
         self._size = settings.questions[0].size
         self._ends = self.begun + (settings.seconds if settings.seconds is not None else settings.schedule.seconds)
         self._timer = Timer(reactor, self.ready)
-        self._streams: list[QueryStream] = []
+        self._streams: Streams[QueryStream] = Streams()
         self._unshared: list[float] = []
         self._shared: deque[tuple[QueryStream, list[float]]] = deque()
         self._draining = False
@@ -201,27 +213,35 @@ class Query:
         self.raw: list[float] = []
         self.flags: list[int] = []
         self.malformed = 0
+        self.csv = csv
+        self._joined = 0
         self.ready()
 
     def join(self, session: "Session") -> None:
         """Send on a held session too, if it is one of those wanted."""
         wanted = self.settings.target
-        if session.stream is None and (wanted is None or session.target.address == wanted):
-            send_at_once(session.descriptor)
-            session.stream = QueryStream(session, self, len(self._streams))
-            self._streams.append(session.stream)
-            if len(self._streams) == 1:
+        if session.stream is None and not self._ended_at and (wanted is None or session.target.address == wanted):
+            session.stream = stream = QueryStream(session, self, self._joined)
+            self._joined += 1
+            self._streams.add(stream)
+            if len(self._streams.items) == 1:
                 self.ready()
 
+    def leave(self, stream: QueryStream) -> None:
+        """Send no more on a session: what it was to send others will, what it was to answer is waited for."""
+        self._streams.remove(stream)
+
     def left(self, stream: QueryStream) -> None:
-        """Take out a session that is not held any more: what it was to answer is lost, what it was to send is not."""
-        last = self._streams.pop()
-        if last is not stream:
-            self._streams[stream.place] = last
-            last.place = stream.place
+        """Take out a session that is not held any more: what it was to answer is lost."""
+        self._streams.remove(stream)
         stream.session.stream = None
         self._deadlines.cancel(stream)
         self._lost += len(stream.pending)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is sent or waited for any more; rows may still be written."""
+        return bool(self._ended_at)
 
     def is_sending(self) -> bool:
         """Whether more queries will be sent."""
@@ -280,7 +300,7 @@ class Query:
             answered_rate=self._answered_rate.per_second,
             seconds=now - self.begun,
             running=not self._ended_at,
-            sessions=len(self._streams),
+            sessions=len(self._streams.items),
             due=self._due,
             sent=self._sent,
             answered=self._answered,
@@ -294,6 +314,7 @@ class Query:
             truncated=sum(count for flags, count in self._flags.items() if flags & _TRUNCATED),
             rcodes=self._rcodes(),
             traffic=self._traffic_then or self.traffic.since(self._traffic_before),
+            csv_not_written=self.csv.not_written if self.csv else None,
         )
 
     def beat(self) -> None:
@@ -302,13 +323,18 @@ class Query:
         self._answered_rate.sample(self._reactor.now, self._answered)
         if not self._draining and self._reactor.now >= self._ends and not self._shared:
             self._draining = True
-        if self._draining and not self._outstanding:
+        if self._draining and not self._outstanding and not self._ended_at:
             self._end()
+        if self.csv and self.csv.beat() and self._ended_at:
+            self._tell_done()
 
-    def close(self) -> None:
-        """End at once."""
+    async def aclose(self) -> None:
+        """End at once, but for the rows that are still to be written: the beat tells when they are."""
         if not self._ended_at:
             self._end()
+        if not self.done.done() and self.csv:
+            await self.done
+            await self.csv.aclose()
 
     @property
     def _outstanding(self) -> int:
@@ -318,10 +344,15 @@ class Query:
         self._ended_at = monotonic()
         self._traffic_then = self.traffic.since(self._traffic_before)
         self._timer.close()
-        for stream in self._streams:
+        for stream in self._streams.take_all():
             stream.session.stream = None
             self._deadlines.cancel(stream)
-        self._streams.clear()
+        if self.csv:
+            self.csv.finish()
+        else:
+            self._tell_done()
+
+    def _tell_done(self) -> None:
         if not self.done.done():
             self.done.set_result(None)
 
@@ -336,18 +367,20 @@ class Query:
             self._send(*shared.popleft())
         if shared:
             self._reactor.again(self, 0)
-        elif self._streams:
+        elif self._streams.items:
             self._timer.arm(min(self._arrivals.next_due, self._ends))
 
     def _share_out(self) -> None:
         """Draw a session for each query that is due; what is due on one session is sent together."""
-        streams = self._streams
+        streams = self._streams.items
         if not streams:
             return
         due, self._unshared = self._unshared, []
         if not due:
             due = self._arrivals.take(min(monotonic(), self._ends), _TAKEN_AT_ONCE)
             self._due += len(due)
+            if self.csv:
+                self.csv.due(due)
         size = len(streams)
         shares: dict[QueryStream, list[float]] = {}
         for at, draw in zip(due, self._choice.take(len(due)), strict=True):
@@ -361,7 +394,7 @@ class Query:
     def _send(self, stream: QueryStream, dues: list[float]) -> None:
         """Send all that is due on a session in one write."""
         session, pending = stream.session, stream.pending
-        if session.stream is not stream:
+        if stream.place == NOWHERE:
             self._unshared += dues
             return
         count, first = len(dues), stream.next_id
@@ -377,6 +410,8 @@ class Query:
         self._sent_late += [now - due for due in dues]
         self._sent += len(identifiers)
         session.sent = self._sent_at = now
+        if self.csv:
+            self.csv.sent(stream.number, identifiers, dues, now)
         if not stream.due:
             self._deadlines.file(stream, now + self.settings.timeout)
         try:

@@ -24,7 +24,7 @@ from initiator.traffic import Traffic
 from initiator.workloads.expressions import Moment, Template
 from initiator.workloads.frames import Checker, Frame
 from initiator.workloads.markers import Marker, find_markers
-from initiator.workloads.stream import Stream
+from initiator.workloads.stream import Stream, Streams
 from initiator.workloads.turns import Turns
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ class SendStream(Stream):
         "tail_stop", "uid", "waiting",
     )  # fmt: skip
 
-    def __init__(self, session: "Session", run: "Send", place: int, uid: int) -> None:
-        super().__init__(session, run.traffic, place)
+    def __init__(self, session: "Session", run: "Send", uid: int) -> None:
+        super().__init__(session, run.traffic)
         self.run = run
         self.uid = uid
         self.begun = False
@@ -123,13 +123,21 @@ class SendStream(Stream):
         else:
             super().writable()
 
+    def leave(self) -> None:
+        """Send no more, and take the answers under way."""
+        self.unsent = b""
+        self.run.leave(self)
+
     def left(self) -> None:
         """Take note that the session is not held any more."""
         self.run.left(self)
 
     def expired(self) -> None:
         """Begin: the delay is over."""
-        self.run.begin(self)
+        try:
+            self.run.begin(self)
+        except OSError as failure:
+            self.session.lost(failure)
 
 
 class ThrottledStream(SendStream):
@@ -180,7 +188,7 @@ class Send:
         self._marker = Marker(settings.marker) if settings.marker else None
         self._random = Random(f"{settings.seed}/text")
         self._stream = SendStream if settings.down is None else ThrottledStream
-        self._streams: list[SendStream] = []
+        self._streams: Streams[SendStream] = Streams()
         self._work: deque[SendStream | tuple[int, float]] = deque()
         self._task = (0, 0.0)
         self._piece, self._turns = self._paces(settings.rate, settings.up)
@@ -202,15 +210,15 @@ class Send:
         self.ready()
 
     def join(self, session: "Session") -> None:
-        """Send on a held session too, if it is one of those wanted."""
+        """Send on a held session too, if it is one of those wanted; raises OSError when it is lost."""
         wanted = self.settings.target
         if session.stream is not None or (wanted is not None and session.target.address != wanted):
             return
         self._guard(session)
         self._joined += 1
-        stream = self._stream(session, self, len(self._streams), self._joined)
+        stream = self._stream(session, self, self._joined)
         session.stream = stream
-        self._streams.append(stream)
+        self._streams.add(stream)
         if self._marker:
             stream.pattern = self._marker.pattern(stream.uid)
             if self._marker.numbered:
@@ -224,30 +232,28 @@ class Send:
             self._deadlines.file(stream, self._reactor.now + self.settings.delay)
         else:
             self.begin(stream)
-        if len(self._streams) == 1:
+        if len(self._streams.items) == 1:
             self.ready()
 
     def begin(self, stream: SendStream) -> None:
-        """Send the first messages on a session, and then the others."""
+        """Send the first messages on a session, and then the others; raises OSError when the session is lost."""
         if not self.is_sending():
             return
         stream.begun = True
-        try:
-            for template in self.settings.first:
-                stream.write(template.render(self._moment(stream)))
-                self._sent += 1
-            if self.endless:
-                self._fill(stream)
-                self._reactor.again(stream.session, WRITE)
-        except OSError as failure:
-            stream.session.lost(failure)
+        for template in self.settings.first:
+            stream.write(template.render(self._moment(stream)))
+            self._sent += 1
+        if self.endless:
+            self._fill(stream)
+            self._reactor.again(stream.session, WRITE)
+
+    def leave(self, stream: SendStream) -> None:
+        """Send no more on a session: what it was to answer is waited for."""
+        self._streams.remove(stream)
 
     def left(self, stream: SendStream) -> None:
         """Take out a session that is not held any more: what it was to answer is lost."""
-        last = self._streams.pop()
-        if last is not stream:
-            self._streams[stream.place] = last
-            last.place = stream.place
+        self._streams.remove(stream)
         stream.session.stream = None
         self._deadlines.cancel(stream)
         self._lost += _pending(stream)
@@ -286,11 +292,11 @@ class Send:
             item = work.popleft()
             if isinstance(item, tuple):
                 self._task = item
-            elif item.session.stream is item and item.begun:
+            elif item.begun and item.place >= 0:
                 self._serve(item, *self._task)
         if work:
             self._reactor.again(self, 0)
-        elif self._streams:
+        elif self._streams.items:
             turns = [turns.next_due for turns in (self._turns, self._read_turns) if turns]
             if turns:
                 self._timer.arm(min(*turns, self._ends))
@@ -340,7 +346,7 @@ class Send:
         """Return what has become of the messages so far."""
         self._count()
         now = min(monotonic(), self._ends)
-        rate, sessions = self.settings.rate, len(self._streams)
+        rate, sessions = self.settings.rate, len(self._streams.items)
         return SendFigures(
             asked_rate=rate * sessions if rate else None,
             rate=rate,
@@ -372,7 +378,7 @@ class Send:
         self._answered_rate.sample(now, self._answered)
         if not self._drained_at and now >= self._ends and not self._work:
             self._drain(now)
-        if self._drained_at and (now >= self._drained_at or not any(map(_busy, self._streams))):
+        if self._drained_at and (now >= self._drained_at or not any(map(_busy, self._streams.items))):
             self._end()
 
     def close(self) -> None:
@@ -391,7 +397,7 @@ class Send:
 
     def _plan(self) -> None:
         """Line up the sessions whose turn it is, behind what they are to do: (pieces, since), below 0 to read."""
-        now, work, streams = monotonic(), self._work, self._streams
+        now, work, streams = monotonic(), self._work, self._streams.items
         if now >= self._ends or not streams:
             return
         if self._turns:
@@ -517,7 +523,7 @@ class Send:
         self._answered += 1
 
     def _verify(self, stream: SendStream, checker: Checker, data: bytes, now: float) -> None:
-        for verdict in checker.heard(data):
+        for verdict in checker.heard(data, stream.number - 1):
             if verdict.kind == "echoed":
                 self._answer(stream, verdict.number, now)
                 continue
@@ -538,7 +544,7 @@ class Send:
     def _drain(self, now: float) -> None:
         """Begin to wait for what is still to come: whole messages are sent to their end."""
         self._drained_at = now + _DRAINING
-        for stream in self._streams:
+        for stream in self._streams.items:
             self._deadlines.cancel(stream)
 
     def _end(self) -> None:
@@ -547,13 +553,12 @@ class Send:
         self._count()
         self._traffic_then = self.traffic.since(self._traffic_before)
         self._timer.close()
-        for stream in self._streams:
+        for stream in self._streams.take_all():
             stream.session.stream = None
             self._deadlines.cancel(stream)
             self._unanswered += _pending(stream)
             if stream.throttled:
                 self._reactor.again(stream.session, READ)
-        self._streams.clear()
         self._work.clear()
         if not self.done.done():
             self.done.set_result(None)

@@ -1,11 +1,17 @@
 """What a workload that owns the sessions' streams is to the holder."""
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, Protocol, TypeVar
 
 from initiator.traffic import Traffic
 
 if TYPE_CHECKING:
     from initiator.session import Session
+
+
+S = TypeVar("S", bound="Stream")
+
+# The place of a stream that is in no list, and that nothing is sent on any more.
+NOWHERE: Final = -1
 
 
 class Stream:
@@ -18,10 +24,10 @@ class Stream:
 
     __slots__ = ("due", "place", "session", "traffic", "unsent")
 
-    def __init__(self, session: "Session", traffic: Traffic, place: int) -> None:
+    def __init__(self, session: "Session", traffic: Traffic) -> None:
         self.session = session
         self.traffic = traffic
-        self.place = place
+        self.place = NOWHERE
         self.due = 0
         self.unsent: bytes | memoryview = b""
 
@@ -50,6 +56,9 @@ class Stream:
     def readable(self, events: int) -> None:
         """Take note of what epoll reported, where the workload reads itself."""
 
+    def leave(self) -> None:
+        """Send no more: our end is closed next, and only what is under way is still heard."""
+
     def left(self) -> None:
         """Take note that the session is not held any more."""
 
@@ -57,8 +66,39 @@ class Stream:
         """Return something to send that the other end answers, None where nothing may come in between."""
 
 
+class Streams(Generic[S]):
+    """Those that a workload sends on, in `items`, by their places: in no order, so that any is taken out in O(1)."""
+
+    __slots__ = ("items",)
+
+    def __init__(self) -> None:
+        self.items: list[S] = []
+
+    def add(self, stream: S) -> None:
+        """Put one in."""
+        stream.place = len(self.items)
+        self.items.append(stream)
+
+    def remove(self, stream: S) -> None:
+        """Take one out, if it is in."""
+        if stream.place == NOWHERE:
+            return
+        last = self.items.pop()
+        if last is not stream:
+            self.items[stream.place] = last
+            last.place = stream.place
+        stream.place = NOWHERE
+
+    def take_all(self) -> list[S]:
+        """Take all out, and return them."""
+        taken, self.items = self.items, []
+        for stream in taken:
+            stream.place = NOWHERE
+        return taken
+
+
 class Workload(Protocol):
     """Traffic that owns the streams of the sessions it has joined."""
 
     def join(self, session: "Session") -> None:
-        """Begin on a session that is held, if it is one of those wanted."""
+        """Begin on a session that is held, if it is one of those wanted; raises OSError when it is lost."""

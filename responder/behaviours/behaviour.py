@@ -49,12 +49,14 @@ class Messages(bytes):
 class Behaviour:
     """One object with one buffer for all clients of its mode; what it hears it discards.
 
+    `stays` says that clients do, so that those who come in a rush may wait for each other a little.
     `events` is what a client's descriptor is registered with, `waiting` is that while something waits to be sent:
     nothing is read then. `received` and `sent` count bytes, `messages` those that were sent as a whole, `missed` those
     that were due and were not sent.
     """
 
     mode: ClassVar[str]
+    stays: ClassVar[bool] = True
     buffer: ClassVar[int] = BUFFER
 
     _receive = staticmethod(os.readv)
@@ -122,8 +124,13 @@ class Behaviour:
                 watch.received(client, self._view[:count])
             if not self._took(client, count):
                 return
-            if count < self.buffer and not events & _END:
-                return
+            if count < self.buffer:
+                if not events & _END:
+                    return
+                if events & _END == EPOLLRDHUP:
+                    # The peer's FIN came with all of that: a read would say no more.
+                    self._finished(client)
+                    return
         self._register(client)
 
     def _send(self, client: Client, data: memoryview) -> int:

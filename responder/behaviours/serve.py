@@ -11,6 +11,7 @@ class Serve(Behaviour):
     """The same answer for all clients; those that have got all of it are no losses."""
 
     mode = "serve"
+    stays = False
 
     def __init__(self, reactor: Reactor, keeper: Keeper, watch: Watch, settings: Settings) -> None:
         super().__init__(reactor, keeper, watch, settings)

@@ -40,7 +40,7 @@ class Program:
 
 def compile_peers() -> None:
     """Compile the raw programs that send, discard and witness."""
-    for name in ("sink", "sender", "witness"):
+    for name in ("sink", "sender", "witness", "churn_server", "churn_client"):
         compile_program(name, "peer.c", "peer.h")
 
 
@@ -55,6 +55,26 @@ def sink(ports: int, message_size: int | None = None) -> Iterator[Program]:
     size = [] if message_size is None else [str(message_size)]
     with _listening("sink", ports, *size) as program:
         yield program
+
+
+@contextmanager
+def churn_server(ports: int, size: int) -> Iterator[Program]:
+    """Answer each session on so many ports with so many bytes once its peer has sent all, and close it.
+
+    The report: `accepted`, `served`, `reset`, `user_s`, `system_s`.
+    """
+    with _listening("churn_server", ports, str(size)) as program:
+        yield program
+
+
+def churn_client(ports: Sequence[int], way: str, under_way: int, size: int, seconds: int) -> Any:
+    """Ask so many sessions at a time with so many bytes each, for so many seconds, and return the report.
+
+    It has `completed`, `failed`, `wall_s`, `user_s`, `system_s`. The `way` is `plain` or `eager`: see the program.
+    """
+    arguments = (way, str(under_way), str(size), str(seconds), *map(str, ports))
+    with _started("churn_client", *arguments) as process:
+        return Program(process, list(ports)).line()
 
 
 @contextmanager

@@ -57,6 +57,16 @@ def test_an_empty_histogram_has_nothing_to_tell() -> None:
 
 @settings(deadline=None)
 @given(st.lists(microseconds, min_size=1, max_size=300))
+def test_together_or_one_by_one_is_the_same(values: list[int]) -> None:
+    """It does not matter how many are recorded at once, long ones and short ones mixed."""
+    one_by_one = Histogram()
+    for value in values:
+        one_by_one.record((value + 0.5) / 1_000_000)
+    assert all_of(one_by_one) == all_of(histogram_of(values))
+
+
+@settings(deadline=None)
+@given(st.lists(microseconds, min_size=1, max_size=300))
 def test_a_percentile_is_the_order_statistic_to_three_digits(values: list[int]) -> None:
     """A percentile is never below the true one, and above it by at most a thousandth."""
     for percent, found in zip(WANTED, percentiles(values), strict=True):
@@ -243,3 +253,41 @@ def test_memory_does_not_grow_with_what_is_recorded() -> None:
     assert histogram.count == 250_000
     assert last - first < 4_000
     assert peak - first < 2_000_000
+
+
+@given(st.lists(microseconds, max_size=100), st.lists(microseconds, max_size=100))
+def test_a_copy_is_of_its_own(before: list[int], after: list[int]) -> None:
+    """What is recorded later is in the one that it was recorded in."""
+    histogram = histogram_of(before)
+    made = histogram.copy()
+    histogram.record_many([(value + 0.5) / 1_000_000 for value in after])
+    assert all_of(made) == all_of(histogram_of(before))
+    assert all_of(histogram) == all_of(histogram_of(before + after))
+
+
+@given(st.lists(microseconds, max_size=100), st.lists(microseconds, max_size=100))
+def test_what_has_come_since_a_copy_is_counted(before: list[int], after: list[int]) -> None:
+    """The difference has the counts of what came later alone, and its values within a thousandth."""
+    histogram = histogram_of(before)
+    copy = histogram.copy()
+    histogram.record_many([(value + 0.5) / 1_000_000 for value in after])
+    new, wanted = histogram.since(copy), histogram_of(after)
+    assert (new.count, new.total) == (wanted.count, wanted.total)
+    assert new.percentiles(WANTED) == pytest.approx(wanted.percentiles(WANTED), rel=0.001)
+    assert (new.lowest, new.highest) == pytest.approx((wanted.lowest, wanted.highest), rel=0.001)
+
+
+@pytest.mark.parametrize("after", [[], [7], [7, 7, 7]])
+def test_a_reset_starts_the_difference_afresh(after: list[int]) -> None:
+    """Where a value was counted more often before, all counts are those since a reset."""
+    assert all_of(histogram_of(after).since(histogram_of([5, 5]))) == all_of(histogram_of(after))
+
+
+@given(st.lists(microseconds, max_size=200), st.lists(microseconds, min_size=1, max_size=20))
+def test_what_is_not_above_a_bound_is_counted(values: list[int], bounds: list[int]) -> None:
+    """The counts ascend, and are those of the values but for a thousandth of the bound."""
+    bounds.sort()
+    found = histogram_of(values).cumulative([bound / 1_000_000 for bound in bounds])
+    for bound, count in zip(bounds, found, strict=True):
+        assert sum(value <= bound for value in values) <= count <= sum(value <= bound * 1.001 for value in values)
+    assert found == sorted(found)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common import reasons
-from common.reasons import NO_DESCRIPTORS, NO_MEMORY, reason_of
+from common.reasons import NO_DESCRIPTORS, NO_MEMORY, by_every_reason, reason_of
 
 ALL = {"fin", "rst", "timeout", "refused", "unreachable", "denied", "exhausted", "other"}
 
@@ -52,3 +52,7 @@ def test_what_has_run_out_is_exhausted(code: int) -> None:
 def test_any_number_has_a_reason(code: int) -> None:
     """An error number that nobody expected is counted too."""
     assert reason_of(code) in ALL
+
+
+def test_what_was_never_counted_is_none() -> None:
+    assert by_every_reason({"rst": 3}) == dict.fromkeys(ALL, 0) | {"rst": 3}

@@ -171,6 +171,44 @@ def test_a_report_is_written_for_other_programs(pair: Daemon, tmp_path: Path) ->
     ]
 
 
+def test_a_dump_shows_the_queries_and_their_answers(pair: Daemon) -> None:
+    output, errors, code = pair.end(
+        "dump on all", "query 100 for 100ms arrivals constant", "wait query 10s", "dump off", "dump on one in", "dump"
+    )
+    assert code == 0
+    said = output.splitlines()
+    assert said[0] == "Dump enabled: all sessions, in and out"
+    assert said[2:] == ["Dump disabled", "Dump enabled: one session, in", "Dump disabled"]
+    lines = [line for line in errors.splitlines() if line.startswith(("Snd ", "Rcv "))]
+    assert [sum(line.startswith(word) for line in lines) for word in ("Snd", "Rcv")] == [10, 10]
+    assert all(r" 31: [\x00\x1d\x00" in line and r"\x07example\x03com\x00" in line for line in lines)
+
+
+def test_a_lifetime_is_told_with_what_it_replaced(pair: Daemon) -> None:
+    pair.send("lifetime 200ms")
+    assert pair.line() == "Lifetime 0.2s"
+    assert pair.until(lambda now: now["replaced"] >= 40)["lifetime"] == 0.2
+    pair.send("lifetime off", "wait")
+    assert pair.line() == "Lifetime of sessions not limited"
+    now = pair.ask("status --json")
+    assert (now["held"], now["losses"], now["lifetime"]) == (20, {}, None)
+
+
+def test_rows_go_to_the_output_or_to_a_file(pair: Daemon, tmp_path: Path) -> None:
+    output, errors, code = pair.end(
+        "query 500 for 300ms arrivals constant csv -",
+        "wait query 10s",
+        f"query 500 for 300ms arrivals constant csv {tmp_path}/rows",
+        "wait query 10s",
+    )
+    assert code == 0
+    header, *rows = (tmp_path / "rows").read_text().splitlines()
+    assert output.count(f"{header}\n") == 1
+    for found in (rows, output.splitlines()):
+        assert [sum(row.startswith(kind) for row in found) for kind in ("Q,", "A,")] == [150, 150]
+    assert errors.count("csv rows not written     : 0\n") == 2
+
+
 @pytest.mark.parametrize(
     ("line", "error"),
     [
@@ -185,6 +223,8 @@ def test_a_report_is_written_for_other_programs(pair: Daemon, tmp_path: Path) ->
         ("query 5 on 127.0.0.9:9", "is no target"),
         ("query 5 for 0s", "is no time at all"),
         ("query off 5", "takes nothing else"),
+        ("query 5 csv /nowhere/at/all", "csv /nowhere/at/all cannot be written: No such file or directory"),
+        ("query 5 csv", "something is missing"),
         ("stop query", "nothing runs that could be stopped"),
         ("faster", "nothing runs"),
         ("wait query", "no query has begun yet"),

@@ -8,6 +8,7 @@ import pytest
 
 from common.addresses import Endpoint
 from common.errors import UsageError
+from common.exporters.settings import Exporters
 from common.keepalive import Keepalive, parse_keepalive
 from initiator.cli import Options, parse_options
 from initiator.settings import CONNECT_TIMEOUT, PING_TIMEOUT, Settings
@@ -28,6 +29,11 @@ SETTINGS: list[tuple[list[str], dict[str, object]]] = [
     (["--interface", "eth0"], {"interface": "eth0"}),
     (["--keepalive", "60s"], {"keepalive": Keepalive(60)}),
     (["--keepalive", "1m,10s,5"], {"keepalive": Keepalive(60, 10, 5)}),
+    (["--nagle", "on"], {"nagle": True}),
+    (["--nagle", "off"], {"nagle": False}),
+    (["--rcvbuf", "64k"], {"rcvbuf": 65_536}),
+    (["--sndbuf", "4m"], {"sndbuf": 4 << 20}),
+    (["--dscp", "46"], {"dscp": 46}),
     (["--seed", "42"], {"seed": 42}),
 ]
 
@@ -45,8 +51,9 @@ PROCESS: list[tuple[list[str], str, object]] = [
     (["--workers", "auto"], "workers", None),
 ]
 
-# What decides the targets; tested by itself.
+# What decides the targets; tested by itself, as are the exporters, in tests/common/exporters.
 OTHERS = {"-t", "--target", "-s", "--hashsize", "--loopback", "-h", "--help"}
+OTHERS |= {"--statsd", "--statsd-namespace", "--statsd-window", "--prometheus"}
 
 
 def parse(*arguments: str) -> Options:
@@ -72,6 +79,7 @@ def test_a_target_is_all_that_is_needed() -> None:
     assert options.targets == [(ENDPOINT, None)]
     assert (options.hashsize, options.loopback) == (None, False)
     assert options.settings == PLAIN
+    assert options.exporters == Exporters()
     assert (PLAIN.connect_timeout, PLAIN.ping_timeout) == (CONNECT_TIMEOUT, PING_TIMEOUT)
 
 

@@ -14,17 +14,23 @@ from typing import Any
 import pytest
 
 from common.addresses import Address, Endpoint
+from common.dump import LEVEL, Dump
 from common.errors import UsageError
 from common.keepalive import Keepalive
 from common.paging import all_rows
 from initiator.engine import Engine
 from initiator.settings import Settings
 from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
+from initiator.workloads.query import QuerySettings
+from initiator.workloads.questions import build_question
+from initiator.workloads.schedule import constant
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
 from tests.support import Peer, full_queue, reset, until
 
 pytestmark = pytest.mark.usefixtures("run")
+
+RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
 
 ANY_PORT = Endpoint("127.0.0.1", 0, 0)
 
@@ -691,6 +697,78 @@ async def test_keepalive_is_off_by_itself() -> None:
         await hold(engine, 3)
         with own_sockets(await sessions(engine)) as found:
             assert [sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for sock in found] == [0] * 3
+
+
+OPTIONS: list[tuple[dict[str, Any], int, int, int]] = [
+    ({}, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    ({"nagle": False}, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    ({"nagle": True}, socket.IPPROTO_TCP, socket.TCP_NODELAY, 0),
+    ({"rcvbuf": 50_000}, socket.SOL_SOCKET, socket.SO_RCVBUF, 100_000),
+    ({"sndbuf": 60_000}, socket.SOL_SOCKET, socket.SO_SNDBUF, 120_000),
+    ({"dscp": 46}, socket.IPPROTO_IP, socket.IP_TOS, 46 << 2),
+]
+
+
+@pytest.mark.parametrize(("settings", "level", "option", "value"), OPTIONS)
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_the_sockets_are_what_the_settings_say(
+    settings: dict[str, Any], level: int, option: int, value: int, host: str
+) -> None:
+    """Queries leave them as they are: `--nagle on` wins."""
+    async with (
+        responding(1, Endpoint(host, 0, 0)) as (_, addresses),
+        initiating(addresses, **settings) as engine,
+    ):
+        await hold(engine, 3)
+        await engine.start_query(QuerySettings(constant(100), 1, (build_question("example.com", "A"),), seconds=0.1))
+        await engine.wait_query()
+        with own_sockets(await sessions(engine)) as found:
+            assert [sock.getsockopt(level, option) for sock in found] == [value] * 3
+
+
+async def test_the_dscp_is_that_of_ipv6_too() -> None:
+    async with responding(1, Endpoint("::1", 0, 0)) as (_, addresses), initiating(addresses, dscp=10) as engine:
+        await hold(engine, 3)
+        with own_sockets(await sessions(engine)) as found:
+            assert [sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS) for sock in found] == [10 << 2] * 3
+
+
+async def test_a_buffer_that_the_kernel_cuts_is_told_once(logged: list[logging.LogRecord]) -> None:
+    asked, limit = 1 << 30, int(RMEM_MAX.read_text())  # noqa: ASYNC240
+    assert limit < asked
+    async with both(3, rcvbuf=asked, sndbuf=5_000) as (engine, _, __):
+        await hold(engine, 30)
+    assert said(logged) == [f"--rcvbuf {asked} is more than net.core.rmem_max allows: it is {limit}"]
+
+
+async def test_the_dump_shows_what_is_sent_and_heard(logged: list[logging.LogRecord]) -> None:
+    async with both(ping=True) as (engine, _, (address,)):
+        await engine.wait_held()
+        (row,) = await sessions(engine)
+        dump = Dump(every=True, incoming=True, outgoing=True)
+        assert await engine.set_dump(dump) is None
+        assert (await engine.snapshot()).dump == "all sessions, in and out"
+        await engine.set_ping_interval((0.05, 0.05))
+        await status(engine, lambda now: now.pings_answered >= 2)
+        assert await engine.set_dump(None) is dump
+        lines = [record.getMessage() for record in logged if record.levelno == LEVEL]
+        assert lines[:4] == [f"{word} {row.local}->{address} 4: [PING]" for word in ("Snd", "Rcv")] * 2
+        count = (await engine.snapshot()).pings_answered
+        await status(engine, lambda now: now.pings_answered >= count + 2)
+        assert len(lines) == len([record for record in logged if record.levelno == LEVEL])
+
+
+async def test_the_dump_of_one_goes_on_with_another_when_that_ends(logged: list[logging.LogRecord]) -> None:
+    async with both(ping=True) as (engine, _, __):
+        await hold(engine, 3)
+        await engine.set_dump(Dump(every=False, incoming=False, outgoing=True))
+        await engine.set_ping_interval((0.05, 0.05))
+        await status(engine, lambda now: now.pings_answered >= 9)
+        (followed,) = {record.getMessage().split()[1] for record in logged if record.levelno == LEVEL}
+        await engine.drop(parsed(followed.partition("->")[0]), reset=True)
+        count = (await engine.snapshot()).pings_answered
+        await status(engine, lambda now: now.pings_answered >= count + 9)
+        assert len({record.getMessage().split()[1] for record in logged if record.levelno == LEVEL}) == 2
 
 
 async def test_a_pinged_session_ends_when_nothing_acknowledges_for_the_ping_timeout() -> None:

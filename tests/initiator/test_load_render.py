@@ -50,6 +50,7 @@ REPORT = Report(
     traffic=ENDED.traffic,
     segments=Segments(20, 500, 480, 1),
     send=None,
+    churn=None,
     query=ENDED,
     latencies=ROWS,
 )
@@ -75,6 +76,11 @@ def test_what_runs_says_what_is_outstanding() -> None:
         "Queries outstanding      : 7",
         "Queries asked for        : 1000 a second, over 20 sessions",
     ]
+
+
+def test_rows_that_were_not_written_are_told_where_rows_are_wanted() -> None:
+    lines = list(query_text(replace(ENDED, csv_not_written=7)))
+    assert [line for line in lines if line not in list(query_text(ENDED))] == ["csv rows not written     : 7"]
 
 
 def test_a_latency_is_one_line() -> None:

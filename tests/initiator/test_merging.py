@@ -27,14 +27,15 @@ LATENCIES = st.lists(st.lists(st.floats(0.000_001, 99.0), max_size=50), min_size
 def query(**changes: object) -> QueryFigures:
     """Return figures of queries that say nothing but these."""
     values = dict.fromkeys((field.name for field in fields(QueryFigures)), 0)
-    return QueryFigures(**{**values, "running": True, "rcodes": {}, "traffic": Traffic(), **changes})  # type: ignore[arg-type]
+    return QueryFigures(**{**values, "running": True, "rcodes": {}, "traffic": Traffic(), "csv_not_written": None, **changes})  # type: ignore[arg-type]
 
 
 def snapshot(**changes: object) -> Snapshot:
     """Return figures that say nothing but these."""
     values: dict[str, object] = dict.fromkeys((field.name for field in fields(Snapshot)), 0)
     values |= {"descriptors": (100, 200), "ping": False, "losses": {}, "failures": {}, "exhausted": ()}
-    values |= {"traffic": Traffic(), "query": None, "send": None, "workers": None}
+    values |= {"traffic": Traffic(), "query": None, "send": None, "churn": None, "workers": None}
+    values |= {"lifetime": None, "dump": None, "probes": ()}
     return Snapshot(**{**values, **changes})  # type: ignore[arg-type]
 
 

@@ -1,6 +1,7 @@
 """Tests of the initiator's figures as text."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,7 @@ QUIET = Snapshot(
     receive_rate=0.0,
     send_rate=0.0,
     query=None,
+    churn=None,
     query_p95=0.0,
     send=None,
     message_p95=0.0,
@@ -70,6 +72,7 @@ BUSY = Snapshot(
     receive_rate=100.0,
     send_rate=80.0,
     query=None,
+    churn=None,
     query_p95=0.0,
     send=None,
     message_p95=0.0,
@@ -129,6 +132,20 @@ def test_status_goes_on_with_what_became_of_it() -> None:
         "Longest pause            : 4.2 ms",
         "Age of these figures     : 0.0s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"lifetime": 10.0}, "Replaced sessions        : 0 (lifetime 10s)"),
+        ({"lifetime": 0.5, "replaced": 7}, "Replaced sessions        : 7 (lifetime 0.5s)"),
+        ({"replaced": 7}, "Replaced sessions        : 7 (lifetime off)"),
+        ({"dump": "one session, in"}, "Dump of traffic          : one session, in"),
+    ],
+)
+def test_status_tells_of_what_is_asked_for_alone(changes: dict[str, Any], line: str) -> None:
+    quiet = set(status_text(QUIET, debug=False))
+    assert set(status_text(replace(QUIET, **changes), debug=False)) - quiet == {line}
 
 
 def test_status_says_where_there_is_nothing() -> None:

@@ -50,6 +50,7 @@ PROCESS: list[tuple[list[str], str, object]] = [
 
 # What decides the listeners and their modes; tested by itself.
 OTHERS = {"-l", "--listen", "--mode", "-h", "--help"}
+OTHERS |= {"--statsd", "--statsd-namespace", "--statsd-window", "--prometheus"}
 
 
 def parse(*arguments: str) -> Options:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from common.addresses import Address, Endpoint
+from common.dump import LEVEL, Dump
 from common.errors import SessionerError, UsageError
 from responder.client import Client
-from responder.dump import LEVEL, Dump
 from responder.engine import Engine
 from responder.settings import MODES, Settings
 from tests.conftest import find_free_ports
@@ -508,7 +508,7 @@ async def test_the_dump_shows_what_is_read_and_written(logged: list[logging.LogR
         (serving,) = await engine.add_listeners(ANY_PORT, "serve")
         first, second = await own.connect(address), await own.connect(serving)
         await echoed(first, b"unseen")
-        dump = Dump(every=True, incoming=True, outgoing=True)
+        dump = Dump(every=True, incoming=True, outgoing=True, word="client")
         assert await engine.set_dump(dump) is None
         assert (await engine.snapshot()).dump == "all clients, in and out"
         await echoed(first, b"hello\n")

@@ -8,7 +8,7 @@ from initiator.workloads.frames import SMALLEST, Checker, Frame
 
 
 def kinds(checker: Checker, *pieces: bytes) -> list[str]:
-    return [verdict.kind for piece in pieces for verdict in checker.heard(piece)]
+    return [verdict.kind for piece in pieces for verdict in checker.heard(piece, 10)]
 
 
 def stream(numbers: list[int], size: int, session: int = 1) -> bytes:
@@ -35,11 +35,15 @@ def test_what_is_missing_or_comes_twice_is_told(numbers: list[int], found: list[
 
 
 def test_what_belongs_to_another_session_is_told_with_its_name() -> None:
-    verdicts = list(Checker(9, 1, 64).heard(stream([1], 64) + stream([5], 64, session=2) + stream([2], 64)))
+    verdicts = list(Checker(9, 1, 64).heard(stream([1], 64) + stream([5], 64, session=2) + stream([2], 64), 10))
     assert [verdict.kind for verdict in verdicts] == ["echoed", "foreign", "echoed"]
     assert verdicts[1].text == "it heard message 5 of session 2"
-    (other,) = Checker(8, 1, 64).heard(stream([1], 64))
+    (other,) = Checker(8, 1, 64).heard(stream([1], 64), 10)
     assert (other.kind, other.text) == ("foreign", "it heard message 1 of another run")
+
+
+def test_a_number_that_was_never_sent_is_no_echo() -> None:
+    assert kinds(Checker(9, 1, 64), stream([1, 4_000_000_000, 3], 64)) == ["echoed", "altered", "echoed"]
 
 
 @given(st.integers(0, 63), st.integers(1, 255))

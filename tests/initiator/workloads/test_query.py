@@ -128,6 +128,20 @@ async def test_queries_are_joined_in_many_to_a_write_when_many_are_due() -> None
         assert now.traffic.writes < now.sent / 4
 
 
+async def test_of_many_answers_heard_together_each_counts_once() -> None:
+    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        message = await reader.readexactly(20 * 31)
+        writer.write(message * 2)
+        await reader.read()
+
+    async with against(twice) as engine:
+        await engine.start_query(settings(constant(1000), arrivals="constant", seconds=0.02))
+        now = await reached(engine, lambda now: now.unknown > 0)
+        assert (now.sent, now.answered, now.unknown) == (20, 20, 20)
+        await engine.wait_query()
+        assert (await engine.latencies()).query.raw.count == 20
+
+
 async def test_no_session_is_left_out() -> None:
     async with holding(10) as engine:
         await engine.start_query(settings(constant(5000), seconds=0.2))

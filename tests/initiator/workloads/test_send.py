@@ -182,7 +182,10 @@ async def test_echoes_are_verified() -> None:
 
 
 async def test_an_echo_that_is_wrong_is_told() -> None:
-    async with against(Heard(lambda data: data[:-1] + b"!")) as engine:
+    def spoilt(data: bytes) -> bytes:
+        return b"".join(data[at : at + 99] + b"!" for at in range(0, len(data), 100))
+
+    async with against(Heard(spoilt)) as engine:
         await engine.start_send(SendSettings(7, rate=50.0, check=100, seconds=0.2))
         await engine.wait_send()
         now = await figures(engine)

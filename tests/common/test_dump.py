@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responder.dump import LEVEL, MOST, WIDEST, Dump, escape
+from common.dump import LEVEL, MOST, WIDEST, Dump, escape
 
 
 class Peer(SimpleNamespace):
@@ -64,9 +64,9 @@ def test_each_read_and_write_is_a_line(logged: list[logging.LogRecord]) -> None:
 @pytest.mark.parametrize(
     ("incoming", "outgoing", "words", "text"),
     [
-        (True, True, ["Rcv", "Snd"], "all clients, in and out"),
-        (True, False, ["Rcv"], "all clients, in"),
-        (False, True, ["Snd"], "all clients, out"),
+        (True, True, ["Rcv", "Snd"], "all sessions, in and out"),
+        (True, False, ["Rcv"], "all sessions, in"),
+        (False, True, ["Snd"], "all sessions, out"),
     ],
 )
 def test_one_direction_may_be_left_out(
@@ -81,7 +81,7 @@ def test_one_direction_may_be_left_out(
 
 def test_one_client_is_followed_to_its_end_and_then_the_next(logged: list[logging.LogRecord]) -> None:
     dump = Dump(every=False, incoming=True, outgoing=True)
-    assert str(dump) == "one client, in and out"
+    assert str(dump) == "one session, in and out"
     first, second, third = map(peer, "abc")
     for client in (first, second, first, third):
         dump.received(client, memoryview(b"x"), 1.0)

@@ -1,4 +1,4 @@
-"""Tests of the options that accepted sockets inherit, with the sockets of a responder in this process."""
+"""Tests of the options of sockets, with a responder in this process whose accepted sockets inherit them."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from common.addresses import Address, Endpoint, plain_host
 from common.errors import UsageError
-from responder.socket_options import parse_dscp, parse_size
+from common.socket_options import parse_dscp, parse_size
 from tests.responder.support import Clients, echoed, listening
 
 WMEM_MAX = Path("/proc/sys/net/core/wmem_max")

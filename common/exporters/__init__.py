@@ -1,0 +1,1 @@
+"""Figures for programs that keep and draw them."""

@@ -1,0 +1,115 @@
+"""The commands of churn: sessions begun and ended at a rate, and the search for the highest one."""
+
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from common.commands import Command
+from common.errors import UsageError
+from common.units import format_duration
+from initiator.churn_render import churn_text
+from initiator.runs import Run, Runs
+from initiator.workers import AnyEngine
+from initiator.workloads.arrivals import CONSTANT
+from initiator.workloads.churn import SECONDS, TIMEOUT, ChurnSettings
+from initiator.workloads.saturation import FACTOR, SLOWDOWN, START, Search
+
+_CHURN: Final = "churn"
+_SATURATE: Final = "saturate"
+
+_EACH: Final = (
+    "on TARGET | for TIMEOUT | cooldown T | send TEXT | timeout TIMEOUT | close fin|rst | seed N |"
+    " arrivals poisson|constant"
+)
+
+
+class ChurnCommands:
+    """What runs behind the rows of churn."""
+
+    def __init__(self, engine: AnyEngine, runs: Runs) -> None:
+        self._engine = engine
+        self._runs = runs
+
+    def rows(self) -> list[Command]:
+        """Return the rows in the order in which help shows them."""
+        return [
+            Command(
+                _CHURN,
+                f"RATE... {{{_EACH}}}",
+                "open so many sessions a second beside those held, ask each once, close it",
+                self.churn,
+            ),
+            Command(
+                _SATURATE,
+                f"{{from RATE | by RATE | slowdown RATE | {_EACH}}}",
+                "raise the rate of such sessions until it is too much, and say where that was",
+                self.saturate,
+            ),
+        ]
+
+    async def churn(self, rate: list[float], **options: Any) -> str:
+        """Try rates one after the other."""
+        settings = churn_settings(options)
+        await self._engine.start_churn(rate, settings)
+        self._runs.begin(self._run(_CHURN))
+        return f"Churn: {', '.join(f'{each:g}' for each in rate)} a second, {described(settings)}"
+
+    async def saturate(
+        self, from_: float = START, by: float = FACTOR, slowdown: float = SLOWDOWN, **options: Any
+    ) -> str:
+        """Search for the highest rate."""
+        if by <= 1 or slowdown <= 1:
+            raise UsageError("saturate: `by` and `slowdown` are above 1, like: saturate by 1.25 slowdown 2")
+        settings = churn_settings(options)
+        if from_ * settings.seconds < 1:
+            raise UsageError("saturate: in that time not one would be due; raise `from` or `for`")
+        await self._engine.start_saturation(Search(from_, by, slowdown), settings)
+        self._runs.begin(self._run(_SATURATE))
+        return f"Saturate: from {from_:g} by {by:g}, slowdown {slowdown:g}, {described(settings)}"
+
+    def _run(self, name: str) -> Run:
+        return Run(name, self._engine.wait_churn, self._known, self._engine.stop_churn)
+
+    async def _known(self) -> Iterable[str]:
+        figures = (await self._engine.snapshot()).churn
+        return churn_text(figures) if figures else ()
+
+
+def churn_settings(options: dict[str, Any]) -> ChurnSettings:
+    """Return what the options ask for; raises UsageError."""
+    seed = options.get("seed")
+    return ChurnSettings(
+        seconds=options.get("for_", SECONDS),
+        cooldown=options.get("cooldown", 0.0),
+        request=request_of(options.get("send", "")),
+        timeout=options.get("timeout", TIMEOUT),
+        resets=options.get("close") == "rst",
+        seed=secrets.randbits(32) if seed is None else seed,
+        arrivals=options.get("arrivals", CONSTANT),
+        target=options.get("on"),
+    )
+
+
+def request_of(text: str) -> bytes:
+    """Return the bytes of a text, or of the file whose name follows an @; raises UsageError."""
+    if not text.startswith("@"):
+        return os.fsencode(text)
+    try:
+        return Path(text[1:]).read_bytes()
+    except (OSError, ValueError) as failure:
+        raise UsageError(f"file {text[1:]} cannot be read: {failure}") from None
+
+
+def described(settings: ChurnSettings) -> str:
+    """Return what is done at each rate in one line, so that it can be repeated."""
+    parts = [f"for {format_duration(settings.seconds)}"]
+    if settings.cooldown:
+        parts.append(f"cooldown {format_duration(settings.cooldown)}")
+    if settings.target:
+        parts.append(f"on {settings.target}")
+    parts.append(f"{len(settings.request)} bytes sent")
+    parts.append(f"timeout {format_duration(settings.timeout)}")
+    parts.append(f"close {'rst' if settings.resets else 'fin'}")
+    return ", ".join([*parts, f"arrivals {settings.arrivals}", f"seed {settings.seed}"])

@@ -1,0 +1,88 @@
+"""Frozen figures of churn: what was asked for, what became of it, how long it took."""
+
+from dataclasses import dataclass
+
+from common.histogram import Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A latency of so many transactions, in seconds; all 0.0 where there is none."""
+
+    count: int
+    lowest: float
+    p50: float
+    p90: float
+    p99: float
+    highest: float
+    mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A latency counted from when the transaction was due (corrected), and from when it really began (raw)."""
+
+    corrected: Summary
+    raw: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class ChurnRow:
+    """One rate (1/s) that was tried for `seconds`; latencies are those of completed transactions alone.
+
+    `achieved` is how many were completed a second. `due` were due by the schedule, `unbegun` of them were given up
+    because their time was over, `under_way` have not ended yet. `failed` counts by reason; `stopped` were given up by a
+    person. `empty` completed without a byte of answer. `late_p99` is how late they were begun, in seconds, `busy` the
+    share of a core that the process used meanwhile. `time_wait` is how many sessions of the host were in TIME_WAIT at
+    the end, None where no port was lacking.
+    """
+
+    asked: float
+    seconds: float
+    achieved: float
+    due: int
+    begun: int
+    completed: int
+    empty: int
+    failed: dict[str, int]
+    under_way: int
+    unbegun: int
+    stopped: int
+    sent: int
+    received: int
+    late_p99: float
+    busy: float
+    connect: Phase
+    first_byte: Phase
+    whole: Phase
+    time_wait: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The highest rate (1/s) that still did, 0 for none, the lowest that did not, and why not."""
+
+    good: float
+    bad: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChurnFigures:
+    """A run of some rates: those that are over, the one under way, the seconds until no more of it are begun.
+
+    While it rests between two rates there is no `now`. The `verdict` is that of a search for a rate.
+    """
+
+    name: str
+    running: bool
+    rows: tuple[ChurnRow, ...]
+    now: ChurnRow | None
+    seconds_left: float
+    verdict: Verdict | None
+
+
+def summary_of(histogram: Histogram) -> Summary:
+    """Return what a histogram shows."""
+    p50, p90, p99 = histogram.percentiles((50, 90, 99))
+    return Summary(histogram.count, histogram.lowest, p50, p90, p99, histogram.highest, histogram.mean)

@@ -1,0 +1,93 @@
+"""The figures of churn as text for people."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from common.render import by_reason, field
+from common.units import format_duration, format_milliseconds
+from initiator.churn_figures import ChurnFigures, ChurnRow, Summary
+from initiator.workloads.saturation import own_limit
+
+OUT_OF_PORTS: Final = "out of ports"
+
+_PORT_REMEDY: Final = (
+    "more --target ports or --source-ip addresses, `close rst`, a wider net.ipv4.ip_local_port_range,"
+    " or net.ipv4.tcp_tw_reuse=1"
+)
+
+
+def churn_text(now: ChurnFigures) -> Iterator[str]:
+    """Yield the lines of a run: for each rate what became of it, and its latencies."""
+    for row in (*now.rows, *((now.now,) if now.now else ())):
+        yield from row_text(row) if now.name == "churn" else step_text(row)
+    if now.verdict:
+        yield from _verdict_text(now)
+
+
+def row_text(row: ChurnRow) -> Iterator[str]:
+    """Yield the lines of one rate."""
+    yield field("Churn", f"{row.asked:g} a second asked, {row.achieved:.1f} achieved, {_progress(row)}")
+    yield field("Transactions", f"{row.due} due, {row.completed} completed, failed: {by_reason(_failed(row))}")
+    if row.empty:
+        yield field("Without an answer", row.empty)
+    for name, phase in (("connect", row.connect), ("first byte", row.first_byte), ("whole", row.whole)):
+        for kind, summary in (("corrected", phase.corrected), ("raw", phase.raw)):
+            if summary.count:
+                yield f"   {name:<10} {kind:<9} {_summary(summary)}"
+    if limit := own_limit(row):
+        yield f"   {limit}"
+    yield from _remedy(row)
+
+
+def step_text(row: ChurnRow) -> Iterator[str]:
+    """Yield the line of one rate of a search."""
+    median = format_milliseconds(row.whole.corrected.p50)
+    yield (
+        f"   {row.asked:.1f} a second: {row.achieved:.1f} achieved, median {median}, failed: {by_reason(_failed(row))}"
+    )
+    yield from _remedy(row)
+
+
+def _verdict_text(now: ChurnFigures) -> Iterator[str]:
+    verdict = now.verdict
+    assert verdict
+    good = f"{verdict.good:.1f} a second" if verdict.good else "no rate"
+    if verdict.bad is None:
+        yield field("Saturated", f"not yet; {good} does")
+    else:
+        yield field("Saturated", f"{good} does, {verdict.bad:.1f} does not: {verdict.reason}")
+
+
+def toolbar_part(now: ChurnFigures) -> str:
+    """Return what is tried now, and the time left."""
+    if not now.now:
+        return f"{now.name}: resting"
+    left = f"{format_duration(now.seconds_left)} left" if now.seconds_left else f"{now.now.under_way} under way"
+    return f"{now.name}: {now.now.achieved:.0f} of {now.now.asked:g}/s, {left}"
+
+
+def _progress(row: ChurnRow) -> str:
+    return f"{row.under_way} under way" if row.under_way else f"over {format_duration(row.seconds)}"
+
+
+def _failed(row: ChurnRow) -> dict[str, int]:
+    counts = {**row.failed, "not begun in time": row.unbegun, "stopped": row.stopped}
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _summary(summary: Summary) -> str:
+    values = (
+        ("min", summary.lowest),
+        ("p50", summary.p50),
+        ("p90", summary.p90),
+        ("p99", summary.p99),
+        ("max", summary.highest),
+        ("mean", summary.mean),
+    )
+    return "  ".join(f"{name} {format_milliseconds(value)}" for name, value in values)
+
+
+def _remedy(row: ChurnRow) -> Iterator[str]:
+    if OUT_OF_PORTS in row.failed:
+        waiting = "" if row.time_wait is None else f" ({row.time_wait} sessions here are in TIME_WAIT)"
+        yield f"   {OUT_OF_PORTS}{waiting}: {_PORT_REMEDY}"

@@ -1,0 +1,171 @@
+"""The commands of the probes, which open sessions of their own beside the held ones: one row each."""
+
+import asyncio
+import csv
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Final
+
+from common.addresses import Address
+from common.commands import Command
+from common.errors import SessionerError, UsageError
+from initiator.find_render import ages_text, found_text
+from initiator.probes.ages import AgesFigures
+from initiator.probes.figures import (
+    BENCH,
+    FIND,
+    BenchSample,
+    BenchSettings,
+    IdleSettings,
+    RateSettings,
+    SessionsSettings,
+)
+from initiator.probes.plot import PLOTTED, check_plot, write_plot
+from initiator.probes.running import ProbeFigures, ProbeSettings
+from initiator.runs import Run, Runs
+from initiator.workers import AnyEngine
+
+# What a bench has unless it is said.
+_SESSIONS: Final = 1000
+_ROUNDS: Final = 10
+
+# Samples that are kept until the next bench: some hundred megabytes.
+_MOST_SAMPLES: Final = 2_000_000
+
+_Write = Callable[[Path, list[BenchSample]], None]
+
+# What is searched, and which options each takes under which name.
+_FINDS: Final[dict[str, tuple[Callable[..., ProbeSettings], dict[str, str]]]] = {
+    "sessions": (SessionsSettings, {"limit": "limit", "rate": "rate", "for_": "seconds", "on": "target"}),
+    "rate": (RateSettings, {"for_": "seconds", "on": "target"}),
+    "idle": (IdleSettings, {"up_to": "up_to", "on": "target"}),
+}
+
+
+class FindCommands:
+    """What runs behind the rows of the probes."""
+
+    def __init__(self, engine: AnyEngine, runs: Runs) -> None:
+        self._engine = engine
+        self._runs = runs
+
+    def rows(self) -> list[Command]:
+        """Return the rows in the order in which help shows them."""
+        return [
+            Command(
+                "bench",
+                "[N] {rounds N | message TEXT | csv FILE | plot FILE | on TARGET}",
+                f"let N sessions ({_SESSIONS}) of their own speak at once and verify every echo, in rounds ({_ROUNDS})",
+                self.bench,
+            ),
+            Command(
+                "find",
+                "sessions|rate|idle {limit N | rate RATE | for TIMEOUT | up-to TIMEOUT | on TARGET}",
+                "find how many sessions the path takes, how many new ones a second, how long it remembers idle ones",
+                self.find,
+            ),
+            Command(
+                "found",
+                f"{BENCH}|{FIND}",
+                "what the last bench or search has found so far",
+                self.found,
+                found_text,
+                reports=True,
+            ),
+            Command("ages", "{on TARGET}", "how old the lost sessions were", self.ages, ages_text, reports=True),
+        ]
+
+    async def bench(
+        self,
+        n: int = _SESSIONS,
+        rounds: int = _ROUNDS,
+        message: str | None = None,
+        csv: str | None = None,
+        plot: str | None = None,
+        on: Address | None = None,
+    ) -> str:
+        """Begin a bench."""
+        if not n or not rounds or message == "":
+            raise UsageError("bench: at least one session, one round and one character are needed")
+        if n * rounds > _MOST_SAMPLES:
+            raise UsageError(
+                f"bench: {n} sessions and {rounds} rounds are more than {_MOST_SAMPLES} samples to be kept"
+            )
+        files: list[tuple[Path, _Write]] = []
+        if csv is not None:
+            files.append((_writable("csv", csv), write_csv))
+        if plot is not None:
+            if Path(plot).suffix not in PLOTTED:
+                raise UsageError(f"bench: plot {plot} ends with none of {', '.join(PLOTTED)}")
+            files.append((_writable("plot", plot), write_plot))
+            check_plot()
+        settings = BenchSettings(n, rounds, message.encode() if message else None, on)
+        await self._engine.start_probe(settings)
+        self._runs.begin(self._run(BENCH, files))
+        return f"Bench: {rounds} rounds of {n} sessions"
+
+    async def find(self, **options: Any) -> str:
+        """Begin a search."""
+        what = next(name for name in _FINDS if options.get(name) is True)
+        del options[what]
+        make, takes = _FINDS[what]
+        for name in options.keys() - takes.keys():
+            taken = ", ".join(map(_typed, takes))
+            raise UsageError(f'find: "{_typed(name)}" does not belong to find {what}, which takes {taken}')
+        if options.get("limit") == 0:
+            raise UsageError("find: a limit of at least one session is needed")
+        settings = make(**{takes[name]: value for name, value in options.items()})
+        await self._engine.start_probe(settings)
+        self._runs.begin(self._run(FIND, []))
+        return f"Find: {what}"
+
+    async def found(self, **which: bool) -> ProbeFigures:
+        """Return what is known."""
+        return await self._engine.probe_figures(next(iter(which)))
+
+    async def ages(self, on: Address | None = None) -> AgesFigures:
+        """Return how old lost sessions were."""
+        return await self._engine.ages(on)
+
+    def _run(self, name: str, files: Iterable[tuple[Path, _Write]]) -> Run:
+        async def ended() -> None:
+            await self._engine.wait_probe(name)
+            await self._write(files)
+
+        async def known() -> Iterable[str]:
+            return found_text(await self._engine.probe_figures(name))
+
+        return Run(name, ended, known, partial(self._engine.stop_probe, name))
+
+    async def _write(self, files: Iterable[tuple[Path, _Write]]) -> None:
+        """Write what was asked for; raises SessionerError."""
+        for path, write in files:
+            try:
+                await asyncio.to_thread(write, path, await self._engine.bench_samples())
+            except OSError as failure:
+                raise SessionerError(f"bench: {path} cannot be written: {failure}") from None
+
+
+def write_csv(path: Path, samples: list[BenchSample]) -> None:
+    """Write a row for each session and round, times in seconds; raises OSError."""
+    names = [field.name for field in fields(BenchSample)]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        writer.writerows(map(attrgetter(*names), samples))
+
+
+def _writable(option: str, name: str) -> Path:
+    """Return the path that an option names; raises UsageError where no file can be."""
+    path = Path(name)
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"bench: {option} {name} cannot be written; name a file in a directory that there is")
+    return path
+
+
+def _typed(name: str) -> str:
+    """Return an option as it is typed."""
+    return name.rstrip("_").replace("_", "-")

@@ -1,0 +1,215 @@
+"""Which rate is tried next, from what became of those before; pure.
+
+A limiting box has an allowance for bursts (a bucket of tokens), which a rate above the limit can live on for a while.
+So the rate that it takes is measured where it is overloaded, from the first failure on, and rates near that one are
+tried right after it was overloaded again, with the allowance used up.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+# The rate tried first, what it is raised by, and the seconds of each of these tries.
+START: Final = 100.0
+_FACTOR: Final = 2.0
+_RAMP: Final = 0.5
+
+# What a rate that was too high is multiplied by to overload the path, and the most seconds of that.
+_OVERLOAD: Final = 1.5
+_LONGEST: Final = 10.0
+
+# How much longer than it took to use up the allowance it is used up before each try, so that it surely is.
+_DRAIN_TIMES: Final = 1.2
+_DRAIN: Final = 0.1
+
+# A try begins with a tenth of its time at nine tenths of its rate: the path may gain a hundredth of what is tried, so
+# that two that are sent a bit too near to each other do not fail.
+_SETTLING_RATE: Final = 0.9
+_SETTLING_TIME: Final = 0.1
+
+# Where the tries begin and go on, as parts of the rate that was measured and of the last one, and how near to each
+# other the highest good and the lowest bad one are at last.
+_BELOW: Final = 0.97
+_UP: Final = 1.06
+_DOWN: Final = (0.94, 0.85, 0.7, 0.5)
+PRECISION: Final = 0.07
+
+# Below this rate the search is given up, and after so many tries.
+_LOWEST: Final = 0.5
+_MOST_TRIES: Final = 20
+
+# How many times a trial is repeated that failed once, or in which this host was late.
+_REPEATS: Final = 2
+
+# What of a rate must really have been sent to say something of that rate, how much more may be asked for to have it
+# sent, and the part below which this host is simply too slow.
+_SENT: Final = 0.97
+_BOOST: Final = 1.3
+_FASTEST: Final = 0.6
+
+
+class Phase(Enum):
+    """Raise the rate until it is too high; measure what is taken then; try rates near that."""
+
+    RAMP = "ramp"
+    OVERLOAD = "overload"
+    TRY = "try"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Rates (1/s) with the seconds of each; the last is judged. `steady` ends it so long after the first failure."""
+
+    phase: Phase
+    segments: tuple[tuple[float, float], ...]
+    steady: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """The rate that is judged."""
+        return self.segments[-1][0]
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes at most."""
+        return sum(seconds for _, seconds in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of what was judged: how many failed, and the rate at which they were really sent.
+
+    `uneven` says that this host was late at times and left some out; `first_failure` is in seconds from the beginning,
+    `taken` is the rate of those that succeeded from then on.
+    """
+
+    failed: int
+    sent_rate: float
+    uneven: bool
+    first_failure: float | None
+    taken: float
+
+
+class Narrowing:
+    """The search: `trial` is what to try next, None at the end; `good` and `bad` are the bounds found so far.
+
+    `host_bound` says that this host could not send as fast, or as evenly, as would have had to be tried.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.good = 0.0
+        self.bad: float | None = None
+        self.taken: float | None = None
+        self.host_bound = False
+        self._seconds = seconds
+        self._wanted = 0.0
+        self._boost = 1.0
+        self._drain: tuple[tuple[float, float], ...] = ()
+        self._tries = 0
+        self._repeats = 0
+        self._downs = 0
+        self.trial: Trial | None = _ramp(START)
+
+    def judge(self, outcome: Outcome) -> None:
+        """Take note of what became of the trial."""
+        assert self.trial
+        if self.trial.phase is Phase.RAMP:
+            self.trial = self._judge_ramp(self.trial, outcome)
+        elif self.trial.phase is Phase.OVERLOAD:
+            self.trial = self._judge_overload(self.trial, outcome)
+        else:
+            self.trial = self._judge_try(outcome)
+
+    def _judge_ramp(self, trial: Trial, outcome: Outcome) -> Trial | None:
+        if outcome.failed and self._repeat():
+            return trial
+        if outcome.failed:
+            window = max(1.0, self._seconds / 2)
+            return Trial(Phase.OVERLOAD, ((trial.rate * _OVERLOAD, _LONGEST),), window)
+        if outcome.sent_rate < trial.rate * _FASTEST:
+            self.host_bound = True
+            return self._try(outcome.sent_rate)
+        self._repeats = 0
+        return _ramp(trial.rate * _FACTOR)
+
+    def _judge_overload(self, trial: Trial, outcome: Outcome) -> Trial | None:
+        self._repeats = 0
+        if outcome.first_failure is None:
+            return _ramp(trial.rate * _FACTOR)
+        self.taken = outcome.taken
+        self._drain = ((trial.rate, outcome.first_failure * _DRAIN_TIMES + _DRAIN),)
+        return self._try(outcome.taken * _BELOW)
+
+    def _judge_try(self, outcome: Outcome) -> Trial | None:
+        wanted = self._wanted
+        reached = outcome.sent_rate >= wanted * _SENT
+        if not outcome.failed:
+            self.good = max(self.good, min(outcome.sent_rate, wanted * self._boost))
+        if self.host_bound:
+            return None
+        if outcome.uneven and (outcome.failed or not reached) and self._repeat():
+            if not outcome.failed:
+                self._boost = min(_BOOST, self._boost * wanted / outcome.sent_rate) if outcome.sent_rate else _BOOST
+            return self._again(wanted)
+        self._repeats = 0
+        if not outcome.failed and not reached:
+            self.host_bound = True
+            return None
+        self._tries += 1
+        if outcome.failed:
+            self.bad = wanted
+        return self._narrow(wanted)
+
+    def _narrow(self, wanted: float) -> Trial | None:
+        """Return the next one after `wanted` did, or did not."""
+        if self.bad is None:
+            return self._try(wanted * _UP)
+        if not self.good:
+            self._downs += 1
+            return self._try(wanted * _DOWN[min(self._downs, len(_DOWN)) - 1])
+        if self.bad - self.good <= self.bad * PRECISION:
+            return None
+        return self._try((self.good + self.bad) / 2)
+
+    def _try(self, wanted: float) -> Trial | None:
+        if wanted < _LOWEST or self._tries >= _MOST_TRIES:
+            return None
+        return self._again(wanted)
+
+    def _again(self, wanted: float) -> Trial:
+        """Return a trial in which so many a second are sent on average, as far as is known."""
+        self._wanted = wanted
+        rate = wanted * self._boost
+        return Trial(
+            Phase.TRY, (*self._drain, (rate * _SETTLING_RATE, self._seconds * _SETTLING_TIME), (rate, self._seconds))
+        )
+
+    def _repeat(self) -> bool:
+        """Return whether to make the same trial once more, for it tells too little."""
+        self._repeats += 1
+        return self._repeats <= _REPEATS
+
+
+def _ramp(rate: float) -> Trial:
+    return Trial(Phase.RAMP, ((rate, _RAMP),))
+
+
+def outcome_of(
+    sent: Sequence[float], succeeded: Sequence[bool], judged_from: float, until: float, unsent: int
+) -> Outcome:
+    """Return what became of sessions begun at these times (seconds from the beginning, ascending).
+
+    Those from `judged_from` on are judged, until `until`; so many were due besides, and not sent.
+    """
+    start = bisect_left(sent, judged_from)
+    failed = [at for at, success in zip(sent[start:], succeeded[start:], strict=True) if not success]
+    seconds = until - judged_from
+    sent_rate = (len(sent) - start) / seconds if seconds > 0 else 0.0
+    first = failed[0] if failed else None
+    taken = 0.0
+    if first is not None and until > first:
+        begin = bisect_left(sent, first)
+        taken = sum(succeeded[begin:]) / (until - first)
+    return Outcome(len(failed), sent_rate, unsent > 0, first, taken)

@@ -1,0 +1,64 @@
+"""What became of the queries and messages of several runs together."""
+
+from collections import Counter
+from dataclasses import dataclass, field, fields
+
+from initiator.snapshot import QueryFigures, SendFigures
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTotals:
+    """Counts as in QueryFigures, since the start of the process."""
+
+    due: int = 0
+    sent: int = 0
+    answered: int = 0
+    unsent: int = 0
+    timeouts: int = 0
+    lost: int = 0
+    late: int = 0
+    unknown: int = 0
+    malformed: int = 0
+    truncated: int = 0
+    rcodes: Counter[str] = field(default_factory=Counter)
+
+    def plus(self, figures: QueryFigures) -> "QueryTotals":
+        """Return the totals with one more run."""
+        names = [item.name for item in fields(self) if item.name != "rcodes"]
+        counts = {name: getattr(self, name) + getattr(figures, name) for name in names}
+        return QueryTotals(**counts, rcodes=self.rcodes + Counter(figures.rcodes))
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTotals:
+    """Counts as in SendFigures, since the start of the process; `missed` are messages, without bytes."""
+
+    sent: int = 0
+    answered: int = 0
+    lost: int = 0
+    unanswered: int = 0
+    unexpected: int = 0
+    missed: Counter[str] = field(default_factory=Counter)
+    wrong: Counter[str] = field(default_factory=Counter)
+
+    def plus(self, figures: SendFigures) -> "MessageTotals":
+        """Return the totals with one more run."""
+        names = ("sent", "answered", "lost", "unanswered", "unexpected")
+        counts = {name: getattr(self, name) + getattr(figures, name) for name in names}
+        missed = Counter(figures.missed if figures.unit == "messages" else {})
+        return MessageTotals(**counts, missed=self.missed + missed, wrong=self.wrong + Counter(figures.wrong))
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Both."""
+
+    queries: QueryTotals = field(default_factory=QueryTotals)
+    messages: MessageTotals = field(default_factory=MessageTotals)
+
+    def plus(self, query: QueryFigures | None, send: SendFigures | None) -> "Totals":
+        """Return the totals with one more run, of either kind."""
+        return Totals(
+            self.queries.plus(query) if query else self.queries,
+            self.messages.plus(send) if send else self.messages,
+        )

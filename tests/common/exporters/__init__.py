@@ -1,0 +1,1 @@
+"""Tests of the exporters that both daemons share."""

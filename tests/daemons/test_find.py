@@ -1,0 +1,221 @@
+"""Probes of whole daemons: over the loopback, and with a real netfilter box between them whose limits are found."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.daemons.box import DROP, REJECT, forget_idle, limit_rate, limit_sessions
+from tests.daemons.namespaces import RIGHT, Network, missing
+from tests.daemons.test_programs import program, running
+from tests.support import Daemon, initiator, responder
+
+FreePorts = Callable[[int], int]
+
+FIRST: Final = 5000
+TARGETS: Final = 4
+ADDRESSES: Final = f"{RIGHT}:{FIRST}-{FIRST + TARGETS - 1}"
+
+MOST: Final = 600
+RATE: Final = 300
+REMEMBERED: Final = 2
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """Give the three namespaces, with a box that translates addresses and lets everything pass."""
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+    with Network() as network:
+        network.masquerade()
+        yield network
+
+
+@contextmanager
+def behind(network: Network) -> Iterator[Daemon]:
+    """Give an initiator that holds nothing, with a responder behind the box."""
+    with (
+        Daemon("responder", "--listen", ADDRESSES, prefix=network.right.prefix) as server,
+        Daemon("initiator", "--target", ADDRESSES, prefix=network.left.prefix) as front,
+    ):
+        assert server.ask("status --json")["listeners"] == TARGETS
+        front.send("set 0")
+        front.until(lambda now: now["held"] == now["attempts"] == 0)
+        yield front
+
+
+def found(front: Daemon, command: str) -> dict[str, Any]:
+    """Begin a search, and return what it has found at its end."""
+    front.send(command)
+    assert front.line().startswith("Find:")
+    figures: dict[str, Any] = front.ask("wait find 60s", "found find --json")
+    assert not figures["running"]
+    return figures
+
+
+@pytest.mark.namespace
+@pytest.mark.parametrize(("verdict", "reason"), [(DROP, "timeout"), (REJECT, "refused")], ids=["drop", "reject"])
+def test_a_boxs_room_for_sessions_is_found(network: Network, verdict: str, reason: str) -> None:
+    limit_sessions(network, MOST, verdict)
+    with behind(network) as front:
+        figures = found(front, "find sessions for 200ms")
+        assert abs(figures["most"] - MOST) <= MOST * 0.02
+        assert figures["confirmed"] == figures["most"]
+        assert set(figures["refused"]) == {reason}
+        assert (figures["bound"], figures["losses"], figures["evicted"]) == ("path", {}, 0)
+
+
+@pytest.mark.namespace
+def test_the_sessions_that_are_held_anyway_are_told(network: Network) -> None:
+    limit_sessions(network, MOST, REJECT)
+    with behind(network) as front:
+        front.send("set 100")
+        front.until(lambda now: now["held"] == 100)
+        figures = found(front, "find sessions for 200ms")
+        assert figures["beside"] == 100
+        assert abs(figures["most"] + 100 - MOST) <= MOST * 0.02
+        assert front.ask("status --json")["held"] == 100
+
+
+@pytest.mark.namespace
+@pytest.mark.parametrize(
+    ("burst", "verdict", "reason"),
+    [(30, DROP, "timeout"), (30, REJECT, "refused"), (300, REJECT, "refused")],
+    ids=["drop", "reject", "burst"],
+)
+def test_a_boxs_limit_of_new_sessions_is_found(network: Network, burst: int, verdict: str, reason: str) -> None:
+    limit_rate(network, RATE, burst, verdict)
+    with behind(network) as front:
+        figures = found(front, "find rate for 1s")
+        assert abs(figures["taken"] - RATE) <= RATE * 0.1
+        assert RATE * 0.6 < figures["good"] <= RATE * 1.1
+        assert {name for trial in figures["trials"] for name in trial["failures"]} == {reason}
+
+
+@pytest.mark.namespace
+@pytest.mark.parametrize(("verdict", "answer"), [(DROP, "timeout"), (REJECT, "rst")], ids=["drop", "reject"])
+def test_how_long_a_box_remembers_is_found(network: Network, verdict: str, answer: str) -> None:
+    forget_idle(network, REMEMBERED, verdict)
+    with behind(network) as front:
+        memory = found(front, "find idle up-to 4s")["memory"]
+        assert 0 < memory["remembered"] <= REMEMBERED + 0.1
+        assert REMEMBERED - 0.1 <= memory["forgotten"] <= REMEMBERED * 1.5
+        assert set(memory["answers"]) == {answer}
+        kept = {row["idle"]: row["answered"] for row in front.ask("found find --json")["keepalive"]}
+        assert kept[1] == 3
+
+
+@pytest.fixture
+def pair(free_ports: FreePorts) -> Iterator[Daemon]:
+    """Give an initiator with sessions to a responder on two ports."""
+    first = free_ports(2)
+    with responder(first, 2), initiator(first, 2) as front:
+        front.ask("set 20", "wait", "status --json")
+        yield front
+
+
+def test_a_bench_is_told_at_its_end_and_written(pair: Daemon, tmp_path: Path) -> None:
+    path = tmp_path / "bench.csv"
+    output, errors, code = pair.end(
+        f"bench 100 rounds 4 csv {path}", "wait bench 20s", "found bench --json", "status --json"
+    )
+    assert code == 0
+    begun, figures, status = output.splitlines()
+    assert begun == "Bench: 4 rounds of 100 sessions"
+    assert (json.loads(figures)["answered"], json.loads(figures)["failures"]) == (400, {})
+    assert json.loads(status)["held"] == 20
+    assert "Echoes verified          : 400 of 400" in errors
+    assert "Round 4 " in errors
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert len(rows) == 400
+    assert {(row["round"], row["session"]) for row in rows} == {
+        (str(r), str(s)) for r in range(1, 5) for s in range(1, 101)
+    }
+    assert all(0 < float(row["raw"]) <= float(row["corrected"]) and not row["failure"] for row in rows)
+
+
+@pytest.mark.parametrize("ending", [".png", ".svg"])
+def test_a_bench_is_drawn(pair: Daemon, tmp_path: Path, ending: str) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    path = tmp_path / f"bench{ending}"
+    _, errors, code = pair.end(f"bench 50 rounds 2 plot {path}", "wait bench 50s")
+    assert (code, "Echoes verified          : 100 of 100" in errors) == (0, True)
+    assert path.read_bytes().startswith(b"\x89PNG" if ending == ".png" else b"<?xml")
+
+
+def test_what_still_runs_at_the_end_is_told(pair: Daemon) -> None:
+    output, _, code = pair.end("find idle up-to 1h", "bench 20 rounds 50000")
+    assert code == 0
+    assert "Idle sessions remembered" in output
+    assert "Echoes verified" in output
+
+
+def test_a_search_is_stopped_by_its_name_and_keeps_what_it_knows(pair: Daemon) -> None:
+    pair.send("find sessions limit 50 for 1h")
+    pair.line()
+    pair.until(lambda now: any("holding 50" in probe["trying"] for probe in now["probes"]))
+    _, errors, code = pair.end("stop find", "wait find 10s")
+    assert code == 0
+    assert "Sessions the path takes  : at least 50, each confirmed by an echo" in errors
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("bench 0", "at least one session"),
+        ("bench 10 rounds 0", "at least one session"),
+        ("bench 10 message ''", "one character"),
+        ("bench 2m rounds 2", "more than 2000000 samples"),
+        ("bench csv /nowhere/at/all", "cannot be written"),
+        ("bench plot run.jpg", "ends with none of .png, .svg"),
+        ("bench on 127.0.0.9:9", "is no target"),
+        ("find", "something is missing"),
+        ("find everything", "does not belong there"),
+        ("find idle limit 5", '"limit" does not belong to find idle, which takes up-to, on'),
+        ("find rate up-to 5s", '"up-to" does not belong to find rate'),
+        ("find sessions limit 0", "at least one session"),
+        ("find sessions for 0s", "no time at all"),
+        ("find rate on 127.0.0.9:9", "is no target"),
+        ("found bench", "no bench has begun yet"),
+        ("wait find", "no find has begun yet"),
+        ("stop bench", "nothing runs"),
+        ("ages on 127.0.0.9:9", "is no target"),
+    ],
+)
+def test_bad_input_costs_one_line_and_nothing_else(pair: Daemon, line: str, error: str) -> None:
+    output, errors, code = pair.end(line, "status --json")
+    assert error in output
+    assert json.loads(output.splitlines()[-1])["probes"] == []
+    assert (code, "Traceback" in errors) == (2, False)
+
+
+def test_the_ages_of_lost_sessions_are_shown(free_ports: FreePorts) -> None:
+    first = free_ports(1)
+    with responder(first) as server, initiator(first) as front:
+        assert front.ask("set 20", "wait", "ages --json") == {"reasons": {}, "targets": []}
+        server.send("drop 20 rst")
+        assert server.line() == "20 sessions dropped by RST"
+        front.until(lambda now: now["losses"] == {"rst": 20})
+        figures = front.ask("ages --json")
+        assert sum(bucket["lost"] for bucket in figures["reasons"]["rst"]) == 20
+        assert [(row["reason"], row["lost"]) for row in figures["targets"]] == [("rst", 20)]
+        assert front.ask(f"ages on 127.0.0.1:{first} --json") == figures
+        output, _, _ = front.end("ages")
+        assert "Lost by rst: 20" in output
+
+
+@pytest.mark.program
+@pytest.mark.parametrize("serve", ["PIPE", "EXEC:cat"])
+def test_any_echo_server_will_do(free_ports: FreePorts, serve: str) -> None:
+    port = free_ports(1)
+    command = [program("socat"), f"TCP-LISTEN:{port},bind=127.0.0.1,fork,backlog=1024,reuseaddr", serve]
+    with running(command, port), initiator(port) as front:
+        front.send("bench 30 rounds 3")
+        front.line()
+        figures = front.ask("wait bench 50s", "found bench --json")
+        assert (figures["answered"], figures["failures"]) == (90, {})

@@ -1,0 +1,113 @@
+"""Tests of the search for how long a path remembers idle sessions, on real sockets of the loopback."""
+
+import asyncio
+
+import pytest
+
+from initiator.engine import Engine
+from initiator.probes.figures import FIND, IdleFigures, IdleSettings
+from tests.initiator.probes.support import Server, initiating, probe, serving, until_gone
+from tests.support import Peer, until
+
+pytestmark = pytest.mark.usefixtures("run")
+
+REMEMBERED = 0.4
+
+
+class Forgetful(Server):
+    """Forgets a client that said nothing for a while: that it does by its own clock, whatever the machine does."""
+
+    heard = 0.0
+
+    def came(self) -> None:
+        self.heard = asyncio.get_running_loop().time()
+
+    def data_received(self, data: bytes) -> None:
+        now = asyncio.get_running_loop().time()
+        idle, self.heard = now - self.heard, now
+        if idle < REMEMBERED:
+            self.transport.write(data)
+        else:
+            self.forgotten()
+
+    def forgotten(self) -> None:
+        self.reset()
+
+
+class Mute(Forgetful):
+    def forgotten(self) -> None:
+        pass
+
+
+class Timed(Server):
+    """Ends its clients by itself when they said nothing for a while."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        asyncio.get_running_loop().call_later(REMEMBERED, self.transport.close)
+
+
+async def find(engine: Engine, up_to: float) -> IdleFigures:
+    found = await probe(engine, IdleSettings(up_to), FIND)
+    assert isinstance(found, IdleFigures)
+    return found
+
+
+@pytest.mark.parametrize(("server", "answer"), [(Forgetful, "rst"), (Mute, "timeout")])
+async def test_what_is_forgotten_is_found_between_two_bounds(server: type[Server], answer: str) -> None:
+    async with serving(server) as (address, clients), initiating(address, connect_timeout=0.5) as engine:
+        found = await find(engine, 2.0)
+        assert found.memory.forgotten
+        assert 0 < found.memory.remembered < REMEMBERED + 0.01
+        assert found.memory.forgotten > REMEMBERED - 0.01
+        assert set(found.memory.answers) == {answer}
+        assert found.memory.unasked == {}
+        assert found.done
+        assert found.groups < 90
+        (kept,) = found.keepalive
+        assert (kept.idle, kept.answered, kept.failures) == (1, 0, {answer: 3})
+        await until_gone(clients)
+
+
+async def test_what_ends_idle_sessions_by_itself_is_told_apart() -> None:
+    async with serving(Timed) as (address, _), initiating(address) as engine:
+        found = await find(engine, 2.0)
+        assert found.memory.forgotten
+        assert found.memory.forgotten > REMEMBERED - 0.01
+        assert found.memory.unasked["fin"] > 0
+
+
+async def test_where_nothing_is_forgotten_the_longest_is_the_bound() -> None:
+    async with serving() as (address, _), initiating(address) as engine:
+        found = await find(engine, 0.5)
+        assert found.memory.remembered >= 0.5
+        assert (found.memory.forgotten, found.memory.answers, found.keepalive) == (None, {}, [])
+        assert found.failures == {}
+
+
+async def test_nobody_there() -> None:
+    with Peer(backlog=None) as peer:
+        async with initiating(peer.address) as engine:
+            found = await find(engine, 0.2)
+            assert (found.sessions, found.memory.remembered, found.memory.forgotten) == (0, 0.0, None)
+            assert set(found.failures) == {"refused"}
+
+
+async def test_stopped_it_keeps_what_is_known() -> None:
+    async with serving() as (address, clients), initiating(address) as engine:
+        await engine.start_probe(IdleSettings(60.0))
+
+        async def some() -> bool:
+            figures = await engine.probe_figures(FIND)
+            return isinstance(figures, IdleFigures) and figures.groups > 1
+
+        await until(some)
+        (progress,) = (await engine.snapshot()).probes
+        assert "groups still silent" in progress.trying
+        await engine.stop_probe(FIND)
+        await engine.wait_probe(FIND)
+        found = await engine.probe_figures(FIND)
+        assert isinstance(found, IdleFigures)
+        assert not found.done
+        assert found.memory.remembered >= 1.0
+        await until_gone(clients)

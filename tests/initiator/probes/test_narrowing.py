@@ -1,0 +1,120 @@
+"""Tests of the search for a rate, against a bucket of tokens that stands for a limiting box."""
+
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from initiator.probes.narrowing import Narrowing, Outcome, Trial, outcome_of
+
+# Trials after which a search must have come to its end.
+MOST = 60
+
+
+class Bucket:
+    """A box that takes `rate` new sessions a second, and `burst` at once when it was idle; 0 is no limit."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self.rate = rate
+        self.burst = self.tokens = burst
+        self.at = 0.0
+
+    def take(self, now: float) -> bool:
+        """Return whether a session that begins at a time is let through."""
+        self.tokens = min(self.burst, self.tokens + (now - self.at) * self.rate)
+        self.at = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+
+def make(trial: Trial, box: Bucket, fastest: float) -> Outcome:
+    """Return what becomes of a trial of a host that can send so many a second."""
+    begin, at, sent, succeeded = box.at + 1.0, 0.0, [], []
+    unsent, until, first = 0, trial.seconds, None
+    judged_from = trial.seconds - trial.segments[-1][1]
+    for rate, seconds in trial.segments:
+        really = min(rate, fastest)
+        for number in range(math.ceil(seconds * really)):
+            when = at + number / really
+            sent.append(when)
+            succeeded.append(box.take(begin + when))
+            if when >= judged_from and not succeeded[-1] and first is None:
+                first = when
+            if trial.steady and first is not None and when - first > trial.steady:
+                until = when
+                break
+        unsent += really < rate
+        at += seconds
+    return outcome_of(sent, succeeded, judged_from, until, unsent)
+
+
+def search(box: Bucket, seconds: float = 1.0, fastest: float = 20_000.0) -> Narrowing:
+    narrowing = Narrowing(seconds)
+    for _ in range(MOST):
+        if narrowing.trial is None:
+            return narrowing
+        narrowing.judge(make(narrowing.trial, box, fastest))
+    raise AssertionError("no end")
+
+
+def rate_of(narrowing: Narrowing) -> float:
+    """Return the rate that is tried next."""
+    assert narrowing.trial
+    return narrowing.trial.rate
+
+
+@given(st.floats(20, 4000), st.floats(2, 2000))
+@settings(max_examples=60)
+def test_a_limit_is_found_whatever_it_allows_in_a_burst(rate: float, burst: float) -> None:
+    found = search(Bucket(rate, burst))
+    assert not found.host_bound
+    assert abs(found.good - rate) <= 0.1 * rate + 2
+    assert found.taken
+    assert abs(found.taken - rate) <= 0.1 * rate + 2
+    assert found.bad
+    assert found.good < found.bad <= rate * 1.15 + 2
+
+
+def test_where_nothing_is_limited_this_host_is_the_bound() -> None:
+    found = search(Bucket(1e9, 1e9), fastest=3_000.0)
+    assert found.host_bound
+    assert found.bad is None
+    assert 2_700 < found.good <= 3_000
+
+
+def test_where_everything_fails_nothing_is_found() -> None:
+    found = search(Bucket(0.0, 0.0))
+    assert (found.good, found.taken) == (0.0, 0.0)
+    assert not found.host_bound
+
+
+def test_a_failure_that_does_not_come_again_is_none_of_the_path() -> None:
+    narrowing = Narrowing(1.0)
+    narrowing.judge(Outcome(1, 100.0, False, 0.1, 90.0))
+    assert rate_of(narrowing) == 100.0
+    narrowing.judge(Outcome(0, 100.0, False, None, 0.0))
+    assert rate_of(narrowing) == 200.0
+
+
+def test_a_host_that_is_late_is_asked_for_more_before_it_is_the_bound() -> None:
+    narrowing = Narrowing(1.0)
+    for _ in range(3):
+        narrowing.judge(Outcome(9, 100.0, False, 0.1, 50.0))
+    narrowing.judge(Outcome(9, 150.0, False, 0.5, 100.0))
+    assert rate_of(narrowing) == 97.0
+    narrowing.judge(Outcome(0, 80.0, True, None, 0.0))
+    assert rate_of(narrowing) > 110
+    narrowing.judge(Outcome(0, 96.0, True, None, 0.0))
+    assert narrowing.good == 96.0
+    for _ in range(3):
+        narrowing.judge(Outcome(0, 80.0, True, None, 0.0))
+    assert narrowing.host_bound
+    assert narrowing.good == 96.0
+
+
+def test_only_what_is_judged_counts() -> None:
+    outcome = outcome_of([0.0, 1.0, 2.0, 3.0, 3.5, 4.0], [False, True, True, False, True, True], 2.0, 4.0, 0)
+    assert outcome == Outcome(1, 2.0, False, 3.0, 2.0)
+    assert outcome_of([], [], 0.0, 0.0, 1) == Outcome(0, 0.0, True, None, 0.0)

@@ -1,0 +1,292 @@
+"""Churn over real sockets."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
+from typing import Any
+
+import pytest
+
+from common.addresses import Address, Endpoint, parse_address
+from common.errors import UsageError
+from initiator.churn_figures import ChurnFigures, ChurnRow
+from initiator.engine import Engine
+from initiator.settings import Settings
+from initiator.workloads.churn import ChurnSettings
+from responder.engine import Engine as Responder
+from responder.settings import Settings as ResponderSettings
+from tests.support import Peer, full_queue, until
+
+pytestmark = pytest.mark.usefixtures("run")
+
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+REQUEST = b"hello"
+BIG = 1 << 20
+
+
+def settings(**more: Any) -> ChurnSettings:
+    return ChurnSettings(**{"seconds": 0.2, "request": REQUEST, "timeout": 10.0, **more})
+
+
+@asynccontextmanager
+async def towards(*addresses: Address, **more: Any) -> AsyncIterator[Engine]:
+    """Give an initiator with these targets that holds no session."""
+    async with aclosing(Engine(Settings(seed=1, **more))) as engine:
+        for host, port in addresses:
+            await engine.add_targets(Endpoint(host, port, port), None)
+            await engine.set_sessions(0, None)
+        yield engine
+
+
+@asynccontextmanager
+async def against(answer: Answer, servers: int = 1, **more: Any) -> AsyncIterator[Engine]:
+    """Give an initiator towards servers that treat each session as they are told."""
+    served: list[asyncio.Task[None] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(asyncio.current_task())
+        with suppress(ConnectionError):
+            await answer(reader, writer)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async with AsyncExitStack() as stack:
+        addresses = []
+        for _ in range(servers):
+            server = await stack.enter_async_context(await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024))
+            addresses.append(Address(*server.sockets[0].getsockname()))
+        async with towards(*addresses, **more) as engine:
+            yield engine
+    await asyncio.gather(*filter(None, served))
+
+
+@asynccontextmanager
+async def responding(mode: str, **more: Any) -> AsyncIterator[tuple[Engine, Responder]]:
+    """Give an initiator towards a responder in a mode."""
+    async with aclosing(Responder(ResponderSettings(**more))) as responder:
+        (address,) = await responder.add_listeners(Endpoint("127.0.0.1", 0, 0), mode)
+        async with towards(address) as engine:
+            yield engine, responder
+
+
+async def figures(engine: Engine) -> ChurnFigures:
+    found = (await engine.snapshot()).churn
+    assert found
+    return found
+
+
+async def churned(engine: Engine, rate: float, **more: Any) -> ChurnRow:
+    """Return what becomes of a rate."""
+    await engine.start_churn([rate], settings(**more))
+    await engine.wait_churn()
+    now = await figures(engine)
+    assert (now.running, now.now, len(now.rows)) == (False, None, 1)
+    row = now.rows[0]
+    assert row.under_way == 0
+    assert row.due == row.completed + sum(row.failed.values()) + row.unbegun + row.stopped
+    assert row.whole.raw.count == row.whole.corrected.count == row.connect.raw.count == row.completed
+    assert row.first_byte.raw.count == row.completed - row.empty
+    return row
+
+
+async def test_every_transaction_that_is_due_is_answered_and_measured() -> None:
+    async with responding("serve", content=b"x" * 1000) as (engine, responder):
+        row = await churned(engine, 500, seconds=0.4)
+        assert (row.due, row.begun, row.completed, row.failed, row.unbegun) == (200, 200, 200, {}, 0)
+        assert (row.sent, row.received, row.empty) == (200 * len(REQUEST), 200 * 1000, 0)
+        assert row.achieved == pytest.approx(500, rel=0.2)
+        for phase in (row.connect, row.first_byte, row.whole):
+            for summary in (phase.corrected, phase.raw):
+                assert 0 < summary.lowest <= summary.p50 <= summary.p90 <= summary.p99 <= summary.highest
+                assert summary.lowest <= summary.mean <= summary.highest
+            assert phase.corrected.mean >= phase.raw.mean
+        assert row.connect.raw.mean < row.first_byte.raw.mean <= row.whole.raw.mean
+        assert (await responder.snapshot()).losses == {}
+
+
+async def test_a_target_that_refuses_gives_no_samples() -> None:
+    with Peer(backlog=None) as peer:
+        async with towards(peer.address) as engine:
+            row = await churned(engine, 200)
+            assert (row.completed, row.failed) == (0, {"refused": 40})
+
+
+async def test_a_timeout_is_a_failure_and_no_sample() -> None:
+    with Peer() as peer:
+        async with towards(peer.address) as engine:
+            row = await churned(engine, 200, timeout=0.2)
+            assert (row.completed, row.failed) == (0, {"timeout": 40})
+
+
+async def test_a_target_that_answers_no_syn_times_out() -> None:
+    with Peer(backlog=1) as peer, full_queue(peer):
+        async with towards(peer.address) as engine:
+            row = await churned(engine, 100, timeout=0.2)
+            assert (row.begun, row.completed, row.failed) == (20, 0, {"timeout": 20})
+
+
+async def test_one_that_is_slow_does_not_keep_others_from_their_timeouts() -> None:
+    async def every_other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.read() == REQUEST:
+            turns.append(len(turns))
+            await asyncio.sleep(0.6 if turns[-1] % 2 else 0)
+        writer.write(b"x")
+
+    turns: list[int] = []
+    async with against(every_other) as engine:
+        row = await churned(engine, 100, timeout=0.3)
+        assert (row.completed, row.failed) == (10, {"timeout": 10})
+
+
+async def test_a_reset_in_the_middle_of_the_answer_is_a_failure() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.write(b"part")
+        await writer.drain()
+        writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with against(reset) as engine:
+        row = await churned(engine, 100)
+        assert (row.completed, row.failed) == (0, {"rst": 20})
+
+
+async def test_an_end_without_an_answer_is_told_apart() -> None:
+    async with responding("serve", content=b"") as (engine, _):
+        row = await churned(engine, 100)
+        assert (row.completed, row.empty, row.failed) == (20, 20, {})
+
+
+async def test_a_big_answer_is_read_to_its_end() -> None:
+    async with responding("serve", content=bytes(BIG)) as (engine, _):
+        row = await churned(engine, 50)
+        assert (row.completed, row.received) == (10, 10 * BIG)
+
+
+async def test_a_big_request_waits_for_a_peer_that_is_slow_to_read() -> None:
+    got: list[int] = []
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)
+        got.append(len(await reader.read()))
+        writer.write(b"x")
+
+    async with against(slow) as engine:
+        row = await churned(engine, 50, request=bytes(range(256)) * (BIG // 256))
+        assert (row.completed, row.sent, row.failed) == (10, 10 * BIG, {})
+    assert [size for size in got if size] == [BIG] * 10
+
+
+async def test_an_end_before_the_request_is_through_is_no_answer() -> None:
+    held = asyncio.Event()
+
+    async def end(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write_eof()
+        await held.wait()
+
+    async with against(end) as engine:
+        row = await churned(engine, 50, request=bytes(8 * BIG))
+        held.set()
+        assert (row.completed, row.failed) == (0, {"fin": 10})
+
+
+async def test_source_addresses_and_targets_take_turns() -> None:
+    met: Counter[tuple[str, int]] = Counter()
+
+    async def take_note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.read() == REQUEST:
+            met[writer.get_extra_info("peername")[0], writer.get_extra_info("sockname")[1]] += 1
+        writer.write(b"x")
+
+    sources = ("127.0.0.2", "127.0.0.3")
+    async with against(take_note, servers=2, source_ips=sources) as engine:
+        row = await churned(engine, 200)
+        assert (row.completed, row.failed) == (40, {})
+    assert {source for source, _ in met} == set(sources)
+    assert len(met) == 4
+    assert {source: sum(count for (met_by, _), count in met.items() if met_by == source) for source in sources} == {
+        "127.0.0.2": 20,
+        "127.0.0.3": 20,
+    }
+
+
+async def test_a_reset_at_the_end_leaves_no_session_behind_at_either_end() -> None:
+    async with responding("echo") as (engine, responder):
+        row = await churned(engine, 200, resets=True)
+        assert (row.completed, row.failed, row.received) == (40, {}, 40 * len(REQUEST))
+
+        async def reset() -> bool:
+            return (await responder.snapshot()).losses.get("rst") == 40
+
+        await until(reset)
+
+
+async def test_rates_are_tried_one_after_the_other_on_the_target_that_is_named() -> None:
+    reached: Counter[int] = Counter()
+
+    async def take_note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.read() == REQUEST:
+            reached[writer.get_extra_info("sockname")[1]] += 1
+        writer.write(b"x")
+
+    async with against(take_note, servers=2) as engine:
+        target = parse_address((await engine.target_page(0)).rows[1].target)
+        await engine.start_churn([100, 50, 200], settings(cooldown=0.01, target=target))
+        await engine.wait_churn()
+        rows = (await figures(engine)).rows
+        assert [(row.asked, row.due, row.completed) for row in rows] == [(100, 20, 20), (50, 10, 10), (200, 40, 40)]
+    assert reached == {target.port: 70}
+
+
+async def test_what_is_stopped_is_known_so_far() -> None:
+    with Peer() as peer:
+        async with towards(peer.address) as engine:
+            await engine.start_churn([500, 1000], settings(seconds=60))
+
+            async def some() -> bool:
+                now = (await figures(engine)).now
+                return bool(now and now.under_way > 20)
+
+            await until(some)
+            with pytest.raises(UsageError, match="runs already"):
+                await engine.start_churn([1], settings())
+            await engine.stop_churn()
+            now = await figures(engine)
+            (row,) = now.rows
+            assert not now.running
+            assert row.stopped == row.begun > 20
+            assert row.due == row.stopped + row.unbegun
+            with pytest.raises(UsageError, match="no churn runs"):
+                await engine.stop_churn()
+
+
+async def test_it_ends_with_the_engine() -> None:
+    with Peer() as peer:
+        async with towards(peer.address) as engine:
+            await engine.start_churn([500], settings(seconds=60))
+            waiting = asyncio.create_task(engine.wait_churn())
+        await waiting
+
+
+async def test_what_cannot_be_is_refused() -> None:
+    async with towards() as engine:
+        with pytest.raises(UsageError, match="no target"):
+            await engine.start_churn([1], settings())
+        with pytest.raises(UsageError, match="is no target"):
+            await engine.start_churn([1], settings(target=Address("127.0.0.1", 9)))
+        with pytest.raises(UsageError, match="no churn has begun"):
+            await engine.wait_churn()
+
+
+async def test_held_sessions_stay() -> None:
+    async with responding("serve", content=b"x") as (engine, _):
+        await engine.set_sessions(20, None)
+        await engine.wait_held()
+        row = await churned(engine, 200)
+        now = await engine.snapshot()
+        assert (row.completed, now.held, now.losses) == (40, 20, {})
