@@ -10,6 +10,7 @@ REFUSED: Final = "refused"
 UNREACHABLE: Final = "unreachable"
 DENIED: Final = "denied"
 EXHAUSTED: Final = "exhausted"
+TLS: Final = "tls"
 OTHER: Final = "other"
 
 # Descriptors or the kernel's memory have run out: accept(2), socket(2), connect(2).
@@ -31,6 +32,7 @@ _REASONS: Final = {
     errno.EACCES: DENIED,
     errno.EPERM: DENIED,
     errno.EADDRNOTAVAIL: EXHAUSTED,
+    errno.EBADMSG: TLS,
     **dict.fromkeys(NO_DESCRIPTORS | NO_MEMORY, EXHAUSTED),
 }
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.addresses import Endpoint, parse_endpoint, parse_sources
+from common.errors import UsageError
 from common.keepalive import parse_keepalive
 from common.options import Parser, Process, add_process_options, option, process_of
+from common.tls import check_name, client_context
 from common.units import parse_count, parse_hashsize, parse_positive, parse_timeout
-from initiator.settings import CONNECT_TIMEOUT, HASHSIZE, PING_TIMEOUT, Settings
+from initiator.settings import CONNECT_TIMEOUT, HASHSIZE, PING_TIMEOUT, Settings, Tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,26 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         metavar="IDLE[,INTERVAL,COUNT]",
         help="let the kernel probe sessions that were idle for so long",
     )
+    add("--tls", action="store_true", help="speak TLS over every session, and verify whose certificate is shown")
+    add("--tls-ca", metavar="FILE", help="trust the authorities in this file (the system's)")
+    add(
+        "--tls-name",
+        type=option(check_name),
+        metavar="NAME",
+        help="the name that is asked for and verified (the host of the target as it is written)",
+    )
+    add("--tls-insecure", action="store_true", help="verify nothing")
     add("--seed", type=option(parse_count), metavar="N", help="repeat the draws of an earlier run")
     add("--loopback", action="store_true", help="start a responder inside this process, for a first try")
     add_process_options(parser)
     options = parser.parse_args(arguments)
     if not options.targets and not options.loopback:
         parser.error("no target: give --target ADDR:PORT[-PORT], or --loopback for a first try")
-    return Options(options.targets, options.hashsize, options.loopback, _settings(options), process_of(options))
+    try:
+        settings = _settings(options)
+    except UsageError as error:
+        parser.error(str(error))
+    return Options(options.targets, options.hashsize, options.loopback, settings, process_of(options))
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -111,4 +126,21 @@ def _settings(options: argparse.Namespace) -> Settings:
         source_ips=tuple(ip for ips in options.source_ip for ip in ips),
         interface=options.interface,
         keepalive=options.keepalive,
+        tls=_tls(options),
     )
+
+
+def _tls(options: argparse.Namespace) -> Tls | None:
+    """Return how sessions speak TLS; raises UsageError, for files that cannot be used as well."""
+    if not options.tls:
+        for name in ("ca", "name", "insecure"):
+            if getattr(options, f"tls_{name}"):
+                raise UsageError(f"--tls-{name} goes with --tls")
+        return None
+    if options.loopback:
+        raise UsageError("--tls goes without --loopback, whose responder has no certificate")
+    if options.tls_insecure and options.tls_ca:
+        raise UsageError("--tls-ca goes without --tls-insecure, which verifies nothing")
+    tls = Tls(options.tls_ca, options.tls_name, not options.tls_insecure)
+    client_context(tls.ca, tls.verify)
+    return tls

@@ -11,6 +11,7 @@ from socket import (
     SOCK_STREAM,
     SocketType,
 )
+from sys import maxsize
 from time import monotonic
 from typing import Final
 
@@ -22,10 +23,11 @@ from common.reactor import EDGE, READ, WRITE, Job, Reactor
 from common.shortages import Shortages, highest_descriptor
 from common.sockets import Option, error_of, keepalive_options
 from initiator.ports import LocalPorts
-from initiator.session import Session, State
+from initiator.session import ATTEMPTED, Session
 from initiator.settings import Settings
 from initiator.sources import Sources, bind_to_device
 from initiator.target import Due, Target
+from initiator.tls import MOST_HANDSHAKES, TlsSession
 
 log = logging.getLogger("sessioner.initiator")
 
@@ -34,7 +36,6 @@ log = logging.getLogger("sessioner.initiator")
 _STEP: Final = 8
 _STEP_SECONDS: Final = 0.0005
 
-_CONNECTING: Final = State.CONNECTING
 _STREAM: Final = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
 _EVENTS: Final = READ | WRITE | EDGE
 
@@ -60,6 +61,7 @@ class Opener:
         self._ports = LocalPorts(rng.random)
         self._prepared = bool(self._options or settings.source_ips)
         self._highest = highest_descriptor()
+        self._make, self._most = (TlsSession, MOST_HANDSHAKES) if settings.tls else (Session, maxsize)
         self._wanting: deque[Target] = deque()
         self._begun: deque[Session] = deque()
         self._running = False
@@ -116,7 +118,7 @@ class Opener:
     def _any_overdue(self) -> bool:
         """Return whether the oldest attempt under way takes too long."""
         begun = self._begun
-        while begun and begun[0].state is not _CONNECTING:
+        while begun and begun[0].state not in ATTEMPTED:
             begun.popleft()
         return bool(begun) and begun[0].since <= self._reactor.now - self._timeout
 
@@ -158,6 +160,8 @@ class Opener:
             if not wanting:
                 self._all_begun()
             return True
+        if self.attempts >= self._most:
+            return False
         if self._pace:
             now = monotonic()
             count = min(count, self._pace.due(now))
@@ -171,7 +175,7 @@ class Opener:
         """Begin so many attempts, or fewer if they take long; return False when there is no room for any."""
         now = begun = monotonic()
         family, highest, connect = target.family, self._highest, self._connect
-        add, remember = self._reactor.add, self._begun.append
+        add, remember, make = self._reactor.add, self._begun.append, self._make
         host = sent = 0
         room = True
         for _ in range(count):
@@ -191,7 +195,7 @@ class Opener:
                 room = self._refused_at_once(target, error, now)
                 break
             sock.detach()
-            session = Session(descriptor, target, key, now)
+            session = make(descriptor, target, key, now)
             host = key & ~HIGHEST_PORT
             remember(session)
             add(descriptor, session, _EVENTS)
