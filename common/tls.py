@@ -10,8 +10,9 @@ from typing import Final, Protocol
 from common.errors import UsageError
 from common.reactor import Job, Reactor
 
-# Ciphertext taken by one read. One buffer serves all: what is read goes at once to the session that it is for.
-_BUFFER: Final = bytearray(1 << 16)
+# Ciphertext taken by one read: a record of the largest size (RFC 8446, 5.2), for what a session has in store once it
+# keeps the memory of. One buffer serves all: what is read goes at once to the session that it is for.
+_BUFFER: Final = bytearray((1 << 14) + 256 + 5)
 _BUFFERS: Final = [_BUFFER]
 _VIEW: Final = memoryview(_BUFFER)
 
@@ -128,14 +129,13 @@ class Tls:
             self.flush()
             if self.unsent:
                 raise BlockingIOError
-        size = len(data)
+        size, rest = len(data), memoryview(data)
         try:
-            # At most one record is written at a time.
-            done = self._ssl.write(data) if size else 0
-            if done < size:
-                rest = memoryview(data)
-                while done < size:
-                    done += self._ssl.write(rest[done:])
+            while rest:
+                # One record at most.
+                rest = rest[self._ssl.write(rest) :]
+                if rest:
+                    self.unsent += self._outgoing.read()
         except ssl.SSLError as failure:
             raise self._failed(failure) from None
         self.flush()

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("sessioner.initiator")
 
 # Attempts under way at once, over all targets: our part of a handshake takes up to a millisecond, and those that wait
-# for it must not be given up as too slow. At a round trip of 100 ms that is still as many a second as we can do.
-MOST_HANDSHAKES: Final = 256
+# for it must not be given up as too slow. At a round trip of 100 ms that is still 400 a second.
+MOST_HANDSHAKES: Final = 128
 
 
 class TlsSession(Session):
