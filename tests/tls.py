@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -103,10 +104,8 @@ class TlsPeer:
 
     async def notify_close(self) -> None:
         """Say that no more is sent."""
-        try:
+        with suppress(ssl.SSLWantReadError):
             self.ssl.unwrap()
-        except ssl.SSLWantReadError:
-            pass
         await self.flush()
 
     async def flush(self) -> None:

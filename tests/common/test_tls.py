@@ -151,7 +151,6 @@ def test_a_notified_close_is_the_end_behind_what_was_sent(certificates: Certific
         client.notify_close()
         assert server.receive([bytearray(10)]) == 4
         assert ended(server)
-        assert ended(server)
         # TLS closes each direction by itself.
         server.send(b"answer")
         assert received(client) == b"answer"
@@ -205,7 +204,7 @@ def test_a_session_that_is_gone_is_lost(certificates: Certificates) -> None:
         with pytest.raises(ConnectionResetError):
             while True:
                 received(client)
-        with pytest.raises(OSError, match="."):
+        with pytest.raises(BrokenPipeError):
             client.send(b"x")
 
 
@@ -301,10 +300,10 @@ def test_either_version_is_spoken(certificates: Certificates, version: ssl.TLSVe
 
 FILES: list[tuple[str, Callable[[Path, Certificates], str], str]] = [
     ("a file that is missing", lambda path, _: str(path / "none"), "No such file or directory"),
-    ("a directory", lambda path, _: str(path), "."),
-    ("an empty file", lambda path, _: _written(path, b""), "."),
-    ("garbage", lambda path, _: _written(path, b"\0garbage\n"), "."),
-    ("a key", lambda _, certificates: certificates.key, "."),
+    ("a directory", lambda path, _: str(path), "cannot be used|no certificate and its key"),
+    ("an empty file", lambda path, _: _written(path, b""), "cannot be used|no certificate and its key"),
+    ("garbage", lambda path, _: _written(path, b"\0garbage\n"), "cannot be used|no certificate and its key"),
+    ("a key", lambda _, certificates: certificates.key, "cannot be used|no certificate and its key"),
 ]
 
 
