@@ -160,7 +160,8 @@ class Opener:
             if not wanting:
                 self._all_begun()
             return True
-        if self.attempts >= self._most:
+        count = min(count, self._most - self.attempts)
+        if count <= 0:
             return False
         if self._pace:
             now = monotonic()
