@@ -49,9 +49,9 @@ def make_certificates(directory: Path) -> Certificates:
     signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=CA:FALSE")
     for name in ("ca", "stranger"):
         openssl("req", "-x509", *new, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN=Test {name}")
-    for name, names in (("server", "DNS:localhost,IP:127.0.0.1,IP:::1"), ("wrong", "DNS:www.example.com")):
+    for name, hosts in (("server", "DNS:localhost,IP:127.0.0.1,IP:::1"), ("wrong", "DNS:www.example.com")):
         files = ("-keyout", f"{name}.key", "-out", f"{name}.crt")
-        openssl("req", "-x509", *new, *signed, *files, "-subj", f"/CN={name}", "-addext", f"subjectAltName={names}")
+        openssl("req", "-x509", *new, *signed, *files, "-subj", f"/CN={name}", "-addext", f"subjectAltName={hosts}")
         (directory / f"{name}.pem").write_bytes(b"".join((directory / file).read_bytes() for file in files[1::2]))
     openssl("pkey", "-in", "server.key", "-aes256", "-passout", "pass:secret", "-out", "locked.key")
     names = ("ca.pem", "server.crt", "server.key", "server.pem", "wrong.pem", "stranger.pem", "locked.key")
@@ -63,9 +63,9 @@ class TlsPeer:
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, name: str | None = None) -> None:
         self.sock = sock
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         server = context.protocol is ssl.PROTOCOL_TLS_SERVER
-        self.ssl = context.wrap_bio(self._incoming, self._outgoing, server, name)
+        self.ssl = context.wrap_bio(self._incoming, self.outgoing, server, name)
 
     async def shake(self) -> Self:
         """Return when the handshake is done."""
@@ -104,13 +104,13 @@ class TlsPeer:
 
     async def notify_close(self) -> None:
         """Say that no more is sent."""
-        with suppress(ssl.SSLWantReadError):
+        with suppress(ssl.SSLError):
             self.ssl.unwrap()
         await self.flush()
 
     async def flush(self) -> None:
         """Give the ciphertext to the kernel."""
-        data = self._outgoing.read()
+        data = self.outgoing.read()
         if data:
             await asyncio.get_running_loop().sock_sendall(self.sock, data)
 

@@ -101,7 +101,8 @@ def test_what_is_sent_comes_whole_and_in_order(
     """Whatever the lengths, the directions, the room of the kernel and of the reader."""
     with session(certificates, 4096) as ends:
         sent, heard = [b"", b""], [b"", b""]
-        for number, (way, length) in enumerate(sends):
+        for number, (answers, length) in enumerate(sends):
+            way = int(answers)
             data = bytes([number]) * length
             while True:
                 try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -313,6 +314,25 @@ async def test_queries_are_answered_however_large_they_are_together(certificates
         assert query
         assert query.sent == query.answered > 8000
         assert (query.malformed, query.unknown, query.lost, query.timeouts) == (0, 0, 0, 0)
+
+
+async def test_queries_wait_for_a_server_that_does_not_read(certificates: Certificates) -> None:
+    """They wait as ciphertext and as queries, and all of them come when it reads: each whole, and in order."""
+    questions = (build_question("a" * 60 + ".example.com", "A", edns=False, dnssec=False),)
+    with Peer() as peer:
+        async with initiating(peer.address, Tls(certificates.ca)) as engine:
+            server = await TlsPeer(await peer.accept(), certificates.server()).shake()
+            server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            await engine.wait_held()
+            await engine.start_query(QuerySettings(constant(100_000), 1, questions, "constant", 0.6, timeout=20.0))
+            now = await status(engine, lambda now: now.query and now.query.sent == 60_000)
+            size = len(questions[0].message(0))
+            assert now.traffic.sent < now.query.sent * size
+            for _ in range(600):
+                await server.send(await server.receive(100 * size))
+            now = await status(engine, lambda now: not now.query.running)
+            assert now.query.answered == now.query.sent == 60_000
+            assert now.losses == {}
 
 
 async def test_so_many_handshakes_are_under_way_at_most(certificates: Certificates) -> None:
