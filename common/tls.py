@@ -32,14 +32,18 @@ def client_context(ca: str | None, verify: bool) -> ssl.SSLContext:
 
     Raises UsageError for a file that has none.
     """
-    try:
-        context = ssl.create_default_context(cafile=ca)
-    except OSError as failure:
-        raise UsageError(f"file {ca} cannot be used as certificates to be trusted: {_words(failure)}") from None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.options |= _OPTIONS
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    elif ca is None:
+        context.load_default_certs()
+    else:
+        try:
+            context.load_verify_locations(ca)
+        except OSError as failure:
+            raise UsageError(f"file {ca} cannot be used as certificates to be trusted: {_words(failure)}") from None
     return context
 
 

@@ -133,13 +133,13 @@ def _settings(options: argparse.Namespace) -> Settings:
 def _tls(options: argparse.Namespace) -> Tls | None:
     """Return how sessions speak TLS; raises UsageError, for files that cannot be used as well."""
     if not options.tls:
-        for name in ("ca", "name", "insecure"):
-            if getattr(options, f"tls_{name}"):
+        for name, without in (("ca", None), ("name", None), ("insecure", False)):
+            if getattr(options, f"tls_{name}") is not without:
                 raise UsageError(f"--tls-{name} goes with --tls")
         return None
     if options.loopback:
         raise UsageError("--tls goes without --loopback, whose responder has no certificate")
-    if options.tls_insecure and options.tls_ca:
+    if options.tls_insecure and options.tls_ca is not None:
         raise UsageError("--tls-ca goes without --tls-insecure, which verifies nothing")
     tls = Tls(options.tls_ca, options.tls_name, not options.tls_insecure)
     client_context(tls.ca, tls.verify)

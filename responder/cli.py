@@ -158,10 +158,10 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _tls(options: argparse.Namespace) -> Tls | None:
     """Return how clients are spoken TLS to; raises UsageError, for files that cannot be used as well."""
-    if not options.tls_cert:
-        if options.tls_key:
+    if options.tls_cert is None:
+        if options.tls_key is not None:
             raise UsageError("--tls-key goes with --tls-cert")
         return None
-    tls = Tls(options.tls_cert, options.tls_key or options.tls_cert)
+    tls = Tls(options.tls_cert, options.tls_cert if options.tls_key is None else options.tls_key)
     server_context(tls.certificate, tls.key)
     return tls

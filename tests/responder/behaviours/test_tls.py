@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -108,7 +109,7 @@ async def test_what_is_sunk_is_counted_and_not_answered(tls: Tls, certificates: 
 @pytest.mark.parametrize("rate", [None, 200.0])
 async def test_messages_are_whole_and_counted(tls: Tls, certificates: Certificates, rate: float | None) -> None:
     """None goes out before the handshake is done, as fast as it goes or so many a second."""
-    settings = {"mode": "active", "message": MESSAGE, "message_rate": rate, "sndbuf": 4096}
+    settings: dict[str, Any] = {"mode": "active", "message": MESSAGE, "message_rate": rate, "sndbuf": 4096}
     async with listening(tls=tls, **settings) as (engine, (address,)), Clients() as there:
         sock = await there.connect(address)
         await status(engine, lambda now: now.held == 1)
@@ -132,7 +133,7 @@ async def test_the_end_of_a_client_that_takes_nothing_is_noticed(tls: Tls, certi
 @pytest.mark.parametrize("content", [CONTENT, b"x", b""], ids=["large", "one byte", "empty"])
 async def test_an_answer_is_whole_before_the_end(tls: Tls, certificates: Certificates, content: bytes) -> None:
     """However slowly it is read; the client is no loss, and hears that the end is one."""
-    settings = {"mode": "serve", "content": content, "sndbuf": 16_384}
+    settings: dict[str, Any] = {"mode": "serve", "content": content, "sndbuf": 16_384}
     async with listening(tls=tls, **settings) as (engine, (address,)), Clients() as there:
         peer = await shaken(there, address, certificates)
         peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
@@ -148,7 +149,7 @@ async def test_an_answer_is_whole_before_the_end(tls: Tls, certificates: Certifi
 async def test_a_mode_changes_for_clients_before_behind_and_in_their_handshake(
     tls: Tls, certificates: Certificates, mode: str
 ) -> None:
-    settings = {"message": MESSAGE, "message_rate": 100.0, "content": b"answer"}
+    settings: dict[str, Any] = {"message": MESSAGE, "message_rate": 100.0, "content": b"answer"}
     async with listening(tls=tls, **settings) as (engine, (address,)), Clients() as there:
         behind = await shaken(there, address, certificates)
         await echoed(behind)
