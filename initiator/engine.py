@@ -83,7 +83,7 @@ class Engine:
             raise UsageError("that is a target already; `set N TARGET` changes its share")
         hashsize = hashsize or max(1, min(HASHSIZE, HASHSIZE_TOGETHER // len(found)))
         for item in found:
-            self._add(item, hashsize)
+            self._add(item, hashsize, endpoint.host)
         return len(found)
 
     async def remove_targets(self, endpoint: Endpoint) -> int:
@@ -415,8 +415,9 @@ class Engine:
         self._reactor.close()
         self._holder.close_all()
 
-    def _add(self, item: SocketAddress, hashsize: int) -> None:
+    def _add(self, item: SocketAddress, hashsize: int, host: str) -> None:
         target = Target(item.address, item.family, item.sockaddr, hashsize, self._holder)
+        target.host = host
         self._targets[item.address] = target
         self._holder.ask(target, 1)
 
@@ -539,7 +540,7 @@ class Engine:
 
 def _is_held(handler: Handler | None, target: Target | None) -> TypeGuard[Session]:
     return (
-        type(handler) is Session
+        isinstance(handler, Session)
         and (handler.state is State.HELD or handler.state is State.ASKED)
         and (target is None or handler.target is target)
     )

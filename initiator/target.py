@@ -16,11 +16,13 @@ class Target:
     """A share asked for, what is held of it, and what became of the rest.
 
     `losses` counts established sessions that ended unasked, by reason; `failures` counts attempts that came to
-    nothing, by reason. `due` is the tick at which a pause of the attempts ends, 0 when there is none.
+    nothing, by reason. `host` is the host as it was written. `due` is the tick at which a pause of the attempts ends,
+    0 when there is none.
     """
 
     def __init__(self, address: Address, family: int, sockaddr: Any, hashsize: int, holder: "Holder") -> None:
         self.address = address
+        self.host = address.host
         self.key = address_key(*address)
         self.family = family
         self.sockaddr = sockaddr
