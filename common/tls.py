@@ -6,6 +6,7 @@ import ssl
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Final, Protocol
 
 from common.errors import UsageError
@@ -28,10 +29,12 @@ class TlsError(OSError):
         super().__init__(errno.EBADMSG, _words(failure))
 
 
+@cache
 def client_context(ca: str | None, verify: bool) -> ssl.SSLContext:
     """Return what all sessions that are opened with TLS share; it trusts the system's authorities, or those in a file.
 
-    Raises UsageError for a file that has none.
+    Whoever asks again gets the same: the system's authorities take up to a quarter of a second to load. Raises
+    UsageError for a file that has none.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.options |= _OPTIONS

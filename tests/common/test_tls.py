@@ -289,7 +289,7 @@ def test_nothing_is_verified_where_that_is_asked_for(certificates: Certificates)
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_either_version_is_spoken(certificates: Certificates, version: ssl.TLSVersion) -> None:
-    context = client_context(certificates.ca, verify=True)
+    context = certificates.client()
     context.maximum_version = context.minimum_version = version
     with sockets() as (ours, theirs):
         client = Tls(ours.fileno(), context, "localhost")
