@@ -43,7 +43,11 @@ RATE = RateFigures(
 )  # fmt: skip
 IDLE = IdleFigures(
     IdleSettings(6.0), False, True, 5.3, 318, {}, 82, Memory(2.97, 3.06, {"timeout": 9}, {}, 0),
-    [KeepaliveFigures(1, 4.2, 3, {}), KeepaliveFigures(2, 4.2, 1, {"rst": 2}), KeepaliveFigures(5, 4.2, 0, {"timeout": 3})],
+    [
+        KeepaliveFigures(1, 4.2, 3, {}),
+        KeepaliveFigures(2, 4.2, 1, {"rst": 2}),
+        KeepaliveFigures(5, 4.2, 0, {"timeout": 3}),
+    ],
 )  # fmt: skip
 
 

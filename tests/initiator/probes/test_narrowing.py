@@ -37,7 +37,7 @@ def make(trial: Trial, box: Bucket, fastest: float) -> Outcome:
     for rate, seconds in trial.segments:
         really = min(rate, fastest)
         for number in range(math.ceil(seconds * really)):
-            when = at + number / really
+            when = at + number / really + 1e-6  # a bit later than it is due
             sent.append(when)
             succeeded.append(box.take(begin + when))
             if when >= judged_from and not succeeded[-1] and first is None:
