@@ -36,7 +36,7 @@ _UNBEGUN_AT_ONCE: Final = 4096
 _GRACE: Final = 0.1
 
 # Transactions kept before they are counted in the histograms, which is cheaper for many at once.
-_KEPT: Final = 256
+_KEPT: Final = 1024
 
 _SENDING: Final = READ | WRITE | EDGE
 _SENT: Final = READ | EDGE
