@@ -21,7 +21,7 @@ _WHOLE_BITS: Final = _HALF_BITS + 1
 _WHOLE: Final = 1 << _WHOLE_BITS
 
 # Distinct values kept aside before they are added to the counts, and from which value (in microseconds) on too few are
-# the same for that.
+# the same for that: the last of many is looked at, for those that come together are alike.
 _KEPT: Final = 4096
 _LONG: Final = 1 << 14
 
@@ -56,7 +56,7 @@ class Histogram:
         """Count many latencies, in seconds, cheapest by some hundreds at once; out of range is as for `record`."""
         values = [int(seconds * 1_000_000) for seconds in latencies]
         self.count += len(values)
-        if values and max(values) >= _LONG:
+        if values and values[-1] >= _LONG:
             self._count_long(values)
             return
         self._kept.update(values)
