@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from operator import sub
 from typing import Final
 
 LOWEST: Final = 1
@@ -106,7 +107,30 @@ class Histogram:
     def copy(self) -> "Histogram":
         """Return one with the counts of this moment."""
         made = Histogram()
-        made.merge(self)
+        made._counts = self._counts[:]
+        made._kept = self._kept.copy()
+        made.count, made._total = self.count, self._total
+        made._lowest, made._highest = self._lowest, self._highest
+        return made
+
+    def since(self, before: "Histogram") -> "Histogram":
+        """Return one with what was recorded after `before` was copied from this one; all, if it was reset meanwhile.
+
+        `lowest` and `highest` are within 0.1 %. It takes some milliseconds for a million counts or for one.
+        """
+        self._settle()
+        before._settle()
+        made = Histogram()
+        try:
+            made._counts = array("Q", map(sub, self._counts, before._counts))
+        except OverflowError:
+            return self.copy()
+        made.count = self.count - before.count
+        made._total = self._total - before._total
+        if made.count:
+            found = [index for index, counted in enumerate(made._counts) if counted]
+            made._lowest = max(_bottom(found[0]), self._lowest)
+            made._highest = min(_top(found[-1]), self._highest)
         return made
 
     def sparse(self) -> list[tuple[int, int]]:
@@ -172,6 +196,11 @@ class Histogram:
 def _index(value: int) -> int:
     shift = max(0, value.bit_length() - _WHOLE_BITS)
     return (shift << _HALF_BITS) + (value >> shift)
+
+
+def _bottom(index: int) -> int:
+    """Return the least value that is counted at an index."""
+    return _top(index - 1) + 1
 
 
 def _top(index: int) -> int:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
 # The width of the labels that scripts already read: `Connections requested    : 40`.
@@ -35,7 +35,7 @@ def as_json(result: Any) -> str:
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        return {entry.name: getattr(value, entry.name) for entry in fields(value)}
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

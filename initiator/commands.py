@@ -62,6 +62,10 @@ class Commands:
         ]
         return [*own, *self._load.rows(), *self._standard.rows()]
 
+    def start(self) -> None:
+        """Keep record of what happens, until the end."""
+        self._load.start()
+
     async def close(self) -> None:
         """Show what is known of what still runs, at the end."""
         await self._load.close()

@@ -196,6 +196,10 @@ class Engine:
         """Return what the queries that are sent, or were sent last, are."""
         return self._query.settings if self._query else None
 
+    async def settings(self) -> Settings:
+        """Return what the process was started with."""
+        return self._settings
+
     async def latencies(self) -> Latencies:
         """Return the counts of this moment."""
         return self._holder.latencies.copy()

@@ -3,7 +3,11 @@
 import asyncio
 import re
 import secrets
+import shlex
+import sys
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -15,8 +19,10 @@ from common.shell import Shell
 from common.units import format_duration
 from initiator.engine import Engine
 from initiator.expectations import Expectation, parse_expectation
+from initiator.history import History, Run, history_of
 from initiator.latencies import Latencies
-from initiator.load_render import latency_text, query_text, rate_found_text
+from initiator.load_render import latency_text, query_row, query_text, rate_found_text
+from initiator.recorder import Recorder
 from initiator.report import Report, report_text, write_report
 from initiator.snapshot import LatencyRow, QueryFigures, Snapshot
 from initiator.workloads.query import TIMEOUT, QuerySettings
@@ -37,6 +43,9 @@ _ASKING: Final = ("name", "type", "names", "edns", "dnssec")
 # Sessions whose segments are looked at for a report: a millisecond.
 _SAMPLED: Final = 200
 
+# Finished runs that a report tells of, the latest ones.
+_RUNS: Final = 100
+
 _PERCENTILE: Final = re.compile(
     rf"(?P<raw>raw\.)?(?:(?P<name>{'|'.join(Latencies.__slots__)})\.)?p(?P<percent>\d{{1,2}}(?:\.\d{{1,6}})?|100)"
 )
@@ -55,6 +64,8 @@ class LoadCommands:
         self._shell = shell
         self._percentiles: tuple[float, ...] = _PERCENTILES
         self._telling: set[asyncio.Task[None]] = set()
+        self._recorder = Recorder(engine)
+        self._runs: deque[Run] = deque(maxlen=_RUNS)
 
     def rows(self) -> list[Command]:
         """Return the rows in the order in which help shows them."""
@@ -72,7 +83,7 @@ class LoadCommands:
             Command(
                 "report",
                 "[FILE]",
-                "all figures of the run; a FILE.json, .csv or .hgrm is written",
+                "all figures of the run; a FILE.html, .json, .csv or .hgrm is written",
                 self.report,
                 report_text,
                 reports=True,
@@ -82,8 +93,13 @@ class LoadCommands:
             Command("reset", "", "start all latencies afresh", self.reset),
         ]
 
+    def start(self) -> None:
+        """Keep record of what happens, until the end."""
+        self._recorder.start(self._shell)
+
     async def close(self) -> None:
         """Show what is known of what still runs, at the end."""
+        await self._recorder.close()
         for task in self._telling:
             task.cancel()
         running = await self._running()
@@ -105,7 +121,9 @@ class LoadCommands:
         seed = options.pop("seed", None)
         wanted = START if latency else rate
         settings = _query_settings(wanted, secrets.randbits(32) if seed is None else seed, options)
+        await self._recorder.sample()
         await self._engine.start_query(settings)
+        await self._recorder.sample()
         self._tell(self._show_search(latency) if latency else self._show_end())
         return f"Queries: {_described(settings)}"
 
@@ -128,7 +146,7 @@ class LoadCommands:
 
     async def report(self, file: str | None = None) -> Report:
         """Return all figures, and write them to a file where one is named."""
-        now, latencies = await self._engine.snapshot(), await self._engine.latencies()
+        now, latencies = await self._recorder.sample()
         settings = await self._engine.query_settings()
         report = Report(
             settings=_described(settings) if settings else "no workload",
@@ -144,7 +162,8 @@ class LoadCommands:
             latencies=list(_rows(latencies, self._percentiles)),
         )
         if file is not None:
-            write_report(Path(file), report, latencies)
+            history = await self._history(latencies)
+            await asyncio.to_thread(lambda: write_report(Path(file), replace(report, history=history()), latencies))
         return report
 
     async def expect(self, text: list[str]) -> str:
@@ -166,6 +185,22 @@ class LoadCommands:
         await self._engine.reset_latencies()
         return "All latencies start afresh"
 
+    async def _history(self, latencies: Latencies) -> Callable[[], History]:
+        """Return what works the history out, which may take a while, from the figures of this moment."""
+        timeline = self._recorder.timeline
+        return partial(
+            history_of,
+            begun=self._recorder.begun.isoformat(timespec="seconds"),
+            command=shlex.join(["sessioner_initiator", *sys.argv[1:]]),
+            process=await self._engine.settings(),
+            targets=(await self._engine.target_page(0)).rows,
+            samples=list(timeline.samples),
+            marks=list(timeline.marks),
+            earlier_marks=timeline.earlier,
+            runs=list(self._runs),
+            latencies=latencies,
+        )
+
     async def _running(self) -> QueryFigures | None:
         figures = (await self._engine.snapshot()).query
         return figures if figures and figures.running else None
@@ -185,13 +220,17 @@ class LoadCommands:
         task.add_done_callback(self._telling.discard)
 
     async def _show_search(self, latency: float) -> None:
-        found = await self._engine.search_query_rate(latency)
+        settings, found = await self._engine.query_settings(), await self._engine.search_query_rate(latency)
+        if settings:
+            self._runs.append(Run("search for a rate", _described(settings), [asdict(tried) for tried in found.tried]))
         self._shell.sink.note("".join(f"{line}\n" for line in rate_found_text(found)))
 
     async def _show_end(self) -> None:
         await self._engine.wait_query()
         figures = (await self._engine.snapshot()).query
-        if figures:
+        settings = await self._engine.query_settings()
+        if figures and settings:
+            self._runs.append(Run("query", _described(settings), [query_row(figures)]))
             self._shell.sink.note("".join(f"{line}\n" for line in query_text(figures)))
 
 

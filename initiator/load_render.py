@@ -1,10 +1,15 @@
 """The figures of the workloads as text for people."""
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from common.render import by_reason, field
 from common.units import format_duration, format_milliseconds
+from initiator.history import Cell
 from initiator.snapshot import LatencyRow, QueryFigures, RateFound
+
+# What a finished run of queries shows of its figures.
+_IN_ROW: Final = ("due", "sent", "answered", "unsent", "timeouts", "lost", "late", "unknown", "malformed", "truncated")
 
 
 def query_text(now: QueryFigures) -> Iterator[str]:
@@ -21,6 +26,12 @@ def query_text(now: QueryFigures) -> Iterator[str]:
     if now.running:
         yield field("Queries outstanding", now.outstanding)
         yield field("Queries asked for", f"{now.asked_rate:g} a second, over {now.sessions} sessions")
+
+
+def query_row(now: QueryFigures) -> dict[str, Cell]:
+    """Return the figures of a run of queries as the row of a table."""
+    counts = {name: getattr(now, name) for name in _IN_ROW}
+    return {"seconds": now.seconds, **counts, "bytes sent": now.traffic.sent, "bytes received": now.traffic.received}
 
 
 def latency_text(rows: Iterable[LatencyRow]) -> Iterator[str]:

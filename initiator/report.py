@@ -11,19 +11,21 @@ from common.errors import UsageError
 from common.hdr import percentile_table
 from common.render import as_json, by_reason, field
 from common.units import format_bandwidth, format_duration
+from initiator.history import History
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text, query_text
+from initiator.page import page
 from initiator.snapshot import LatencyRow, QueryFigures, Segments
 from initiator.traffic import Traffic
 
-_FORMATS: Final = ".json, .csv or .hgrm"
+_FORMATS: Final = ".html, .json, .csv or .hgrm"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What was asked for, what became of it, and how it was set; times in seconds, rates in bytes a second.
 
-    `settings` repeats the run. `segments` is a sample of sessions.
+    `settings` repeats the run. `segments` is a sample of sessions. `history` is there in what is written to a file.
     """
 
     settings: str
@@ -37,6 +39,7 @@ class Report:
     segments: Segments
     query: QueryFigures | None
     latencies: list[LatencyRow]
+    history: History | None = None
 
 
 def report_text(report: Report) -> Iterator[str]:
@@ -68,6 +71,8 @@ def write_report(path: Path, report: Report, latencies: Latencies) -> None:
     """Write a report in the format that the file's name ends with; raises UsageError."""
     if path.suffix == ".json":
         text = as_json(report) + "\n"
+    elif path.suffix == ".html":
+        text = page(report)
     elif path.suffix == ".csv":
         text = _latencies_csv(report.latencies)
     elif path.suffix == ".hgrm":

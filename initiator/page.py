@@ -1,0 +1,288 @@
+"""A report as one page of HTML that needs nothing else: no network, no script, light and dark, screen and paper."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+from common.render import as_json, by_reason
+from common.units import format_duration, format_milliseconds
+from initiator.charts import Chart, charts_of, format_elapsed
+from initiator.history import Cell, History, Run
+from initiator.style import STYLE
+from initiator.svg import SIZES, styled, svg_of
+
+if TYPE_CHECKING:
+    from initiator.report import Report
+
+# Commands and rows that are shown without being asked for.
+_OPEN: Final = 12
+
+# A cell of text that is aligned as a number is.
+_NUMBER: Final = re.compile(r"[\d,.:]+( [%\w]+)?")
+
+_HEAD: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+"""
+
+
+def page(report: "Report") -> str:
+    """Return the page of a report that has a history."""
+    assert report.history
+    history = report.history
+    title = f"Sessioner: {report.held:,} sessions, {_day(history)}"
+    parts = [
+        _HEAD,
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n",
+        *_header(report, history),
+        *_summary(report),
+        *_setting(report, history),
+        *_commands(history),
+        *_figures("Over time", [chart for chart in charts_of(history) if chart.marks or not _is_curve(chart)]),
+        *_latencies(report, history),
+        *_runs(history.runs),
+        *_targets(history),
+        *_everything(report),
+        "</main>\n",
+        f'<script type="application/json" id="figures">{_embedded(report)}</script>\n',
+        "</body>\n</html>\n",
+    ]
+    return "".join(parts)
+
+
+def table(rows: Sequence[dict[str, Cell]], *, name: str = "") -> str:
+    """Return rows that have the same columns as a table; numbers are aligned to the right."""
+    if not rows:
+        return ""
+    head = "".join(f'<th scope="col"{_aligned(value)}>{escape(column)}</th>' for column, value in rows[0].items())
+    body = "".join(
+        "<tr>" + "".join(f"<td{_aligned(value)}>{_cell(value)}</td>" for value in row.values()) + "</tr>\n"
+        for row in rows
+    )
+    data = f' data-of="{escape(name)}"' if name else ""
+    return (
+        f'<div class="scroll" tabindex="0"><table{data}>'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n"
+    )
+
+
+def chart_rows(chart: Chart) -> list[dict[str, Cell]]:
+    """Return the points of a chart as the rows of a table: each place, and the value of each series there."""
+    rows: list[dict[str, Cell]] = []
+    for index, at in enumerate(chart.at):
+        row: dict[str, Cell] = {chart.x.title: chart.x.shown(at)}
+        for series in chart.series:
+            value = series.values[index]
+            row[series.name] = None if value is None else chart.y.shown(value)
+        rows.append(row)
+    return rows
+
+
+def _header(report: "Report", history: History) -> Iterator[str]:
+    yield '<header>\n<p class="name">Sessioner report</p>\n'
+    yield f"<h1>{report.held:,} of {report.asked:,} sessions held</h1>\n"
+    seconds = history.timeline["time"][-1] if history.timeline["time"] else 0.0
+    yield f"<p>Begun {escape(_day(history))}, watched for {format_duration(seconds)}.</p>\n</header>\n"
+
+
+def _summary(report: "Report") -> Iterator[str]:
+    """Yield the figures to look at first."""
+    tiles = [
+        ("held", f"{report.held:,}", f"of {report.asked:,} asked for"),
+        ("established", f"{report.established:,}", "since the start"),
+        ("lost", f"{sum(report.losses.values()):,}", _reasons(report.losses)),
+        ("failed attempts", f"{sum(report.failures.values()):,}", _reasons(report.failures)),
+    ]
+    if report.query:
+        query = report.query
+        share = f"of {query.due:,} due"
+        tiles.append(("queries answered", f"{query.answered:,}", share))
+    for row in report.latencies:
+        if row.name == "query" and row.kind == "corrected":
+            texts = [(f"p{name}", value) for name, value in row.percentiles.items()]
+            middle, *others = texts[:4]
+            tiles.append(
+                (
+                    f"query {middle[0]}",
+                    format_milliseconds(middle[1]),
+                    ", ".join(f"{name} {format_milliseconds(value)}" for name, value in others),
+                )
+            )
+    yield '<dl class="tiles">\n'
+    for name, value, note in tiles:
+        yield f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd><dd class=note>{escape(note)}</dd></div>\n"
+    yield "</dl>\n"
+
+
+def _setting(report: "Report", history: History) -> Iterator[str]:
+    """Yield what was run, so that it can be repeated."""
+    process = history.process
+    command = history.command if "--seed" in history.command else f"{history.command} --seed {process.seed}"
+    yield '<section id="setting">\n<h2>What was run</h2>\n'
+    yield f"<pre><code>{escape(command)}</code></pre>\n<dl class=pairs>\n"
+    yield f"<dt>workload</dt><dd>{escape(report.settings)}</dd>\n"
+    for entry in fields(process):
+        value = getattr(process, entry.name)
+        text = "none" if value is None or value == () else ", ".join(value) if isinstance(value, tuple) else str(value)
+        yield f"<dt>{escape(entry.name.replace('_', ' '))}</dt><dd>{escape(text)}</dd>\n"
+    yield "</dl>\n</section>\n"
+
+
+def _commands(history: History) -> Iterator[str]:
+    rows: list[dict[str, Cell]] = [
+        {"": number, "time": format_elapsed(mark.time), "command": mark.text, "times": mark.times}
+        for number, mark in enumerate(history.marks, 1)
+    ]
+    yield '<section id="commands">\n<h2>Commands</h2>\n'
+    if history.earlier_marks:
+        yield f"<p>The latest; {history.earlier_marks:,} before them are left out.</p>\n"
+    if rows:
+        yield _details(f"{len(rows)} commands, numbered as in the charts", table(rows, name="commands"), len(rows))
+    else:
+        yield "<p>None was given.</p>\n"
+    yield "</section>\n"
+
+
+def _figures(title: str, charts: Sequence[Chart]) -> Iterator[str]:
+    yield f'<section>\n<h2>{escape(title)}</h2>\n<div class="charts">\n'
+    for chart in charts:
+        yield from _figure(chart)
+    yield "</div>\n</section>\n"
+
+
+def _figure(chart: Chart) -> Iterator[str]:
+    """Yield a chart with its legend, at each size, and the table behind it."""
+    yield f'<figure data-title="{escape(chart.title)}">\n<figcaption><h3>{escape(chart.title)}</h3>'
+    yield f"<p>{escape(chart.note)}</p></figcaption>\n"
+    yield '<ul class="legend">'
+    for style, series in styled(chart.series):
+        swatch = f'<svg width="28" height="10" aria-hidden="true"><path class="line s{style}" d="M1 5H27"/></svg>'
+        yield f"<li>{swatch}{escape(series.name)}</li>"
+    yield "</ul>\n"
+    for size in SIZES:
+        yield f"{svg_of(chart, size)}\n"
+    rows = chart_rows(chart)
+    yield _details(f"Table of {len(rows)} rows", table(rows, name=chart.title), len(rows), opened=0)
+    yield "</figure>\n"
+
+
+def _latencies(report: "Report", history: History) -> Iterator[str]:
+    """Yield the percentiles of every latency, and a chart of each."""
+    if not report.latencies:
+        return
+    rows: list[dict[str, Cell]] = [
+        {
+            "latency": row.name,
+            "kind": row.kind,
+            "count": row.count,
+            "mean ms": f"{1000 * row.mean:.3f}",
+            **{f"p{name} ms": f"{1000 * value:.3f}" for name, value in row.percentiles.items()},
+            "max ms": f"{1000 * row.highest:.3f}",
+        }
+        for row in report.latencies
+    ]
+    yield '<section id="latencies">\n<h2>Latency</h2>\n'
+    yield (
+        "<p>Corrected counts from when a thing was due, raw from when it was really sent: where the two part, the"
+        " generator was late. Each nine on the axis is as wide as the one before.</p>\n"
+    )
+    yield table(rows, name="latencies")
+    yield '<div class="charts">\n'
+    for chart in charts_of(history):
+        if _is_curve(chart):
+            yield from _figure(chart)
+    yield "</div>\n</section>\n"
+
+
+def _runs(runs: Sequence[Run]) -> Iterator[str]:
+    if not runs:
+        return
+    yield '<section id="runs">\n<h2>Finished runs</h2>\n'
+    for number, run in enumerate(runs, 1):
+        yield f"<h3>{number}. {escape(run.title)}</h3>\n<p><code>{escape(run.settings)}</code></p>\n"
+        yield table(run.rows, name=f"run {number}")
+    yield "</section>\n"
+
+
+def _targets(history: History) -> Iterator[str]:
+    rows: list[dict[str, Cell]] = [
+        {
+            "target": target.target,
+            "share": target.share,
+            "held": target.held,
+            "established": target.established,
+            "lost": by_reason(target.losses),
+            "failed": by_reason(target.failures),
+        }
+        for target in history.targets
+    ]
+    yield '<section id="targets">\n<h2>Targets</h2>\n'
+    yield _details(f"The first {len(rows)}" if len(rows) > 1 else "One target", table(rows, name="targets"), len(rows))
+    yield "</section>\n"
+
+
+def _everything(report: "Report") -> Iterator[str]:
+    """Yield every other figure by its name."""
+    rows = [
+        {"figure": name, "value": value}
+        for name, value in _flat("", report)
+        if not name.startswith(("history", "latencies"))
+    ]
+    yield '<section id="all">\n<h2>All figures</h2>\n'
+    yield _details(f"{len(rows)} figures, in seconds and bytes", table(rows, name="figures"), len(rows), opened=0)
+    yield "</section>\n"
+
+
+def _flat(name: str, value: object) -> Iterator[tuple[str, Cell]]:
+    """Yield the figures of nested ones by their full names."""
+    if hasattr(value, "__dataclass_fields__"):
+        value = {entry: getattr(value, entry) for entry in value.__dataclass_fields__}
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _flat(f"{name}.{key}" if name else str(key), each)
+    elif value is None or isinstance(value, (str, int, float)):
+        yield name, value
+
+
+def _details(summary: str, content: str, rows: int, *, opened: int = _OPEN) -> str:
+    state = " open" if rows <= opened else ""
+    return f"<details{state}><summary>{escape(summary)}</summary>\n{content}</details>\n"
+
+
+def _embedded(report: "Report") -> str:
+    """Return the figures as JSON that cannot end the element it stands in."""
+    return as_json(report).replace("<", "\\u003c")
+
+
+def _is_curve(chart: Chart) -> bool:
+    return chart.x.title == "percentile"
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    return by_reason(counts).partition("(")[2].rstrip(")") or "none"
+
+
+def _day(history: History) -> str:
+    return history.begun.replace("T", " ").replace("+00:00", " UTC")
+
+
+def _aligned(value: Cell) -> str:
+    return "" if isinstance(value, str) and not _NUMBER.fullmatch(value) else ' class="n"'
+
+
+def _cell(value: Cell) -> str:
+    if value is None:
+        return "\N{EN DASH}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return escape(value)

@@ -1,0 +1,176 @@
+"""What an initiator did over time: a sample a second in bounded memory, and every command that was typed."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from common.histogram import Histogram
+from initiator.snapshot import QueryFigures, Snapshot
+
+# Samples that are kept, always the later half of them at least: half an hour of seconds, a day of 64 s each.
+SAMPLES: Final = 1800
+
+# Commands that are kept, the latest ones.
+MARKS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The figures at `time`, in seconds since the start, and what is known of the stretch that ends there.
+
+    All counts are totals since the start, `sent` and `received` of bytes. `lowest_held` and `highest_held` are those of
+    the stretch. `asked_rate` is what a workload was asked for, events a second. `p50` and `p95`, in seconds, are those
+    of the answers of one second, None where there were none; a stretch has the highest of its seconds.
+    """
+
+    time: float
+    asked: int
+    held: int
+    lowest_held: int
+    highest_held: int
+    established: int
+    losses: Mapping[str, int]
+    failures: Mapping[str, int]
+    sent: int
+    received: int
+    asked_rate: float
+    answered: int
+    unanswered: Mapping[str, int]
+    p50: float | None
+    p95: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A command, when it was typed (seconds since the start), and how often in succession."""
+
+    time: float
+    text: str
+    times: int = 1
+
+
+class Timeline:
+    """Samples, of which neighbours become one when there are too many; the latest commands; `earlier` are left out."""
+
+    def __init__(self, samples: int = SAMPLES, marks: int = MARKS) -> None:
+        self.samples: list[Sample] = []
+        self.marks: deque[Mark] = deque(maxlen=marks)
+        self.earlier = 0
+        self._most = samples
+        self._seconds = 1
+        self._run = (0, 0, {"timeout": 0, "session lost": 0, "unsent": 0})
+        self._runs_before = self._run
+        self._latency: Histogram | None = None
+
+    def take(self, time: float, now: Snapshot, latency: Histogram) -> None:
+        """Add the figures of a moment, not before the last ones; `latency` is of all answers since some time before.
+
+        To be called at least once between two runs of a workload, and at most some times a second.
+        """
+        p50, p95 = self._percentiles(latency)
+        _, answered, unanswered = self._of_all_runs(now.query)
+        self.add(
+            Sample(
+                time=round(time, 3),
+                asked=now.asked,
+                held=now.held,
+                lowest_held=now.held,
+                highest_held=now.held,
+                established=now.established,
+                losses=now.losses,
+                failures=now.failures,
+                sent=now.traffic.sent,
+                received=now.traffic.received,
+                asked_rate=now.query.asked_rate if now.query and now.query.running else 0.0,
+                answered=answered,
+                unanswered=unanswered,
+                p50=p50,
+                p95=p95,
+            )
+        )
+
+    def add(self, sample: Sample) -> None:
+        """Add a sample that is not before the last one."""
+        _append(self.samples, sample, self._seconds)
+        if len(self.samples) > self._most:
+            self._seconds *= 2
+            thinned: list[Sample] = []
+            for kept in self.samples:
+                _append(thinned, kept, self._seconds)
+            self.samples = thinned
+
+    def mark(self, time: float, text: str) -> None:
+        """Add a command."""
+        last = self.marks[-1] if self.marks else None
+        if last and last.text == text:
+            self.marks[-1] = replace(last, times=last.times + 1)
+            return
+        self.earlier += len(self.marks) == self.marks.maxlen
+        self.marks.append(Mark(round(time, 3), text))
+
+    def _percentiles(self, latency: Histogram) -> tuple[float, float] | tuple[None, None]:
+        """Return what was measured since the last time."""
+        before, self._latency = self._latency, latency
+        recent = latency
+        if before and before.count:
+            recent = latency.since(before) if latency.count != before.count else Histogram()
+        if not recent.count:
+            return None, None
+        p50, p95 = recent.percentiles((50, 95))
+        return p50, p95
+
+    def _of_all_runs(self, query: QueryFigures | None) -> tuple[int, int, dict[str, int]]:
+        """Return the queries due, answered, and not answered by reason, of this run and of those before."""
+        if query is None:
+            return self._runs_before
+        unanswered = {"timeout": query.timeouts, "session lost": query.lost, "unsent": query.unsent}
+        run = (query.due, query.answered, unanswered)
+        if run[0] < self._run[0] or run[1] < self._run[1]:
+            self._runs_before = _sum(self._runs_before, self._run)
+        self._run = run
+        return _sum(self._runs_before, run)
+
+
+def columns(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Return the samples as one list for each figure, those by reason as a list for each reason that occurred."""
+    made: dict[str, Any] = {}
+    for name in Sample.__slots__:
+        values = [getattr(sample, name) for sample in samples]
+        if values and isinstance(values[0], Mapping):
+            reasons = sorted({reason for counts in values for reason, count in counts.items() if count})
+            made[name] = {reason: [counts.get(reason, 0) for counts in values] for reason in reasons}
+        else:
+            made[name] = values
+    return made
+
+
+def _append(samples: list[Sample], sample: Sample, seconds: int) -> None:
+    """Add a sample, or let the last one become both where they are of the same stretch of so many seconds."""
+    last = samples[-1] if samples else None
+    if last and _stretch(last.time, seconds) == _stretch(sample.time, seconds):
+        samples[-1] = replace(
+            sample,
+            lowest_held=min(last.lowest_held, sample.lowest_held),
+            highest_held=max(last.highest_held, sample.highest_held),
+            p50=_highest(last.p50, sample.p50),
+            p95=_highest(last.p95, sample.p95),
+        )
+    else:
+        samples.append(sample)
+
+
+def _stretch(time: float, seconds: int) -> float:
+    """Return which stretch a moment belongs to; a whole second and what is near it are in the same one."""
+    return (time + 0.5) // seconds
+
+
+def _highest(one: float | None, other: float | None) -> float | None:
+    return max((value for value in (one, other) if value is not None), default=None)
+
+
+def _sum(
+    one: tuple[int, int, dict[str, int]], other: tuple[int, int, dict[str, int]]
+) -> tuple[int, int, dict[str, int]]:
+    reasons = {reason: count + other[2][reason] for reason, count in one[2].items()}
+    return one[0] + other[0], one[1] + other[1], reasons
