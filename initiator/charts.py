@@ -1,6 +1,7 @@
 """What the charts of a report show, whoever draws them: series of points, axes, marks; pure."""
 
 import math
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -10,8 +11,8 @@ from typing import Any, Final
 from common.units import format_bandwidth
 from initiator.history import Curve, History
 
-# A latency's axis is logarithmic where the greatest value is so many times the least one.
-_WIDE: Final = 50
+# A latency's axis is logarithmic where the greatest value is so many times the median.
+_WIDE: Final = 20
 
 # The name of what was asked for: it is drawn in the background.
 ASKED: Final = "asked for"
@@ -30,7 +31,7 @@ class Scale(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A title with its unit, a scale, and how a value is written in full.
+    """A title with its unit, a scale, how a value is written in full, and at a tick; `whole` has no ticks between.
 
     Times are in seconds; percentiles 0-1 lie at the logarithm of 1 / (1 - p), as is usual for latencies.
     """
@@ -38,11 +39,13 @@ class Axis:
     title: str
     scale: Scale
     shown: Callable[[float], str]
+    tick: Callable[[float], str]
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A named line; a value that is None leaves a gap. A line of `steps` keeps a value until the next one.
+    """A named line; a value that is None leaves a gap. A line of `steps` has each since the place before.
 
     `low` and `high` are the bounds of what was seen between the points, where they are known.
     """
@@ -113,45 +116,58 @@ def format_latency(milliseconds: float) -> str:
     return f"{milliseconds:,.3f} ms"
 
 
-def per_second(time: Sequence[float], totals: Sequence[float]) -> list[float]:
-    """Return how fast totals grew up to each time; before the first time they grew from 0 at 0 seconds."""
-    made = []
-    for (before, was), (now, became) in pairwise([(0.0, 0.0), *zip(time, totals, strict=True)]):
-        made.append((became - was) / (now - before) if now > before else 0.0)
-    return made
+def short_number(value: float) -> str:
+    """Return a number for a tick: `0`, `0.25`, `150`, `20k`, `1.5M`."""
+    for size, unit in _SI:
+        if value >= size:
+            return f"{value / size:.4g}{unit}"
+    return f"{value:.4g}"
 
 
-_TIME: Final = Axis("time since the start (h:mm:ss)", Scale.TIME, format_elapsed)
-_PERCENTILE: Final = Axis("percentile", Scale.PERCENTILE, format_percentile)
+def per_second(time: Sequence[float], totals: Sequence[float]) -> list[float | None]:
+    """Return how fast totals grew up to each time, which is not known for the first one."""
+    points = list(zip(time, totals, strict=True))
+    grown = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in pairwise(points)]
+    return [None, *grown]
+
+
+_SI: Final = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+_COUNTS: Final = Axis("sessions", Scale.LINEAR, format_count, short_number, whole=True)
+_TOTALS: Final = Axis("total since the start", Scale.LINEAR, format_count, short_number, whole=True)
+_RATES: Final = Axis("per second", Scale.LINEAR, format_rate, short_number)
+_BITS: Final = Axis("bits per second", Scale.LINEAR, lambda bits: format_bandwidth(bits / 8), short_number)
+_PERCENTILE: Final = Axis("percentile", Scale.PERCENTILE, format_percentile, format_percentile)
 
 
 def _over_time(history: History) -> Iterator[Chart]:
     timeline = history.timeline
     time = timeline["time"]
+    clock = "h:mm:ss" if time and time[-1] >= 3600 else "m:ss"
+    elapsed = Axis(f"time since the start ({clock})", Scale.TIME, format_elapsed, format_elapsed)
     marks = [(mark.time, f"{mark.text} (x{mark.times})" if mark.times > 1 else mark.text) for mark in history.marks]
 
     def chart(kind: str, title: str, note: str, y: Axis, *series: Series) -> Chart:
-        return Chart(kind, title, note, _TIME, y, time, list(series), marks)
+        return Chart(kind, title, note, elapsed, y, time, list(series), marks)
 
     def rate(name: str, totals: Sequence[float], factor: int = 1) -> Series:
-        return Series(name, [factor * value for value in per_second(time, totals)])
+        return Series(name, [None if value is None else factor * value for value in per_second(time, totals)])
 
-    rates = Axis("per second", Scale.LINEAR, format_rate)
     yield chart(
         "held",
         "Held sessions",
         "How many were asked for, and how many were held.",
-        Axis("sessions", Scale.LINEAR, format_count),
+        _COUNTS,
         Series(ASKED, timeline["asked"], steps=True),
         Series("held", timeline["held"], low=timeline["lowest_held"], high=timeline["highest_held"]),
     )
-    yield chart("rates", "New sessions", "Established a second.", rates, rate("established", timeline["established"]))
+    yield chart("rates", "New sessions", "Established a second.", _RATES, rate("established", timeline["established"]))
     if any(timeline["asked_rate"]) or any(timeline["answered"]):
         yield chart(
             "rates",
             "Queries",
             "How many were asked for, and how many were answered a second.",
-            rates,
+            _RATES,
             Series(ASKED, timeline["asked_rate"], steps=True),
             rate("answered", timeline["answered"]),
         )
@@ -160,7 +176,7 @@ def _over_time(history: History) -> Iterator[Chart]:
             "rates",
             "Traffic",
             "What went over the sessions, without the headers of TCP and IP.",
-            Axis("bits per second", Scale.LINEAR, lambda bits: format_bandwidth(bits / 8)),
+            _BITS,
             rate("sent", timeline["sent"], 8),
             rate("received", timeline["received"], 8),
         )
@@ -171,7 +187,7 @@ def _over_time(history: History) -> Iterator[Chart]:
             "Latency of queries over time",
             "Percentiles of what was answered within a second, corrected; a point that stands for several seconds has"
             " the highest of them.",
-            _latency_axis([*timeline["p50"], *timeline["p95"]]),
+            _latency_axis(timeline["p95"], statistics.median(filter(None, timeline["p50"]))),
             Series("p50", _milliseconds(timeline["p50"])),
             Series("p95", _milliseconds(timeline["p95"])),
         )
@@ -186,7 +202,7 @@ def _failures(timeline: Mapping[str, Any], chart: Callable[..., Chart]) -> Itera
     ):
         if timeline[name]:
             series = [Series(reason, counts, steps=True) for reason, counts in timeline[name].items()]
-            yield chart("failures", title, note, Axis("total since the start", Scale.LINEAR, format_count), *series)
+            yield chart("failures", title, note, _TOTALS, *series)
 
 
 def _by_percentile(curves: Sequence[Curve]) -> Iterator[Chart]:
@@ -204,7 +220,10 @@ def _by_percentile(curves: Sequence[Curve]) -> Iterator[Chart]:
             f"Latency: {name}",
             _explained(of_name),
             _PERCENTILE,
-            _latency_axis([seconds for curve in of_name for _, seconds, _ in curve.points]),
+            _latency_axis(
+                [curve.highest for curve in of_name],
+                max(seconds for curve in of_name for place, seconds, _ in curve.points if place <= 0.5),
+            ),
             at,
             series,
         )
@@ -216,12 +235,12 @@ def _explained(curves: Sequence[Curve]) -> str:
     )
 
 
-def _latency_axis(seconds: Values) -> Axis:
+def _latency_axis(seconds: Values, median: float) -> Axis:
     """Return the axis of latencies, which is logarithmic where a linear one would hide most of them."""
-    known = [value for value in seconds if value]
-    if known and max(known) > _WIDE * min(known):
-        return Axis("latency (ms, logarithmic)", Scale.LOG, format_latency)
-    return Axis("latency (ms)", Scale.LINEAR, format_latency)
+    known = [value for value in seconds if value is not None]
+    if max(known) > _WIDE * median:
+        return Axis("latency (ms, logarithmic)", Scale.LOG, format_latency, "{:,.10g}".format)
+    return Axis("latency (ms)", Scale.LINEAR, format_latency, "{:,.10g}".format)
 
 
 def _milliseconds(values: Values) -> list[float | None]:

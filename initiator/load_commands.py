@@ -22,6 +22,7 @@ from initiator.expectations import Expectation, parse_expectation
 from initiator.history import History, Run, history_of
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text, query_row, query_text, rate_found_text
+from initiator.plot import draw
 from initiator.recorder import Recorder
 from initiator.report import Report, report_text, write_report
 from initiator.snapshot import LatencyRow, QueryFigures, Snapshot
@@ -87,6 +88,12 @@ class LoadCommands:
                 self.report,
                 report_text,
                 reports=True,
+            ),
+            Command(
+                "plot",
+                "FILE [held|rates|failures|latency]",
+                "the charts of the report as a picture, FILE.png or .svg (needs matplotlib)",
+                self.plot,
             ),
             Command("expect", "TEXT...", "fail (exit code 3) unless p99 < 5ms, losses == 0 or the like", self.expect),
             Command("percentiles", "PERCENTILES", "choose the percentiles that are shown", self.percentiles),
@@ -165,6 +172,13 @@ class LoadCommands:
             history = await self._history(latencies)
             await asyncio.to_thread(lambda: write_report(Path(file), replace(report, history=history()), latencies))
         return report
+
+    async def plot(self, file: str, **wanted: bool) -> str:
+        """Draw the charts of one kind, or all."""
+        _, latencies = await self._recorder.sample()
+        history = await self._history(latencies)
+        await asyncio.to_thread(lambda: draw(Path(file), history(), next(iter(wanted), None)))
+        return f"{file} written"
 
     async def expect(self, text: list[str]) -> str:
         """Check a condition; raises NotMetError."""

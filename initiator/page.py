@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from common.render import as_json, by_reason
 from common.units import format_duration, format_milliseconds
-from initiator.charts import Chart, charts_of, format_elapsed
+from initiator.charts import Chart, Scale, charts_of, format_elapsed
 from initiator.history import Cell, History, Run
 from initiator.style import STYLE
-from initiator.svg import SIZES, styled, svg_of
+from initiator.svg import BROAD, SIZES, styled, svg_of
 
 if TYPE_CHECKING:
     from initiator.report import Report
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _OPEN: Final = 12
 
 # A cell of text that is aligned as a number is.
-_NUMBER: Final = re.compile(r"[\d,.:]+( [%\w]+)?")
+_NUMBER: Final = re.compile(r"\d[\d,]*(\.\d+)?( [%\w]+)?|[\d dh:]+:[\d.]+")
 
 _HEAD: Final = """<!DOCTYPE html>
 <html lang="en">
@@ -36,6 +36,7 @@ def page(report: "Report") -> str:
     """Return the page of a report that has a history."""
     assert report.history
     history = report.history
+    charts = charts_of(history)
     title = f"Sessioner: {report.held:,} sessions, {_day(history)}"
     parts = [
         _HEAD,
@@ -44,8 +45,8 @@ def page(report: "Report") -> str:
         *_summary(report),
         *_setting(report, history),
         *_commands(history),
-        *_figures("Over time", [chart for chart in charts_of(history) if chart.marks or not _is_curve(chart)]),
-        *_latencies(report, history),
+        *_figures("Over time", [chart for chart in charts if not _is_curve(chart)]),
+        *_latencies(report, [chart for chart in charts if _is_curve(chart)]),
         *_runs(history.runs),
         *_targets(history),
         *_everything(report),
@@ -60,9 +61,10 @@ def table(rows: Sequence[dict[str, Cell]], *, name: str = "") -> str:
     """Return rows that have the same columns as a table; numbers are aligned to the right."""
     if not rows:
         return ""
-    head = "".join(f'<th scope="col"{_aligned(value)}>{escape(column)}</th>' for column, value in rows[0].items())
+    aligned = [_aligned(column, rows) for column in rows[0]]
+    head = "".join(f'<th scope="col"{a}>{escape(column)}</th>' for column, a in zip(rows[0], aligned, strict=True))
     body = "".join(
-        "<tr>" + "".join(f"<td{_aligned(value)}>{_cell(value)}</td>" for value in row.values()) + "</tr>\n"
+        f"<tr>{''.join(f'<td{a}>{_cell(value)}</td>' for value, a in zip(row.values(), aligned, strict=True))}</tr>\n"
         for row in rows
     )
     data = f' data-of="{escape(name)}"' if name else ""
@@ -101,7 +103,7 @@ def _summary(report: "Report") -> Iterator[str]:
     ]
     if report.query:
         query = report.query
-        share = f"of {query.due:,} due"
+        share = f"of {query.due:,} due in the latest run"
         tiles.append(("queries answered", f"{query.answered:,}", share))
     for row in report.latencies:
         if row.name == "query" and row.kind == "corrected":
@@ -128,10 +130,19 @@ def _setting(report: "Report", history: History) -> Iterator[str]:
     yield f"<pre><code>{escape(command)}</code></pre>\n<dl class=pairs>\n"
     yield f"<dt>workload</dt><dd>{escape(report.settings)}</dd>\n"
     for entry in fields(process):
-        value = getattr(process, entry.name)
-        text = "none" if value is None or value == () else ", ".join(value) if isinstance(value, tuple) else str(value)
-        yield f"<dt>{escape(entry.name.replace('_', ' '))}</dt><dd>{escape(text)}</dd>\n"
+        value = _setting_text(getattr(process, entry.name))
+        yield f"<dt>{escape(entry.name.replace('_', ' '))}</dt><dd>{escape(value)}</dd>\n"
     yield "</dl>\n</section>\n"
+
+
+def _setting_text(value: object) -> str:
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _commands(history: History) -> Iterator[str]:
@@ -151,28 +162,29 @@ def _commands(history: History) -> Iterator[str]:
 
 def _figures(title: str, charts: Sequence[Chart]) -> Iterator[str]:
     yield f'<section>\n<h2>{escape(title)}</h2>\n<div class="charts">\n'
-    for chart in charts:
-        yield from _figure(chart)
+    for number, chart in enumerate(charts):
+        yield from _figure(chart, broad=not number)
     yield "</div>\n</section>\n"
 
 
-def _figure(chart: Chart) -> Iterator[str]:
-    """Yield a chart with its legend, at each size, and the table behind it."""
-    yield f'<figure data-title="{escape(chart.title)}">\n<figcaption><h3>{escape(chart.title)}</h3>'
+def _figure(chart: Chart, *, broad: bool = False) -> Iterator[str]:
+    """Yield a chart with its legend, at each size, and the table behind it; a broad one has a row for itself."""
+    state = ' class="broad"' if broad else ""
+    yield f'<figure{state} data-title="{escape(chart.title)}">\n<figcaption><h3>{escape(chart.title)}</h3>'
     yield f"<p>{escape(chart.note)}</p></figcaption>\n"
     yield '<ul class="legend">'
     for style, series in styled(chart.series):
         swatch = f'<svg width="28" height="10" aria-hidden="true"><path class="line s{style}" d="M1 5H27"/></svg>'
         yield f"<li>{swatch}{escape(series.name)}</li>"
     yield "</ul>\n"
-    for size in SIZES:
+    for size in (BROAD, *SIZES) if broad else SIZES:
         yield f"{svg_of(chart, size)}\n"
     rows = chart_rows(chart)
     yield _details(f"Table of {len(rows)} rows", table(rows, name=chart.title), len(rows), opened=0)
     yield "</figure>\n"
 
 
-def _latencies(report: "Report", history: History) -> Iterator[str]:
+def _latencies(report: "Report", charts: Sequence[Chart]) -> Iterator[str]:
     """Yield the percentiles of every latency, and a chart of each."""
     if not report.latencies:
         return
@@ -181,9 +193,9 @@ def _latencies(report: "Report", history: History) -> Iterator[str]:
             "latency": row.name,
             "kind": row.kind,
             "count": row.count,
-            "mean ms": f"{1000 * row.mean:.3f}",
-            **{f"p{name} ms": f"{1000 * value:.3f}" for name, value in row.percentiles.items()},
-            "max ms": f"{1000 * row.highest:.3f}",
+            "mean ms": f"{1000 * row.mean:,.3f}",
+            **{f"p{name} ms": f"{1000 * value:,.3f}" for name, value in row.percentiles.items()},
+            "max ms": f"{1000 * row.highest:,.3f}",
         }
         for row in report.latencies
     ]
@@ -194,9 +206,8 @@ def _latencies(report: "Report", history: History) -> Iterator[str]:
     )
     yield table(rows, name="latencies")
     yield '<div class="charts">\n'
-    for chart in charts_of(history):
-        if _is_curve(chart):
-            yield from _figure(chart)
+    for chart in charts:
+        yield from _figure(chart)
     yield "</div>\n</section>\n"
 
 
@@ -261,7 +272,7 @@ def _embedded(report: "Report") -> str:
 
 
 def _is_curve(chart: Chart) -> bool:
-    return chart.x.title == "percentile"
+    return chart.x.scale is Scale.PERCENTILE
 
 
 def _reasons(counts: dict[str, int]) -> str:
@@ -272,7 +283,9 @@ def _day(history: History) -> str:
     return history.begun.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _aligned(value: Cell) -> str:
+def _aligned(column: str, rows: Sequence[dict[str, Cell]]) -> str:
+    """Return the class of a column of numbers; one without any value is one, too."""
+    value = next((row[column] for row in rows if row[column] is not None), 0)
     return "" if isinstance(value, str) and not _NUMBER.fullmatch(value) else ' class="n"'
 
 

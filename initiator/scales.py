@@ -16,8 +16,6 @@ _TIME_STEPS: Final = (
     *(86400 * days for days in (1, 2, 7, 14, 28)),
 )
 
-_SI: Final = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
-
 # What is on the axis of percentiles at the least, so that 90 % is.
 _LEAST_PERCENTILE: Final = 0.95
 
@@ -39,10 +37,10 @@ def ruler(axis: Axis, values: Iterable[float | None], most: int) -> Ruler:
     if axis.scale is Scale.PERCENTILE:
         return _percentile_ruler(greatest)
     if axis.scale is Scale.LOG:
-        return _log_ruler(least, greatest, most)
+        return _log_ruler(axis, least, greatest, most)
     if axis.scale is Scale.TIME:
-        return _time_ruler(greatest, most, axis.shown)
-    return _linear_ruler(greatest, most)
+        return _time_ruler(axis, greatest, most)
+    return _linear_ruler(axis, greatest, most)
 
 
 def nice_step(span: float, most: int) -> float:
@@ -52,32 +50,24 @@ def nice_step(span: float, most: int) -> float:
     return next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= rough * (1 - 1e-9))
 
 
-def short_number(value: float) -> str:
-    """Return a number for a tick: `0`, `0.25`, `150`, `20k`, `1.5M`."""
-    for size, unit in _SI:
-        if value >= size:
-            return f"{value / size:.4g}{unit}"
-    return f"{value:.4g}"
-
-
-def _linear_ruler(greatest: float, most: int) -> Ruler:
+def _linear_ruler(axis: Axis, greatest: float, most: int) -> Ruler:
     """From 0 to the first step that is not below the greatest value."""
-    step = nice_step(greatest or 1.0, most)
+    step = max(nice_step(greatest or 1.0, most), 1.0 if axis.whole else 0.0)
     steps = max(1, math.ceil(greatest / step - 1e-9))
     high = steps * step
-    ticks = [(tick * step, short_number(round(tick * step, 9))) for tick in range(steps + 1)]
+    ticks = [(tick * step, axis.tick(round(tick * step, 9))) for tick in range(steps + 1)]
     return Ruler(0.0, high, lambda value: value / high, ticks)
 
 
-def _time_ruler(greatest: float, most: int, shown: Callable[[float], str]) -> Ruler:
+def _time_ruler(axis: Axis, greatest: float, most: int) -> Ruler:
     """From 0 to the greatest value itself."""
     high = greatest or 1.0
     step = next((step for step in _TIME_STEPS if high / step <= most), _TIME_STEPS[-1] * math.ceil(high / 28 / 86400))
-    ticks = [(tick * step, shown(tick * step)) for tick in range(math.floor(high / step + 1e-9) + 1)]
+    ticks = [(tick * step, axis.tick(tick * step)) for tick in range(math.floor(high / step + 1e-9) + 1)]
     return Ruler(0.0, high, lambda value: value / high, ticks)
 
 
-def _log_ruler(least: float, greatest: float, most: int) -> Ruler:
+def _log_ruler(axis: Axis, least: float, greatest: float, most: int) -> Ruler:
     """From a power of ten, or 2 or 5 times one, to another."""
     low, high = _round_log(least, down=True), _round_log(greatest, down=False)
     if low == high:
@@ -92,7 +82,7 @@ def _log_ruler(least: float, greatest: float, most: int) -> Ruler:
         for lead in leading
         if (power - first) % every == 0
     ]
-    ticks = [(value, short_number(value)) for value in values if low * 0.999 <= value <= high * 1.001]
+    ticks = [(value, axis.tick(value)) for value in values if low * 0.999 <= value <= high * 1.001]
     return Ruler(low, high, lambda value: math.log10(value / low) / span, ticks)
 
 

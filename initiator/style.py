@@ -43,7 +43,7 @@ DARK: Final = {
 }
 
 # Lengths of dashes and gaps, so that lines can be told apart without colours.
-_DASHES: Final = ("5 4", "", "7 3", "2 3", "10 3 2 3", "4 2", "1 3", "12 4", "6 2 2 2 2 2")
+DASHES: Final = ("5 4", "", "7 3", "2 3", "10 3 2 3", "4 2", "1 3", "12 4", "6 2 2 2 2 2")
 
 
 def _variables(colours: Mapping[str, str]) -> str:
@@ -53,7 +53,7 @@ def _variables(colours: Mapping[str, str]) -> str:
 def _lines() -> str:
     return "".join(
         f".s{number}{{--c:var(--s{number})}}" + (f".line.s{number}{{stroke-dasharray:{dash}}}" if dash else "")
-        for number, dash in enumerate(_DASHES)
+        for number, dash in enumerate(DASHES)
     )
 
 
@@ -94,7 +94,8 @@ figcaption p{{font-size:.85rem}}
 .legend{{display:flex;flex-wrap:wrap;gap:2px 18px;list-style:none;margin:8px 0 4px;padding:0;font-size:.85rem}}
 .legend svg{{vertical-align:middle;margin-right:6px}}
 .chart{{display:block;width:100%;height:auto;overflow:visible}}
-.chart.narrow{{display:none}}
+.chart.narrow,figure.broad .chart.wide{{display:none}}
+figure.broad{{grid-column:1/-1}}
 .chart text{{fill:var(--soft);font-size:12px;font-variant-numeric:tabular-nums}}
 .grid{{stroke:var(--grid)}}
 .axis,.tickmark{{stroke:var(--axis)}}
@@ -119,10 +120,14 @@ th{{color:var(--soft);font-weight:600;position:sticky;top:0;background:var(--car
 margin:12px 0 16px}}
 td:not(.n){{overflow-wrap:anywhere;min-width:5.5em}}
 #runs h3{{margin-top:14px}}
-@media (max-width:959px){{.charts{{grid-template-columns:minmax(0,1fr)}}}}
+@media (max-width:959px){{
+.charts{{grid-template-columns:minmax(0,1fr)}}
+.chart.broad{{display:none}}
+figure.broad .chart.wide{{display:block}}
+}}
 @media (max-width:559px){{
 main{{padding:18px 12px 40px}}
-.chart.wide{{display:none}}
+.chart.wide,figure.broad .chart.wide{{display:none}}
 .chart.narrow{{display:block}}
 figure{{padding:14px 10px 8px}}
 h1{{font-size:1.5rem}}
@@ -134,8 +139,8 @@ body{{font-size:12px}}
 main{{max-width:none;padding:0}}
 .scroll{{max-height:none;overflow:visible}}
 .charts{{grid-template-columns:repeat(2,minmax(0,1fr))}}
-.chart.wide{{display:block}}
-.chart.narrow{{display:none}}
+.chart.wide,figure.broad .chart.broad{{display:block}}
+.chart.narrow,figure.broad .chart.wide{{display:none}}
 .tiles>div,figure,tr{{break-inside:avoid}}
 h2,h3{{break-after:avoid}}
 }}

@@ -49,10 +49,11 @@ class Size:
         return self.height - self.bottom
 
 
-# Room for two beside each other on a screen, or for one across a phone.
+# Room for one across a screen, for two beside each other, or for one across a phone.
+BROAD: Final = Size("broad", 1090, 300, 58, 18, 36, 46, (14, 5))
 SIZES: Final = (
-    Size("wide", 520, 300, 58, 18, 26, 46, (8, 5)),
-    Size("narrow", 340, 260, 48, 14, 26, 44, (4, 5)),
+    Size("wide", 520, 300, 58, 18, 36, 46, (8, 5)),
+    Size("narrow", 340, 270, 50, 14, 36, 44, (4, 5)),
 )
 
 
@@ -75,7 +76,7 @@ def svg_of(chart: Chart, size: Size) -> str:
 def path_of(points: Sequence[tuple[float, float] | None], *, steps: bool = False) -> str:
     """Return the data of a path through points; None leaves a gap, and a point between two gaps becomes a dot.
 
-    With `steps` the path goes across before it goes up or down.
+    With `steps` the path goes up or down before it goes across.
     """
     parts: list[str] = []
     previous = None
@@ -83,7 +84,7 @@ def path_of(points: Sequence[tuple[float, float] | None], *, steps: bool = False
         if point:
             x, y = point
             if previous:
-                parts.append(f"H{_short(x)}V{_short(y)}" if steps else f"L{_short(x)} {_short(y)}")
+                parts.append(f"V{_short(y)}H{_short(x)}" if steps else f"L{_short(x)} {_short(y)}")
             else:
                 parts.append(f"M{_short(x)} {_short(y)}" + ("" if following else "h0"))
         previous = point
