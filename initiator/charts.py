@@ -71,9 +71,6 @@ class Chart:
     marks: list[tuple[float, str]] = field(default_factory=list)
 
 
-KINDS: Final = ("held", "rates", "failures", "latency")
-
-
 def charts_of(history: History) -> list[Chart]:
     """Return the charts that have something to show, those over time first."""
     return [*_over_time(history), *_by_percentile(history.curves)]

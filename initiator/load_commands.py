@@ -173,11 +173,15 @@ class LoadCommands:
             await asyncio.to_thread(lambda: write_report(Path(file), replace(report, history=history()), latencies))
         return report
 
-    async def plot(self, file: str, **wanted: bool) -> str:
+    async def plot(
+        self, file: str, held: bool = False, rates: bool = False, failures: bool = False, latency: bool = False
+    ) -> str:
         """Draw the charts of one kind, or all."""
+        wanted = {"held": held, "rates": rates, "failures": failures, "latency": latency}
+        kind = next((name for name, is_wanted in wanted.items() if is_wanted), None)
         _, latencies = await self._recorder.sample()
         history = await self._history(latencies)
-        await asyncio.to_thread(lambda: draw(Path(file), history(), next(iter(wanted), None)))
+        await asyncio.to_thread(lambda: draw(Path(file), history(), kind))
         return f"{file} written"
 
     async def expect(self, text: list[str]) -> str:
@@ -201,12 +205,12 @@ class LoadCommands:
 
     async def _history(self, latencies: Latencies) -> Callable[[], History]:
         """Return what works the history out, which may take a while, from the figures of this moment."""
-        timeline = self._recorder.timeline
+        timeline, settings = self._recorder.timeline, await self._engine.settings()
         return partial(
             history_of,
             begun=self._recorder.begun.isoformat(timespec="seconds"),
-            command=shlex.join(["sessioner_initiator", *sys.argv[1:]]),
-            process=await self._engine.settings(),
+            command=_invocation(sys.argv[1:], settings.seed),
+            process=settings,
             targets=(await self._engine.target_page(0)).rows,
             samples=list(timeline.samples),
             marks=list(timeline.marks),
@@ -305,6 +309,12 @@ def _described(settings: QuerySettings) -> str:
     if settings.asking:
         parts.append(settings.asking)
     return ", ".join([*parts, f"timeout {format_duration(settings.timeout)}", f"seed {settings.seed}"])
+
+
+def _invocation(arguments: Sequence[str], seed: int) -> str:
+    """Return the line that starts such a process again, with the same draws."""
+    seeded = any(argument.partition("=")[0] == "--seed" for argument in arguments)
+    return shlex.join(["sessioner_initiator", *arguments, *([] if seeded else ["--seed", str(seed)])])
 
 
 def _figures(now: Snapshot, latencies: Latencies, expectation: Expectation) -> dict[str, float | None]:

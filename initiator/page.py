@@ -125,9 +125,8 @@ def _summary(report: "Report") -> Iterator[str]:
 def _setting(report: "Report", history: History) -> Iterator[str]:
     """Yield what was run, so that it can be repeated."""
     process = history.process
-    command = history.command if "--seed" in history.command else f"{history.command} --seed {process.seed}"
     yield '<section id="setting">\n<h2>What was run</h2>\n'
-    yield f"<pre><code>{escape(command)}</code></pre>\n<dl class=pairs>\n"
+    yield f"<pre><code>{escape(history.command)}</code></pre>\n<dl class=pairs>\n"
     yield f"<dt>workload</dt><dd>{escape(report.settings)}</dd>\n"
     for entry in fields(process):
         value = _setting_text(getattr(process, entry.name))

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 _FORMATS: Final = (".png", ".svg")
 
-# Inches of one chart, and dots of an inch.
+# Inches of one chart and around it, and dots of an inch.
 _WIDTH: Final = 7.2
-_HEIGHT: Final = 3.5
+_HEIGHT: Final = 3.7
+_MARGIN: Final = 0.14
 _DOTS: Final = 120
 
 _TICKS: Final = (8, 5)
@@ -49,11 +50,13 @@ def _picture(charts: Sequence[Chart], suffix: str) -> bytes:
     """Return the charts in one column, or in two where there are more than two."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError:
         raise UsageError("plot: matplotlib is missing; install it with: pip install 'sessioner[plot]'") from None
     columns = 1 if len(charts) < 3 else 2
     rows = -(-len(charts) // columns)
-    figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * rows), dpi=_DOTS, layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=_MARGIN, h_pad=_MARGIN)
+    figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * rows), dpi=_DOTS, layout=layout)
     figure.set_facecolor(LIGHT["card"])
     for number, chart in enumerate(charts, 1):
         _draw_chart(figure.add_subplot(rows, columns, number), chart)

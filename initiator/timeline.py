@@ -3,20 +3,20 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from common.histogram import Histogram
 from initiator.snapshot import QueryFigures, Snapshot
 
-# Samples that are kept, always the later half of them at least: half an hour of seconds, a day of 64 s each.
-SAMPLES: Final = 1800
+# Samples that are kept at the most, and half as many at the least: twenty minutes of seconds, a day of 128 s each. A
+# chart across a screen has hardly more dots, and to halve so many takes three milliseconds.
+SAMPLES: Final = 1200
 
 # Commands that are kept, the latest ones.
 MARKS: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """The figures at `time`, in seconds since the start, and what is known of the stretch that ends there.
 
     All counts are totals since the start, `sent` and `received` of bytes. `lowest_held` and `highest_held` are those of
@@ -135,7 +135,7 @@ class Timeline:
 def columns(samples: Sequence[Sample]) -> dict[str, Any]:
     """Return the samples as one list for each figure, those by reason as a list for each reason that occurred."""
     made: dict[str, Any] = {}
-    for name in Sample.__slots__:
+    for name in Sample._fields:
         values = [getattr(sample, name) for sample in samples]
         if values and isinstance(values[0], Mapping):
             reasons = sorted({reason for counts in values for reason, count in counts.items() if count})
@@ -149,8 +149,7 @@ def _append(samples: list[Sample], sample: Sample, seconds: int) -> None:
     """Add a sample, or let the last one become both where they are of the same stretch of so many seconds."""
     last = samples[-1] if samples else None
     if last and _stretch(last.time, seconds) == _stretch(sample.time, seconds):
-        samples[-1] = replace(
-            sample,
+        samples[-1] = sample._replace(
             lowest_held=min(last.lowest_held, sample.lowest_held),
             highest_held=max(last.highest_held, sample.highest_held),
             p50=_highest(last.p50, sample.p50),

@@ -36,6 +36,7 @@ PURE = {
     ),
     *(f"initiator.{name}" for name in ("plan", "retry", "confirmed", "settings", "snapshot", "render", "load_render")),
     *(f"initiator.{name}" for name in ("traffic", "latencies", "expectations")),
+    *(f"initiator.{name}" for name in ("timeline", "history", "charts", "scales", "svg", "style", "page", "report")),
     *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions")),
     *(f"responder.{name}" for name in ("settings", "snapshot", "render", "marker", "rounds")),
 }
