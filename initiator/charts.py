@@ -125,7 +125,7 @@ def per_second(time: Sequence[float], totals: Sequence[float]) -> list[float | N
     """Return how fast totals grew up to each time, which is not known for the first one."""
     points = list(zip(time, totals, strict=True))
     grown = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in pairwise(points)]
-    return [None, *grown]
+    return [None, *grown] if points else []
 
 
 _SI: Final = ((1e9, "G"), (1e6, "M"), (1e3, "k"))

@@ -51,9 +51,9 @@ def nice_step(span: float, most: int) -> float:
 
 
 def _linear_ruler(axis: Axis, greatest: float, most: int) -> Ruler:
-    """From 0 to the first step that is not below the greatest value."""
-    step = max(nice_step(greatest or 1.0, most), 1.0 if axis.whole else 0.0)
-    steps = max(1, math.ceil(greatest / step - 1e-9))
+    """From 0 to the first step above the greatest value, so that no line lies on the upper edge."""
+    step = max(nice_step(greatest, most), 1.0 if axis.whole else 0.0) if greatest else 1.0
+    steps = math.floor(greatest / step + 1e-9) + 1
     high = steps * step
     ticks = [(tick * step, axis.tick(round(tick * step, 9))) for tick in range(steps + 1)]
     return Ruler(0.0, high, lambda value: value / high, ticks)

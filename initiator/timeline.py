@@ -93,7 +93,7 @@ class Timeline:
     def add(self, sample: Sample) -> None:
         """Add a sample that is not before the last one."""
         _append(self.samples, sample, self._seconds)
-        if len(self.samples) > self._most:
+        while len(self.samples) > self._most:
             self._seconds *= 2
             thinned: list[Sample] = []
             for kept in self.samples:
