@@ -243,3 +243,37 @@ def test_memory_does_not_grow_with_what_is_recorded() -> None:
     assert histogram.count == 250_000
     assert last - first < 4_000
     assert peak - first < 2_000_000
+
+
+@settings(deadline=None)
+@given(st.lists(microseconds, max_size=200), st.lists(microseconds, max_size=200))
+def test_what_came_since_a_copy_is_all_but_what_was_there(before: list[int], after: list[int]) -> None:
+    """The difference of two histograms of one series has the counts of what came between them."""
+    histogram = histogram_of(before)
+    copy = histogram.copy()
+    histogram.merge(histogram_of(after))
+    since, expected = histogram.since(copy), histogram_of(after)
+    assert (since.count, since.total) == (expected.count, expected.total)
+    # A value stands for those that share its count, so the greatest may be less exact than where it is known.
+    assert [counted for _, counted in since.sparse()] == [counted for _, counted in expected.sparse()]
+    for one, other in zip(since.percentiles(WANTED), expected.percentiles(WANTED), strict=True):
+        assert one == pytest.approx(other, rel=0.001)
+    assert all_of(copy) == all_of(histogram_of(before))
+
+
+def test_what_came_since_a_reset_is_all_there_is() -> None:
+    """A copy of what was forgotten is not taken away."""
+    histogram = histogram_of([1000, 2000, 3000])
+    copy = histogram.copy()
+    histogram.reset()
+    histogram.merge(histogram_of([5, 6]))
+    assert all_of(histogram.since(copy)) == all_of(histogram_of([5, 6]))
+
+
+def test_a_copy_is_left_alone() -> None:
+    """Neither has what is recorded in the other later."""
+    histogram = histogram_of([1, 5000])
+    copy = histogram.copy()
+    histogram.record(0.0000075)
+    copy.record(0.3)
+    assert (histogram.count, copy.count, histogram.highest, copy.lowest) == (3, 3, 0.005, 0.000001)

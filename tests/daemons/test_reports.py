@@ -98,6 +98,7 @@ def browser(directory: Path, dark: bool, *arguments: str) -> subprocess.Complete
             "--headless=new",
             "--no-sandbox",
             "--disable-gpu",
+            "--hide-scrollbars",
             "--disable-dev-shm-usage",
             "--host-resolver-rules=MAP * ~NOTFOUND",
             f"--user-data-dir={directory / 'profile'}",

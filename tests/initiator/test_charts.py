@@ -69,16 +69,9 @@ def titles(charts: list[Chart]) -> list[str]:
 
 
 def test_only_what_occurred_has_a_chart() -> None:
-    quiet = history(
-        losses={},
-        failures={},
-        unanswered={},
-        answered=[0, 0, 0],
-        asked_rate=[0, 0, 0],
-        sent=[0, 0, 0],
-        received=[0, 0, 0],
-    )
-    quiet = replace(quiet, timeline={**quiet.timeline, "p50": [None] * 3, "p95": [None] * 3}, curves=[])
+    none = {name: [0, 0, 0] for name in ("answered", "asked_rate", "sent", "received")}
+    quiet = history(losses={}, failures={}, unanswered={}, p50=[None] * 3, p95=[None] * 3, **none)
+    quiet = replace(quiet, curves=[])
     assert titles(charts_of(quiet)) == ["Held sessions", "New sessions"]
     assert titles(charts_of(history())) == [
         "Held sessions",

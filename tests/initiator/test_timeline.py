@@ -91,8 +91,8 @@ def test_what_is_thinned_out_keeps_totals_extremes_and_order(
     path: list[tuple[float, int, int, float | None]], most: int
 ) -> None:
     timeline, given_samples, time, counted = Timeline(most), [], 0.0, 0
-    for passed, held, grown, p95 in path:
-        time, counted = time + passed, counted + grown
+    for passed, held, more, p95 in path:
+        time, counted = time + passed, counted + more
         given_samples.append(sample(time, held, counted, p95))
         timeline.add(given_samples[-1])
     kept = timeline.samples
@@ -163,12 +163,11 @@ def test_queries_of_one_run_after_another_add_up() -> None:
 
 def test_percentiles_are_those_of_what_came_since_the_last_time() -> None:
     timeline, latency = Timeline(), histogram(1, 1, 1)
-    for second, more in enumerate(([], [8], [], [2, 2, 2], "reset", [5])):
-        if more == "reset":
+    steps: list[list[float]] = [[], [8], [], [2, 2, 2], [4], [5]]
+    for second, more in enumerate(steps):
+        if second == 4:
             latency.reset()
-            latency.record(0.0040001)
-        else:
-            latency.record_many([(value + 0.0001) / 1000 for value in more])
+        latency.merge(histogram(*more))
         timeline.take(second, NOW, latency.copy())
     p50 = [one.p50 and round(one.p50 * 1000) for one in timeline.samples]
     assert p50 == [1, 8, None, 2, 4, 5]
