@@ -14,6 +14,8 @@ from initiator.history import Curve, History
 # A latency's axis is logarithmic where the greatest value is so many times the median.
 _WIDE: Final = 20
 
+_DAY: Final = 86_400
+
 # The name of what was asked for: it is drawn in the background.
 ASKED: Final = "asked for"
 
@@ -73,7 +75,12 @@ class Chart:
 
 def charts_of(history: History) -> list[Chart]:
     """Return the charts that have something to show, those over time first."""
-    return [*_over_time(history), *_by_percentile(history.curves)]
+    return [*_over_time(history), *_by_percentile(curves_in(history))]
+
+
+def curves_in(history: History) -> list[Curve]:
+    """Return all curves, those of the finished runs last."""
+    return [*history.curves, *(curve for run in history.runs for curve in run.curves)]
 
 
 def format_elapsed(seconds: float) -> str:
@@ -88,6 +95,12 @@ def format_elapsed(seconds: float) -> str:
     if hours:
         return f"{hours}:{minute:02}:{second:02}{fraction}"
     return f"{minute}:{second:02}{fraction}"
+
+
+def _clock(seconds: float) -> str:
+    """Return a time for a tick: without seconds and hours that are none, from a day on."""
+    text = format_elapsed(seconds)
+    return text.removesuffix(":00").removesuffix(" 00:00") if seconds >= _DAY else text
 
 
 def format_percentile(share: float) -> str:
@@ -141,7 +154,7 @@ def _over_time(history: History) -> Iterator[Chart]:
     timeline = history.timeline
     time = timeline["time"]
     clock = "h:mm:ss" if time and time[-1] >= 3600 else "m:ss"
-    elapsed = Axis(f"time since the start ({clock})", Scale.TIME, format_elapsed, format_elapsed)
+    elapsed = Axis(f"time since the start ({clock})", Scale.TIME, format_elapsed, _clock)
     marks = [(mark.time, f"{mark.text} (x{mark.times})" if mark.times > 1 else mark.text) for mark in history.marks]
 
     def chart(kind: str, title: str, note: str, y: Axis, *series: Series) -> Chart:

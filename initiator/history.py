@@ -1,7 +1,7 @@
 """What a written report has beside the figures of its moment: the timeline, finished runs, whole latency curves."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Self
 
@@ -14,15 +14,6 @@ from initiator.timeline import Mark, Sample, columns
 
 # A cell of a table.
 Cell = str | int | float | bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A finished run: what it was, its settings in one line, and its figures as rows that all have the same columns."""
-
-    title: str
-    settings: str
-    rows: list[dict[str, Cell]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +30,24 @@ class Curve:
     def of(cls, name: str, kind: str, histogram: Histogram) -> Self:
         """Return the curve of a histogram; `kind` is corrected or raw."""
         points = [
-            (row.percentile, row.value_ms / 1000, row.total_count)
+            (row.percentile, round(row.value_ms / 1000, 6), row.total_count)
             for row in percentile_rows(histogram)
             if isfinite(row.inverse)
         ]
         return cls(name, kind, histogram.count, histogram.highest, points)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: what it was, its settings in one line, and its figures as rows that all have the same columns.
+
+    `curves` are latencies of its own; those of one name are drawn together.
+    """
+
+    title: str
+    settings: str
+    rows: list[dict[str, Cell]]
+    curves: list[Curve] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

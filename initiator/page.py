@@ -1,14 +1,14 @@
 """A report as one page of HTML that needs nothing else: no network, no script, light and dark, screen and paper."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from common.render import as_json, by_reason
+from common.render import by_reason, long_json
 from common.units import format_duration, format_milliseconds
-from initiator.charts import Chart, Scale, charts_of, format_elapsed
+from initiator.charts import Chart, Scale, charts_of, curves_in, format_elapsed
 from initiator.history import Cell, History, Run
 from initiator.style import STYLE
 from initiator.svg import BROAD, SIZES, styled, svg_of
@@ -49,7 +49,7 @@ def page(report: "Report") -> str:
         *_latencies(report, [chart for chart in charts if _is_curve(chart)]),
         *_runs(history.runs),
         *_targets(history),
-        *_everything(report),
+        *_everything(report, history),
         "</main>\n",
         f'<script type="application/json" id="figures">{_embedded(report)}</script>\n',
         "</body>\n</html>\n",
@@ -226,9 +226,14 @@ def _targets(history: History) -> Iterator[str]:
             "target": target.target,
             "share": target.share,
             "held": target.held,
+            "attempts": target.attempts,
             "established": target.established,
             "lost": by_reason(target.losses),
             "failed": by_reason(target.failures),
+            "pausing": target.pausing,
+            "without ports": target.without_ports,
+            "hash size": target.hashsize,
+            "max depth": target.max_depth,
         }
         for target in history.targets
     ]
@@ -237,7 +242,7 @@ def _targets(history: History) -> Iterator[str]:
     yield "</section>\n"
 
 
-def _everything(report: "Report") -> Iterator[str]:
+def _everything(report: "Report", history: History) -> Iterator[str]:
     """Yield every other figure by its name."""
     rows = [
         {"figure": name, "value": value}
@@ -245,8 +250,31 @@ def _everything(report: "Report") -> Iterator[str]:
         if not name.startswith(("history", "latencies"))
     ]
     yield '<section id="all">\n<h2>All figures</h2>\n'
-    yield _details(f"{len(rows)} figures, in seconds and bytes", table(rows, name="figures"), len(rows), opened=0)
+    samples = list(_samples(history.timeline))
+    points: list[dict[str, Cell]] = [
+        {"latency": curve.name, "kind": curve.kind, "percentile": 100 * place, "seconds": seconds, "values": values}
+        for curve in curves_in(history)
+        for place, seconds, values in curve.points
+    ]
+    for summary, name, of_it in (
+        (f"{len(rows)} figures", "figures", rows),
+        (f"{len(samples)} samples, counts in total", "samples", samples),
+        (f"{len(points)} points of the curves", "points", points),
+    ):
+        yield _details(f"{summary}; times in seconds, traffic in bytes", table(of_it, name=name), len(of_it), opened=0)
     yield "</section>\n"
+
+
+def _samples(timeline: Mapping[str, Any]) -> Iterator[dict[str, Cell]]:
+    """Yield the samples of a timeline, with a column for each reason."""
+    columns: dict[str, list[Cell]] = {}
+    for name, values in timeline.items():
+        if isinstance(values, dict):
+            columns.update({f"{name.replace('_', ' ')} {reason}": counts for reason, counts in values.items()})
+        else:
+            columns[name.replace("_", " ")] = values
+    for row in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, row, strict=True))
 
 
 def _flat(name: str, value: object) -> Iterator[tuple[str, Cell]]:
@@ -267,7 +295,7 @@ def _details(summary: str, content: str, rows: int, *, opened: int = _OPEN) -> s
 
 def _embedded(report: "Report") -> str:
     """Return the figures as JSON that cannot end the element it stands in."""
-    return as_json(report).replace("<", "\\u003c")
+    return long_json(report).replace("<", "\\u003c")
 
 
 def _is_curve(chart: Chart) -> bool:
@@ -296,5 +324,5 @@ def _cell(value: Cell) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.6g}"
+        return f"{value:,.9g}"
     return escape(value)

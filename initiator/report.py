@@ -9,7 +9,7 @@ from typing import Final
 
 from common.errors import UsageError
 from common.hdr import percentile_table
-from common.render import as_json, by_reason, field
+from common.render import by_reason, field, long_json
 from common.units import format_bandwidth, format_duration
 from initiator.history import History
 from initiator.latencies import Latencies
@@ -68,9 +68,12 @@ def report_text(report: Report) -> Iterator[str]:
 
 
 def write_report(path: Path, report: Report, latencies: Latencies) -> None:
-    """Write a report in the format that the file's name ends with; raises UsageError."""
+    """Write a report in the format that the file's name ends with; raises UsageError.
+
+    It may take a second, and is for a thread.
+    """
     if path.suffix == ".json":
-        text = as_json(report) + "\n"
+        text = long_json(report) + "\n"
     elif path.suffix == ".html":
         text = page(report)
     elif path.suffix == ".csv":

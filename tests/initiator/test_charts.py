@@ -129,3 +129,11 @@ def test_a_run_of_hours_says_so_at_its_axis() -> None:
     long = replace(short, timeline={**short.timeline, "time": [0.0, 1.0, 7200.0]})
     assert charts_of(short)[0].x.title == "time since the start (m:ss)"
     assert charts_of(long)[0].x.title == "time since the start (h:mm:ss)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00"), (3600, "1:00:00"), (86_400, "1d"), (86_400 + 6 * 3600, "1d 06:00"), (86_401, "1d 00:00:01")],
+)
+def test_a_tick_of_a_day_is_short(seconds: float, text: str) -> None:
+    assert charts_of(history())[0].x.tick(seconds) == text

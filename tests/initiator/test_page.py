@@ -123,12 +123,36 @@ def test_it_says_how_to_repeat_it(document: Document) -> None:
     assert '100 a second, name "<b>&", seed 1' in document.text
     assert "127.0.0.2, 127.0.0.3" in document.text
     assert document.tables["commands"][1:] == [["1", "0:00.1", "set 20", "1"], ["2", "0:00.5", HOSTILE, "2"]]
-    assert document.tables["targets"][1] == ["127.0.0.1:4000", "20", "18", "28", "4 (rst 4)", "0"]
+    assert document.tables["targets"][1][:7] == ["127.0.0.1:4000", "20", "18", "0", "28", "4 (rst 4)", "0"]
     assert document.tables["run 1"] == [["seconds", "due", "answered"], ["2", "200", "190"]]
     assert ["query", "corrected", "500", "25.900", "26.000", "50.400", "50.900"] in document.tables["latencies"]
     figures = dict(document.tables["figures"][1:])
     assert figures["losses.rst"] == "4"
     assert figures["segments.retransmitted"] == "1"
+
+
+def test_every_number_of_the_json_is_in_a_table(document: Document) -> None:
+    history = json.loads(document.figures)["history"]
+    head, *rows = document.tables["samples"]
+    assert head[:4] == ["time", "asked", "held", "lowest held"]
+    for name, column in zip(head, zip(*rows, strict=True), strict=True):
+        found = history["timeline"].get(name.replace(" ", "_"))
+        if found is None:
+            of, _, reason = name.rpartition(" ")
+            found = history["timeline"][of][reason]
+        assert [None if cell == "\N{EN DASH}" else float(cell.replace(",", "")) for cell in column] == found, name
+    points = [row[3:] for row in document.tables["points"][1:]]
+    expected = [point[1:] for curve in history["curves"] for point in curve["points"]]
+    assert [[float(cell.replace(",", "")) for cell in point] for point in points] == expected
+
+
+def test_a_run_may_have_curves_of_its_own() -> None:
+    """One row more, and one curve more, is a line each."""
+    made = history()
+    run = Run("bench", "size 100", [{"size": 100, "per second": 5.5}], [replace(made.curves[0], name="bench 100")])
+    document = Document(page(replace(report(), history=replace(made, runs=[*made.runs, run]))))
+    assert document.tables["run 2"] == [["size", "per second"], ["100", "5.5"]]
+    assert len(document.tables["Latency: bench 100"]) == len(made.curves[0].points) + 1
 
 
 @pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<img src=x>", '"><b>', "&amp;", "\x1b[31m<"])
@@ -154,7 +178,7 @@ def test_what_somebody_typed_is_text(text: str) -> None:
 def test_what_is_not_there_is_left_out() -> None:
     made = replace(history(), marks=[], runs=[], curves=[], targets=[])
     document = Document(page(replace(report(), latencies=[], history=made)))
-    assert document.tables.keys() == {chart.title for chart in charts_of(made)} | {"figures"}
+    assert document.tables.keys() == {chart.title for chart in charts_of(made)} | {"figures", "samples"}
     assert "None was given." in document.text
 
 
@@ -179,7 +203,7 @@ def test_a_table_aligns_numbers_and_writes_what_is_missing() -> None:
         (number, "0:07.5"),
         (number, "yes"),
         (number, "\N{EN DASH}"),
-        (number, "1,234.57"),
+        (number, "1,234.5678"),
         (number, "12,345"),
     ]
     assert table([]) == ""
