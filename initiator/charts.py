@@ -49,7 +49,7 @@ class Axis:
 class Series:
     """A named line; a value that is None leaves a gap. A line of `steps` has each since the place before.
 
-    `low` and `high` are the bounds of what was seen between the points, where they are known.
+    `low` and `high` are the bounds of what was seen since the place before, where they are known.
     """
 
     name: str

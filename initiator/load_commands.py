@@ -44,6 +44,10 @@ _ASKING: Final = ("name", "type", "names", "edns", "dnssec")
 # Sessions whose segments are looked at for a report: a millisecond.
 _SAMPLED: Final = 200
 
+# Seconds that a thread keeps the interpreter while the loop waits for it: each system call of the loop may take as long
+# while a report is written, and with the usual 5 ms much fewer of them are made.
+_TURN: Final = 0.0001
+
 # Finished runs that a report tells of, the latest ones.
 _RUNS: Final = 100
 
@@ -170,7 +174,7 @@ class LoadCommands:
         )
         if file is not None:
             history = await self._history(latencies)
-            await asyncio.to_thread(lambda: write_report(Path(file), replace(report, history=history()), latencies))
+            await _in_thread(lambda: write_report(Path(file), replace(report, history=history()), latencies))
         return report
 
     async def plot(
@@ -181,7 +185,7 @@ class LoadCommands:
         kind = next((name for name, is_wanted in wanted.items() if is_wanted), None)
         _, latencies = await self._recorder.sample()
         history = await self._history(latencies)
-        await asyncio.to_thread(lambda: draw(Path(file), history(), kind))
+        await _in_thread(lambda: draw(Path(file), history(), kind))
         return f"{file} written"
 
     async def expect(self, text: list[str]) -> str:
@@ -309,6 +313,16 @@ def _described(settings: QuerySettings) -> str:
     if settings.asking:
         parts.append(settings.asking)
     return ", ".join([*parts, f"timeout {format_duration(settings.timeout)}", f"seed {settings.seed}"])
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    """Run what takes up to some seconds, and let the loop have its turn whenever it wants one."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    try:
+        await asyncio.to_thread(work)
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def _invocation(arguments: Sequence[str], seed: int) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from initiator.report import Report
 
 # Commands and rows that are shown without being asked for.
-_OPEN: Final = 12
+_OPEN: Final = 24
 
 # A cell of text that is aligned as a number is.
 _NUMBER: Final = re.compile(r"\d[\d,]*(\.\d+)?( [%\w]+)?|[\d dh:]+:[\d.]+")

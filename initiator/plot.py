@@ -86,7 +86,7 @@ def _draw_chart(axes: "Axes", chart: Chart) -> None:
         )
         if list(series.low) != list(series.high):
             low, high = ([y.place(value or 0.0) for value in values] for values in (series.low, series.high))
-            axes.fill_between(across, low, high, color=colour, alpha=0.22, linewidth=0)
+            axes.fill_between(across, low, high, color=colour, alpha=0.22, linewidth=0, step="pre")
     _draw_marks(axes, [x.place(time) for time, _ in chart.marks])
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)

@@ -139,8 +139,8 @@ body{{font-size:12px}}
 main{{max-width:none;padding:0}}
 .scroll{{max-height:none;overflow:visible}}
 .charts{{grid-template-columns:repeat(2,minmax(0,1fr))}}
-.chart.wide,figure.broad .chart.broad{{display:block}}
-.chart.narrow,figure.broad .chart.wide{{display:none}}
+.chart.narrow,figure.broad .chart.wide{{display:block}}
+.chart.wide,.chart.broad,figure.broad .chart.narrow{{display:none}}
 .tiles>div,figure,tr{{break-inside:avoid}}
 h2,h3{{break-after:avoid}}
 }}

@@ -137,16 +137,15 @@ class _Drawing:
                 told[_COMMANDS:] = [f"and {len(told) - _COMMANDS} more"]
             yield (
                 f'<g class="number"><title>{escape(chr(10).join(told))}</title>'
-                f'<text x="{_short(x)}" y="{size.top - 4:g}" text-anchor="middle">{_numbers(first, last)}</text></g>'
+                f'<text x="{_short(x)}" y="{size.top - 9:g}" text-anchor="middle">{_numbers(first, last)}</text></g>'
             )
 
     def bands(self) -> Iterator[str]:
         """Yield the areas between what was lowest and highest, where these differ."""
         for style, series in styled(self._chart.series):
-            if list(series.low) != list(series.high):
-                there = self._points(series.high)
-                back = self._points(series.low)[::-1]
-                yield f'<path class="band s{style}" d="{path_of([*there, *back])}Z"/>'
+            if list(series.low[1:]) != list(series.high[1:]):
+                there, back = (self._stretches(values) for values in (series.high, series.low))
+                yield f'<path class="band s{style}" d="{path_of([*there, *back[::-1]])}Z"/>'
 
     def lines(self) -> Iterator[str]:
         """Yield the path of each series."""
@@ -186,6 +185,15 @@ class _Drawing:
     def _points(self, values: Values) -> list[tuple[float, float] | None]:
         places = zip(self._chart.at, values, strict=True)
         return [None if value is None else (self._across(at), self._down(value)) for at, value in places]
+
+    def _stretches(self, values: Values) -> list[tuple[float, float]]:
+        """Return both ends of the stretch before each place but the first, at the value of that place."""
+        across = [self._across(at) for at in self._chart.at]
+        return [
+            (x, self._down(value or 0.0))
+            for ends, value in zip(pairwise(across), values[1:], strict=True)
+            for x in ends
+        ]
 
     def _spaced(self) -> Iterator[tuple[float, str, str]]:
         """Yield the ticks of the x axis that do not run into each other, and how each is aligned."""

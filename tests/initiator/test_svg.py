@@ -98,7 +98,7 @@ def test_commands_that_are_too_close_share_a_text() -> None:
 def test_what_was_seen_between_the_points_is_an_area() -> None:
     chart = charts_of(history())[0]
     areas = [path for path in drawn(chart).iter("path") if str(path.get("class")).startswith("band")]
-    assert [(area.get("class"), places_of(str(area.get("d")))) for area in areas] == [("band s1", 6)]
+    assert [(area.get("class"), places_of(str(area.get("d")))) for area in areas] == [("band s1", 8)]
     same = replace(chart, series=[Series("held", [1, 2, 3], low=[1, 2, 3], high=[1, 2, 3])])
     assert not [path for path in drawn(same).iter("path") if str(path.get("class")).startswith("band")]
 
