@@ -119,6 +119,7 @@ th{{color:var(--soft);font-weight:600;position:sticky;top:0;background:var(--car
 #latencies>.scroll{{background:var(--card);border:1px solid var(--grid);border-radius:10px;padding:6px;
 margin:12px 0 16px}}
 td:not(.n){{overflow-wrap:anywhere;min-width:5.5em}}
+table[data-of=commands] th:nth-child(3){{width:100%}}
 #runs h3{{margin-top:14px}}
 @media (max-width:959px){{
 .charts{{grid-template-columns:minmax(0,1fr)}}
