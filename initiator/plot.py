@@ -1,6 +1,7 @@
 """The charts of a report as a picture, drawn by matplotlib where that is installed."""
 
 import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -53,6 +54,8 @@ def _picture(charts: Sequence[Chart], suffix: str) -> bytes:
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError:
         raise UsageError("plot: matplotlib is missing; install it with: pip install 'sessioner[plot]'") from None
+    # What it says of its caches would go to the terminal, past the prompt.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     columns = 1 if len(charts) < 3 else 2
     rows = -(-len(charts) // columns)
     layout = ConstrainedLayoutEngine(w_pad=_MARGIN, h_pad=_MARGIN)

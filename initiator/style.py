@@ -118,8 +118,9 @@ th{{color:var(--soft);font-weight:600;position:sticky;top:0;background:var(--car
 .n{{text-align:right}}
 #latencies>.scroll{{background:var(--card);border:1px solid var(--grid);border-radius:10px;padding:6px;
 margin:12px 0 16px}}
-td:not(.n){{overflow-wrap:anywhere;min-width:5.5em}}
-table[data-of=commands] th:nth-child(3){{width:100%}}
+th,td{{white-space:nowrap}}
+[data-of=commands] td:nth-child(3){{white-space:normal;overflow-wrap:anywhere;min-width:9em}}
+[data-of=commands] th:nth-child(3){{width:100%}}
 #runs h3{{margin-top:14px}}
 @media (max-width:959px){{
 .charts{{grid-template-columns:minmax(0,1fr)}}
@@ -139,6 +140,7 @@ h1{{font-size:1.5rem}}
 body{{font-size:12px}}
 main{{max-width:none;padding:0}}
 .scroll{{max-height:none;overflow:visible}}
+th,td{{white-space:normal;overflow-wrap:anywhere;padding:3px 5px}}
 .charts{{grid-template-columns:repeat(2,minmax(0,1fr))}}
 .chart.narrow,figure.broad .chart.wide{{display:block}}
 .chart.wide,.chart.broad,figure.broad .chart.narrow{{display:none}}

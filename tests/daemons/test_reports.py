@@ -282,6 +282,19 @@ def test_what_is_printed_has_no_history(free_ports: FreePorts) -> None:
         assert front.ask("report --json")["history"] is None
 
 
+@pytest.mark.parametrize("seed", [(), ("--seed", "12"), ("--seed=12",)])
+def test_the_command_line_repeats_the_draws(free_ports: FreePorts, tmp_path: Path, seed: tuple[str, ...]) -> None:
+    target = f"127.0.0.1:{free_ports(1)}"
+    with Daemon("initiator", "--target", target, *seed) as front:
+        _, _, code = front.end(f"report {tmp_path / 'a.json'}")
+        assert code == 0
+    history = json.loads((tmp_path / "a.json").read_text())["history"]
+    drawn = history["process"]["seed"]
+    again = " ".join(seed) or f"--seed {drawn}"
+    assert history["command"] == f"sessioner_initiator --target {target} {again}"
+    assert drawn == 12 or not seed
+
+
 def test_a_picture_is_drawn_while_the_prompt_goes_on(free_ports: FreePorts, tmp_path: Path) -> None:
     with initiator(free_ports(1)) as front:
         front.send(f"plot {tmp_path / 'a.png'} held", f"plot {tmp_path / 'a.svg'}", f"plot {tmp_path / 'a.gif'}")
