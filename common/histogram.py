@@ -236,6 +236,11 @@ def _index(value: int) -> int:
     return (shift << _HALF_BITS) + (value >> shift)
 
 
+def _bottom(index: int) -> int:
+    """Return the least value that is counted at an index."""
+    return _top(index - 1) + 1
+
+
 def _top(index: int) -> int:
     """Return the greatest value that is counted at an index."""
     shift = max(0, (index >> _HALF_BITS) - 1)

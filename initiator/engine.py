@@ -255,14 +255,6 @@ class Engine:
             raise UsageError("no messages have been sent; `send TEXT` sends some")
         await asyncio.shield(self._send.done)
 
-    async def send_settings(self) -> SendSettings | None:
-        """Return what the messages that are sent, or were sent last, are."""
-        return self._send.settings if self._send else None
-
-    async def query_settings(self) -> QuerySettings | None:
-        """Return what the queries that are sent, or were sent last, are."""
-        return self._query.settings if self._query else None
-
     async def totals(self) -> Totals:
         """Return what became of the queries and messages of all runs."""
         query, send = self._query, self._send
@@ -316,6 +308,10 @@ class Engine:
         if address:
             self._target(address)
         return self._holder.ages.figures(address)
+
+    async def settings(self) -> Settings:
+        """Return what the process was started with."""
+        return self._settings
 
     async def latencies(self) -> Latencies:
         """Return the counts of this moment."""

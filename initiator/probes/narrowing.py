@@ -36,9 +36,11 @@ _UP: Final = 1.06
 _DOWN: Final = (0.94, 0.85, 0.7, 0.5)
 PRECISION: Final = 0.07
 
-# Below this rate the search is given up, and after so many tries.
+# Below this rate the search is given up, and after so many tries, or trials of all kinds: a path that fails now and
+# then, at any rate, would keep it going.
 _LOWEST: Final = 0.5
 _MOST_TRIES: Final = 12
+_MOST_TRIALS: Final = 60
 
 # How many times a trial is repeated that failed once, or in which this host was late.
 _REPEATS: Final = 2
@@ -110,17 +112,21 @@ class Narrowing:
         self._tries = 0
         self._repeats = 0
         self._downs = 0
+        self._trials = 0
         self.trial: Trial | None = _ramp(START)
 
     def judge(self, outcome: Outcome) -> None:
         """Take note of what became of the trial."""
         assert self.trial
+        self._trials += 1
         if self.trial.phase is Phase.RAMP:
             self.trial = self._judge_ramp(self.trial, outcome)
         elif self.trial.phase is Phase.OVERLOAD:
             self.trial = self._judge_overload(self.trial, outcome)
         else:
             self.trial = self._judge_try(outcome)
+        if self._trials == _MOST_TRIALS:
+            self.trial = None
 
     def _judge_ramp(self, trial: Trial, outcome: Outcome) -> Trial | None:
         if outcome.failed and self._repeat():
