@@ -1,4 +1,4 @@
-"""A latency histogram: high dynamic range, flat cost a record, fixed memory.
+"""A latency histogram: high dynamic range, flat cost a record, bounded memory.
 
 Values are whole microseconds from 1 µs to 100 s, kept to three significant digits: below 2,048 µs each value has a
 count of its own, and from there each doubling of the value has 1,024 of them (http://hdrhistogram.org).
@@ -21,9 +21,12 @@ _WHOLE_BITS: Final = _HALF_BITS + 1
 _WHOLE: Final = 1 << _WHOLE_BITS
 
 # Distinct values kept aside before they are added to the counts, and from which value (in microseconds) on too few are
-# the same for that.
+# the same for that: the last of many is looked at, for those that come together are alike.
 _KEPT: Final = 4096
 _LONG: Final = 1 << 14
+
+# Counts that are made room for at once: 8 kB, and most latencies need no more than a few of these.
+_ROOM: Final = 1 << _HALF_BITS
 
 
 class Histogram:
@@ -41,7 +44,7 @@ class Histogram:
 
     def reset(self) -> None:
         """Forget everything."""
-        self._counts = array("Q", bytes(8 * (_index(HIGHEST) + 1)))
+        self._counts = array("Q")
         self._kept: Counter[int] = Counter()
         self.count = 0
         self._total = 0
@@ -56,7 +59,7 @@ class Histogram:
         """Count many latencies, in seconds, cheapest by some hundreds at once; out of range is as for `record`."""
         values = [int(seconds * 1_000_000) for seconds in latencies]
         self.count += len(values)
-        if values and max(values) >= _LONG:
+        if values and values[-1] >= _LONG:
             self._count_long(values)
             return
         self._kept.update(values)
@@ -102,8 +105,10 @@ class Histogram:
 
     def merge(self, other: "Histogram") -> None:
         """Add the counts of another one: nothing is lost."""
+        other._settle()
+        counts = self._room_for(other._highest)
         for value, counted in other.sparse():
-            self._counts[_index(value)] += counted
+            counts[_index(value)] += counted
         self.count += other.count
         self._total += other.total
         self._lowest = min(self._lowest, other._lowest)
@@ -133,8 +138,9 @@ class Histogram:
         """Take over what a pickle carries."""
         self.reset()
         first, at, counts, self._total, self._lowest, self._highest = state
+        places = self._room_for(self._highest)
         for index, counted in zip(at, counts, strict=True):
-            self._counts[first + index] = counted
+            places[first + index] = counted
         self.count = sum(counts)
 
     def since(self, before: "Histogram") -> "Histogram":
@@ -144,8 +150,10 @@ class Histogram:
         """
         made = self.copy()
         before._settle()
+        if len(before._counts) > len(self._counts):
+            return made
         try:
-            made._counts = array("Q", map(sub, self._counts, before._counts))
+            made._counts[: len(before._counts)] = array("Q", map(sub, self._counts, before._counts))
         except OverflowError:  # fewer than before: a reset
             return made
         counts = made._counts.tobytes()
@@ -214,7 +222,7 @@ class Histogram:
             lowest, highest = min(self._kept), max(self._kept)
         self._lowest = min(lowest, self._lowest)
         self._highest = max(highest, self._highest)
-        counts, total = self._counts, 0
+        counts, total = self._room_for(highest), 0
         for value, counted in self._kept.items():
             total += value * counted
             # As in `_index`, without the call.
@@ -233,13 +241,20 @@ class Histogram:
         self._lowest = min(self._lowest, min(values))
         self._highest = max(self._highest, max(values))
         self._total += sum(values)
-        counts = self._counts
+        counts = self._room_for(self._highest)
         indices = [
             value if value < _WHOLE else ((shift := value.bit_length() - _WHOLE_BITS) << _HALF_BITS) + (value >> shift)
             for value in values
         ]
         for index, counted in Counter(indices).items():
             counts[index] += counted
+
+    def _room_for(self, highest: int) -> "array[int]":
+        """Return the counts, with places for values up to the highest."""
+        counts, most = self._counts, _index(highest)
+        if most >= len(counts):
+            counts.frombytes(bytes(counts.itemsize * (most // _ROOM * _ROOM + _ROOM - len(counts))))
+        return counts
 
     def _bring_into_range(self) -> None:
         kept = self._kept
@@ -250,6 +265,11 @@ class Histogram:
 def _index(value: int) -> int:
     shift = max(0, value.bit_length() - _WHOLE_BITS)
     return (shift << _HALF_BITS) + (value >> shift)
+
+
+def _bottom(index: int) -> int:
+    """Return the least value that is counted at an index."""
+    return _top(index - 1) + 1
 
 
 def _top(index: int) -> int:

@@ -11,6 +11,7 @@ REFUSED: Final = "refused"
 UNREACHABLE: Final = "unreachable"
 DENIED: Final = "denied"
 EXHAUSTED: Final = "exhausted"
+TLS: Final = "tls"
 OTHER: Final = "other"
 _ALL: Final = (FIN, RST, TIMEOUT, REFUSED, UNREACHABLE, DENIED, EXHAUSTED, OTHER)
 
@@ -33,6 +34,7 @@ _REASONS: Final = {
     errno.EACCES: DENIED,
     errno.EPERM: DENIED,
     errno.EADDRNOTAVAIL: EXHAUSTED,
+    errno.EBADMSG: TLS,
     **dict.fromkeys(NO_DESCRIPTORS | NO_MEMORY, EXHAUSTED),
 }
 

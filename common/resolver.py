@@ -9,11 +9,12 @@ from common.errors import SessionerError
 
 
 class SocketAddress(NamedTuple):
-    """One address as the socket calls want it."""
+    """One address as the socket calls want it, and the host as it was written."""
 
     address: Address
     family: int
     sockaddr: Any
+    host: str
 
 
 async def resolve(endpoint: Endpoint) -> list[SocketAddress]:
@@ -29,7 +30,7 @@ async def resolve(endpoint: Endpoint) -> list[SocketAddress]:
         raise SessionerError(f'host "{endpoint.host}" cannot be resolved: {why}') from None
     hosts = {info[4][0]: info for info in found}
     return [
-        SocketAddress(Address(plain_host(str(host)), port), info[0], (host, port, *info[4][2:]))
+        SocketAddress(Address(plain_host(str(host)), port), info[0], (host, port, *info[4][2:]), endpoint.host)
         for host, info in hosts.items()
         for port in range(endpoint.first, endpoint.last + 1)
     ]

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from common import render
@@ -30,14 +30,16 @@ class Sink(Protocol):
 class Shell:
     """One line after another, typed, piped or from a script.
 
-    `further_line` is set while a line waits behind the one that is carried out. `leaving` says that `quit` was given,
-    `prompt_asked` that a script asked for the prompt at its end.
+    `heard` is called with each valid one before it is carried out. `further_line` is set while a line waits behind the
+    one that is carried out. `leaving` says that `quit` was given, `prompt_asked` that a script asked for the prompt at
+    its end.
     """
 
     sink: Sink
 
     def __init__(self) -> None:
         self.registry = Registry(())
+        self.heard: Callable[[str], None] = _forget
         self.exit_code = 0
         self.leaving = False
         self.prompt_asked = False
@@ -51,6 +53,7 @@ class Shell:
             if call:
                 self._last = call
                 commands.info("Command: %s", line.strip() or call.command.name)
+                self.heard(line.strip() or call.command.name)
                 await self.run(call)
         except SessionerError as error:
             self._failed(error.exit_code)
@@ -88,3 +91,7 @@ class Shell:
     def _failed(self, code: int) -> None:
         """Keep the first failure's exit code."""
         self.exit_code = self.exit_code or code
+
+
+def _forget(_line: str) -> None:
+    """Take no note of a line."""

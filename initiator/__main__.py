@@ -58,6 +58,7 @@ async def _service(
             return [row.target for row in (await engine.target_page(0)).rows]
 
         commands = Commands(engine, shell, logs, options.hashsize)
+        commands.start()
         greeting = greeting_text(await engine.snapshot(), options.settings)
         yield Service(greeting, commands.rows(), toolbar, addresses)
         await commands.close()

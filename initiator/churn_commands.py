@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,8 +53,9 @@ class ChurnCommands:
         """Try rates one after the other."""
         settings = churn_settings(options)
         await self._engine.start_churn(rate, settings)
-        self._runs.begin(self._run(_CHURN))
-        return f"Churn: {', '.join(f'{each:g}' for each in rate)} a second, {described(settings)}"
+        asked = f"{', '.join(f'{each:g}' for each in rate)} a second, {_described(settings)}"
+        self._runs.begin(self._run(_CHURN, asked))
+        return f"Churn: {asked}"
 
     async def saturate(
         self, from_: float = START, by: float = FACTOR, slowdown: float = SLOWDOWN, **options: Any
@@ -66,15 +67,20 @@ class ChurnCommands:
         if from_ * settings.seconds < 1:
             raise UsageError("saturate: in that time not one would be due; raise `from` or `for`")
         await self._engine.start_saturation(Search(from_, by, slowdown), settings)
-        self._runs.begin(self._run(_SATURATE))
-        return f"Saturate: from {from_:g} by {by:g}, slowdown {slowdown:g}, {described(settings)}"
+        asked = f"from {from_:g} by {by:g}, slowdown {slowdown:g}, {_described(settings)}"
+        self._runs.begin(self._run(_SATURATE, asked))
+        return f"Saturate: {asked}"
 
-    def _run(self, name: str) -> Run:
-        return Run(name, self._engine.wait_churn, self._known, self._engine.stop_churn)
+    def _run(self, name: str, asked: str) -> Run:
+        return Run(name, asked, self._engine.wait_churn, self._known, self._figures, self._engine.stop_churn)
 
     async def _known(self) -> Iterable[str]:
         figures = (await self._engine.snapshot()).churn
         return churn_text(figures) if figures else ()
+
+    async def _figures(self) -> Sequence[object]:
+        figures = (await self._engine.snapshot()).churn
+        return figures.rows if figures else ()
 
 
 def churn_settings(options: dict[str, Any]) -> ChurnSettings:
@@ -102,7 +108,7 @@ def request_of(text: str) -> bytes:
         raise UsageError(f"file {text[1:]} cannot be read: {failure}") from None
 
 
-def described(settings: ChurnSettings) -> str:
+def _described(settings: ChurnSettings) -> str:
     """Return what is done at each rate in one line, so that it can be repeated."""
     parts = [f"for {format_duration(settings.seconds)}"]
     if settings.cooldown:

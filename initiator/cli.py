@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.addresses import Endpoint, parse_endpoint, parse_sources
+from common.errors import UsageError
 from common.exporters.settings import Exporters, add_exporter_options, exporters_of
 from common.keepalive import parse_keepalive
 from common.options import Parser, Process, add_process_options, add_socket_options, option, process_of
+from common.tls import check_name, client_context
 from common.units import parse_count, parse_hashsize, parse_positive, parse_timeout
-from initiator.settings import CONNECT_TIMEOUT, HASHSIZE, PING_TIMEOUT, Settings
+from initiator.settings import CONNECT_TIMEOUT, HASHSIZE, PING_TIMEOUT, Settings, Tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,15 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         help="let the kernel probe sessions that were idle for so long",
     )
     add_socket_options(parser)
+    add("--tls", action="store_true", help="speak TLS over every session, and verify whose certificate is shown")
+    add("--tls-ca", metavar="FILE", help="trust the authorities in this file (the system's)")
+    add(
+        "--tls-name",
+        type=option(check_name),
+        metavar="NAME",
+        help="the name that is asked for and verified (the host of the target as it is written)",
+    )
+    add("--tls-insecure", action="store_true", help="verify nothing")
     add("--seed", type=option(parse_count), metavar="N", help="repeat the draws of an earlier run")
     add("--loopback", action="store_true", help="start a responder inside this process, for a first try")
     add_exporter_options(parser)
@@ -102,11 +113,15 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     options = parser.parse_args(arguments)
     if not options.targets and not options.loopback:
         parser.error("no target: give --target ADDR:PORT[-PORT], or --loopback for a first try")
+    try:
+        settings = _settings(options)
+    except UsageError as error:
+        parser.error(str(error))
     return Options(
         targets=options.targets,
         hashsize=options.hashsize,
         loopback=options.loopback,
-        settings=_settings(options),
+        settings=settings,
         exporters=exporters_of(options),
         process=process_of(options),
     )
@@ -126,4 +141,21 @@ def _settings(options: argparse.Namespace) -> Settings:
         rcvbuf=options.rcvbuf,
         sndbuf=options.sndbuf,
         dscp=options.dscp,
+        tls=_tls(options),
     )
+
+
+def _tls(options: argparse.Namespace) -> Tls | None:
+    """Return how sessions speak TLS; raises UsageError, for files that cannot be used as well."""
+    if not options.tls:
+        for name, without in (("ca", None), ("name", None), ("insecure", False)):
+            if getattr(options, f"tls_{name}") is not without:
+                raise UsageError(f"--tls-{name} goes with --tls")
+        return None
+    if options.loopback:
+        raise UsageError("--tls goes without --loopback, whose responder has no certificate")
+    if options.tls_insecure and options.tls_ca is not None:
+        raise UsageError("--tls-ca goes without --tls-insecure, which verifies nothing")
+    tls = Tls(options.tls_ca, options.tls_name, not options.tls_insecure)
+    client_context(tls.ca, tls.verify)
+    return tls

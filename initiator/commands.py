@@ -14,8 +14,9 @@ from common.standard import Standard, in_time
 from common.units import format_duration
 from initiator.churn_commands import ChurnCommands
 from initiator.find_commands import FindCommands
-from initiator.load_commands import LoadCommands
+from initiator.query_commands import QueryCommands
 from initiator.render import session_text, status_text, target_text
+from initiator.report_commands import ReportCommands
 from initiator.runs import Runs
 from initiator.send_commands import SendCommands
 from initiator.snapshot import Snapshot
@@ -35,10 +36,12 @@ class Commands:
         self._logs = logs
         self._hashsize = hashsize
         self._runs = Runs(shell)
-        self._load = LoadCommands(engine, shell, self._runs)
+        self._shell = shell
+        self._query = QueryCommands(engine, shell, self._runs)
         self._send = SendCommands(engine, self._runs)
         self._churn = ChurnCommands(engine, self._runs)
         self._find = FindCommands(engine, self._runs)
+        self._report = ReportCommands(engine, self._runs)
         self._standard = Standard(shell, logs, engine.demand)
 
     def rows(self) -> list[Command]:
@@ -78,11 +81,16 @@ class Commands:
             ),
         ]
         stop = Command("stop", f"[{_RUNS}]", "end what runs, and show what is known", self.stop)
-        loads = [*self._send.rows(), *self._load.rows(), *self._churn.rows(), *self._find.rows()]
-        return [*own, *loads, stop, *self._standard.rows()]
+        runs = [*self._query.rows(), *self._send.rows(), *self._churn.rows(), *self._find.rows()]
+        return [*own, *runs, stop, *self._report.rows(), *self._standard.rows()]
+
+    def start(self) -> None:
+        """Keep record of what happens, until the end."""
+        self._report.start(self._shell)
 
     async def close(self) -> None:
         """Show what is known of what still runs, at the end."""
+        await self._report.close()
         await self._runs.close()
 
     def _status(self, snapshot: Snapshot) -> Iterable[str]:

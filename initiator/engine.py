@@ -88,7 +88,7 @@ class Engine:
     async def hold_targets(self, targets: Sequence[tuple[SocketAddress, int, int]]) -> None:
         """Add targets, each with the size its table starts with and its share."""
         for item, hashsize, share in targets:
-            target = Target(item.address, item.family, item.sockaddr, hashsize, self._holder)
+            target = Target(item, hashsize, self._holder)
             self._targets[item.address] = target
             self._holder.ask(target, share)
 
@@ -271,14 +271,6 @@ class Engine:
             raise UsageError("no messages have been sent; `send TEXT` sends some")
         await asyncio.shield(self._send.done)
 
-    async def send_settings(self) -> SendSettings | None:
-        """Return what the messages that are sent, or were sent last, are."""
-        return self._send.settings if self._send else None
-
-    async def query_settings(self) -> QuerySettings | None:
-        """Return what the queries that are sent, or were sent last, are."""
-        return self._query.settings if self._query else None
-
     async def totals(self) -> Totals:
         """Return what became of the queries and messages of all runs."""
         query, send = self._query, self._send
@@ -332,6 +324,10 @@ class Engine:
         if address:
             self._target(address)
         return self._holder.ages.figures(address)
+
+    async def settings(self) -> Settings:
+        """Return what the process was started with."""
+        return self._settings
 
     async def latencies(self) -> Latencies:
         """Return the counts of this moment."""
@@ -551,7 +547,7 @@ class Engine:
 
 def _is_held(handler: Handler | None, target: Target | None) -> TypeGuard[Session]:
     return (
-        type(handler) is Session
+        isinstance(handler, Session)
         and (handler.state is State.HELD or handler.state is State.ASKED)
         and (target is None or handler.target is target)
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import partial
 from operator import attrgetter
@@ -17,6 +17,7 @@ from initiator.probes.ages import AgesFigures
 from initiator.probes.figures import (
     BENCH,
     FIND,
+    BenchFigures,
     BenchSample,
     BenchSettings,
     IdleSettings,
@@ -104,8 +105,9 @@ class FindCommands:
             check_plot()
         settings = BenchSettings(n, rounds, message.encode() if message else None, on)
         await self._engine.start_probe(settings)
-        self._runs.begin(self._run(BENCH, files))
-        return f"Bench: {rounds} rounds of {n} sessions"
+        asked = f"{rounds} rounds of {n} sessions"
+        self._runs.begin(self._run(BENCH, asked, files))
+        return f"Bench: {asked}"
 
     async def find(self, **options: Any) -> str:
         """Begin a search."""
@@ -119,7 +121,7 @@ class FindCommands:
             raise UsageError("find: a limit of at least one session is needed")
         settings = make(**{takes[name]: value for name, value in options.items()})
         await self._engine.start_probe(settings)
-        self._runs.begin(self._run(FIND, []))
+        self._runs.begin(self._run(FIND, what, []))
         return f"Find: {what}"
 
     async def found(self, **which: bool) -> ProbeFigures:
@@ -130,7 +132,7 @@ class FindCommands:
         """Return how old lost sessions were."""
         return await self._engine.ages(on)
 
-    def _run(self, name: str, files: Iterable[tuple[Path, _Write]]) -> Run:
+    def _run(self, name: str, asked: str, files: Iterable[tuple[Path, _Write]]) -> Run:
         async def ended() -> None:
             await self._engine.wait_probe(name)
             await self._write(files)
@@ -138,7 +140,11 @@ class FindCommands:
         async def known() -> Iterable[str]:
             return found_text(await self._engine.probe_figures(name))
 
-        return Run(name, ended, known, partial(self._engine.stop_probe, name))
+        async def figures() -> Sequence[object]:
+            found = await self._engine.probe_figures(name)
+            return found.rounds if isinstance(found, BenchFigures) else [found]
+
+        return Run(name, asked, ended, known, figures, partial(self._engine.stop_probe, name))
 
     async def _write(self, files: Iterable[tuple[Path, _Write]]) -> None:
         """Write what was asked for; raises SessionerError."""

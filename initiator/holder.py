@@ -24,9 +24,10 @@ from initiator.latencies import Latencies
 from initiator.lifetime import Lifetime
 from initiator.opener import Opener
 from initiator.probes.ages import Ages
-from initiator.session import Session, State
+from initiator.session import ATTEMPTED, Session, State
 from initiator.settings import PING_INTERVAL, Settings
 from initiator.target import Due, Target
+from initiator.tls import Secure
 from initiator.traffic import Traffic
 from initiator.workloads.ping import Ping
 from initiator.workloads.stream import Workload
@@ -86,6 +87,7 @@ class Holder:
         self._expiring = False
         self.workload: Workload | None = None
         self.latencies = Latencies()
+        self.secure = Secure(reactor, self, settings.tls) if settings.tls else None
         self.traffic = Traffic()
         self.ping = Ping(reactor, self.deadlines, self.latencies.ping.raw, PING_INTERVAL, settings.ping_timeout, rng)
         self.lifetime = Lifetime(reactor, self)
@@ -126,7 +128,7 @@ class Holder:
             if events & FAILED:
                 self.opener.refused(session)
                 return
-            self._establish([session])
+            self.establish([session])
         stream = session.stream
         if stream and stream.unsent and events & WRITE:
             try:
@@ -175,6 +177,7 @@ class Holder:
             stream.leave()
         awaited = session.state is State.ASKED or stream is not None
         self._leave(session)
+        session.notify_close()
         if awaited and half_close(session.descriptor):
             session.state = State.CLOSING
             self.deadlines.file(session, self._reactor.now + _CLOSE_TIMEOUT)
@@ -184,7 +187,8 @@ class Holder:
     def close_all(self) -> None:
         """Release every session and attempt at once, at the end of the process."""
         for handler in self._reactor.handlers:
-            if type(handler) is Session:
+            if isinstance(handler, Session):
+                handler.notify_close()
                 os.close(handler.descriptor)
 
     def _is_all_held(self) -> bool:
@@ -200,9 +204,9 @@ class Holder:
         """Take in what the last batch of events reported as connected."""
         if self.connected:
             connected, self.connected = self.connected, []
-            self._establish(connected)
+            self.establish(connected)
 
-    def _establish(self, sessions: list[Session]) -> None:
+    def establish(self, sessions: list[Session]) -> None:
         """Take attempts that have succeeded into the books.
 
         That is what epoll's report says as well as SO_ERROR would: it is EPOLLOUT for a TCP socket that is past
@@ -319,6 +323,8 @@ class Holder:
         if reason == reasons.TIMEOUT:
             # On a silent path a FIN would be repeated, and would hold the port, long after the loss.
             reset_at_close(session.descriptor)
+        elif reason == reasons.FIN:
+            session.notify_close()
         self._release(session)
         if self._reactor.now - session.since < _SETTLED:
             self.opener.pause(target, session.since)
@@ -347,9 +353,9 @@ class Holder:
         """Close sessions of the targets that have too many; attempts do not count as held, and go first."""
 
         def close(handler: Handler) -> None:
-            if type(handler) is Session:
+            if isinstance(handler, Session):
                 target = handler.target
-                if handler.state is State.CONNECTING:
+                if handler.state in ATTEMPTED:
                     if target.surplus > 0:
                         self.opener.abandon(handler)
                 elif target.held > target.share and handler.state in _HELD:

@@ -27,11 +27,13 @@ class Latency:
 class Latencies:
     """All of them, and how late things were sent (in `late.raw`).
 
-    `connect` counts from the SYN to the establishment, `first_byte` from there to the first byte heard. Neither these
-    nor `ping` keep to a schedule, so they have no corrected figure.
+    `connect` counts from the SYN to the establishment, `tls` from there to the end of the handshake, where there is
+    one, `first_byte` from there to the first byte heard. Neither these nor `ping` keep to a schedule, so they have no
+    corrected figure.
     """
 
     connect: Latency = field(default_factory=Latency)
+    tls: Latency = field(default_factory=Latency)
     first_byte: Latency = field(default_factory=Latency)
     query: Latency = field(default_factory=Latency)
     message: Latency = field(default_factory=Latency)

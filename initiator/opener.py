@@ -5,6 +5,7 @@ import logging
 import os
 import random
 from collections import Counter, deque
+from sys import maxsize
 from time import monotonic
 from typing import Final
 
@@ -16,9 +17,10 @@ from common.reactor import EDGE, READ, WRITE, Job, Reactor
 from common.shortages import Shortages
 from common.sockets import error_of
 from initiator.dialer import Dialer
-from initiator.session import Session, State
+from initiator.session import ATTEMPTED, Session
 from initiator.settings import Settings
 from initiator.target import Due, Target
+from initiator.tls import MOST_HANDSHAKES, TlsSession
 
 log = logging.getLogger("sessioner.initiator")
 
@@ -27,7 +29,6 @@ log = logging.getLogger("sessioner.initiator")
 _STEP: Final = 8
 _STEP_SECONDS: Final = 0.0005
 
-_CONNECTING: Final = State.CONNECTING
 _EVENTS: Final = READ | WRITE | EDGE
 
 
@@ -50,6 +51,7 @@ class Opener:
         self._jitter = rng.random
         self._timeout = settings.connect_timeout
         self._dialer = dialer
+        self._make, self._most = (TlsSession, MOST_HANDSHAKES) if settings.tls else (Session, maxsize)
         self._wanting: deque[Target] = deque()
         self._begun: deque[Session] = deque()
         self._running = False
@@ -106,7 +108,7 @@ class Opener:
     def _any_overdue(self) -> bool:
         """Return whether the oldest attempt under way takes too long."""
         begun = self._begun
-        while begun and begun[0].state is not _CONNECTING:
+        while begun and begun[0].state not in ATTEMPTED:
             begun.popleft()
         return bool(begun) and begun[0].since <= self._reactor.now - self._timeout
 
@@ -148,6 +150,9 @@ class Opener:
             if not wanting:
                 self._all_begun()
             return True
+        count = min(count, self._most - self.attempts)
+        if count <= 0:
+            return False
         if self._pace:
             now = monotonic()
             count = min(count, self._pace.due(now))
@@ -161,7 +166,7 @@ class Opener:
         """Begin so many attempts, or fewer if they take long; return False when there is no room for any."""
         now = begun = monotonic()
         open_socket, connect = self._dialer.open, self._dialer.connect
-        add, remember = self._reactor.add, self._begun.append
+        add, remember, make = self._reactor.add, self._begun.append, self._make
         host = sent = 0
         room = True
         for _ in range(count):
@@ -176,7 +181,7 @@ class Opener:
                 room = self._refused_at_once(target, error, now)
                 break
             descriptor = sock.detach()
-            session = Session(descriptor, target, key, now)
+            session = make(descriptor, target, key, now)
             host = key & ~HIGHEST_PORT
             remember(session)
             add(descriptor, session, _EVENTS)

@@ -94,8 +94,9 @@ def _state(target: TargetSnapshot) -> str:
 
 def greeting_text(now: Snapshot, settings: Settings) -> str:
     """Return the line that says what this run is, so that it can be repeated."""
+    tls = "" if settings.tls is None else "TLS, " if settings.tls.verify else "TLS that verifies nothing, "
     return (
-        f"{now.targets} targets, connect timeout {format_duration(settings.connect_timeout)}, "
+        f"{now.targets} targets, {tls}connect timeout {format_duration(settings.connect_timeout)}, "
         f"ping {'on' if settings.ping else 'off'}, ping timeout {format_duration(settings.ping_timeout)}, "
         f"at most {now.descriptors[0]} descriptors, seed {settings.seed}"
     )

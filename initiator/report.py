@@ -9,23 +9,25 @@ from typing import Final
 
 from common.errors import UsageError
 from common.hdr import percentile_table
-from common.render import as_json, by_reason, field
+from common.render import by_reason, field, long_json
 from common.units import format_bandwidth, format_duration
 from initiator.churn_figures import ChurnFigures
 from initiator.churn_render import churn_text
+from initiator.history import History
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text, query_text, send_text
+from initiator.page import page
 from initiator.snapshot import LatencyRow, QueryFigures, Segments, SendFigures
 from initiator.traffic import Traffic
 
-_FORMATS: Final = ".json, .csv or .hgrm"
+_FORMATS: Final = ".html, .json, .csv or .hgrm"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What was asked for, what became of it, and how it was set; times in seconds, rates in bytes a second.
 
-    `settings` repeats the run. `segments` is a sample of sessions.
+    `settings` repeats the run. `segments` is a sample of sessions. `history` is there in what is written to a file.
     """
 
     settings: str
@@ -41,6 +43,7 @@ class Report:
     send: SendFigures | None
     churn: ChurnFigures | None
     latencies: list[LatencyRow]
+    history: History | None = None
 
 
 def report_text(report: Report) -> Iterator[str]:
@@ -73,9 +76,14 @@ def report_text(report: Report) -> Iterator[str]:
 
 
 def write_report(path: Path, report: Report, latencies: Latencies) -> None:
-    """Write a report in the format that the file's name ends with; raises UsageError."""
+    """Write a report in the format that the file's name ends with; raises UsageError.
+
+    It may take a second, and is for a thread.
+    """
     if path.suffix == ".json":
-        text = as_json(report) + "\n"
+        text = long_json(report) + "\n"
+    elif path.suffix == ".html":
+        text = page(report)
     elif path.suffix == ".csv":
         text = _latencies_csv(report.latencies)
     elif path.suffix == ".hgrm":

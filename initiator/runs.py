@@ -1,32 +1,43 @@
 """What runs behind the prompt, by name: told when it ends, stopped, waited for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from common.errors import SessionerError, UsageError
 from common.shell import Shell
 from common.standard import in_time
+from initiator.history import FinishedRun, table_of
+
+# Finished runs that a report tells of, the latest ones.
+_FINISHED: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One of them: `ended` returns when it is over, `known` gives the lines that tell of it, `stop` ends it sooner.
+    """One of them, with what repeats it in one line.
 
-    `ended` may raise SessionerError, which is told as the error of a command is.
+    `ended` returns when it is over; it may raise SessionerError, which is told as the error of a command is. `known`
+    gives the lines that tell of it, `figures` what a report has of it, as dataclasses of one kind, `stop` ends it
+    sooner.
     """
 
     name: str
+    settings: str
     ended: Callable[[], Coroutine[Any, Any, None]]
     known: Callable[[], Awaitable[Iterable[str]]]
+    figures: Callable[[], Awaitable[Sequence[object]]]
     stop: Callable[[], Awaitable[None]]
 
 
 class Runs:
-    """Those that run now, at most one of each name."""
+    """Those that run now, at most one of each name; `latest` is how the one was set that began last."""
 
     def __init__(self, shell: Shell) -> None:
+        self.finished: deque[FinishedRun] = deque(maxlen=_FINISHED)
+        self.latest = "no workload"
         self._shell = shell
         self._begun: set[str] = set()
         self._tasks: dict[str, tuple[Run, asyncio.Task[None]]] = {}
@@ -34,6 +45,7 @@ class Runs:
     def begin(self, run: Run) -> None:
         """Tell what is known of a run when it has ended."""
         self._begun.add(run.name)
+        self.latest = run.settings
         self._tasks[run.name] = run, asyncio.create_task(self._follow(run))
 
     def refuse(self, name: str) -> None:
@@ -68,6 +80,7 @@ class Runs:
             await run.ended()
         except SessionerError as error:
             failure = error
+        self.finished.append(FinishedRun(run.name, run.settings, table_of(await run.figures())))
         self._shell.sink.note(_lines(await run.known()))
         if failure:
             self._shell.note_failure(failure)

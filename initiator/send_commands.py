@@ -65,7 +65,7 @@ class SendCommands:
             return f"Messages: {rate:g} a second and session from now on"
         settings = _send_settings(text, options)
         await self._engine.start_send(settings)
-        self._runs.begin(self._search(latency) if latency else self._run())
+        self._runs.begin(self._search(settings, latency) if latency else self._run(settings))
         return f"Messages: {settings.asking}"
 
     async def echo(self, check: bool = False, off: bool = False, **options: Any) -> str:  # noqa: ARG002 - one of both
@@ -74,7 +74,7 @@ class SendCommands:
             return await self._off((), options)
         settings = _check_settings(options)
         await self._engine.start_send(settings)
-        self._runs.begin(self._run())
+        self._runs.begin(self._run(settings))
         return f"Messages: {settings.asking}"
 
     async def _off(self, text: Sequence[str], options: Mapping[str, Any]) -> str:
@@ -83,10 +83,10 @@ class SendCommands:
         await self._runs.stop(_NAME)
         return "Messages: no more are sent"
 
-    def _run(self) -> Run:
-        return Run(_NAME, self._ended, self._known, self._engine.stop_send)
+    def _run(self, settings: SendSettings) -> Run:
+        return Run(_NAME, settings.asking, self._ended, self._known, self._figures, self._engine.stop_send)
 
-    def _search(self, latency: float) -> Run:
+    def _search(self, settings: SendSettings, latency: float) -> Run:
         found: list[RateFound] = []
 
         async def ended() -> None:
@@ -95,7 +95,10 @@ class SendCommands:
         async def known() -> Iterable[str]:
             return rate_found_text(found[0]) if found else await self._known()
 
-        return Run(_NAME, ended, known, self._engine.stop_send)
+        async def figures() -> Sequence[object]:
+            return found[0].tried if found else await self._figures()
+
+        return Run(_NAME, settings.asking, ended, known, figures, self._engine.stop_send)
 
     async def _ended(self) -> None:
         await self._engine.wait_send()
@@ -106,6 +109,10 @@ class SendCommands:
     async def _known(self) -> Iterable[str]:
         figures = (await self._engine.snapshot()).send
         return send_text(figures) if figures else ()
+
+    async def _figures(self) -> Sequence[object]:
+        figures = (await self._engine.snapshot()).send
+        return [figures] if figures else []
 
 
 def _send_settings(text: Sequence[str], options: Mapping[str, Any]) -> SendSettings:

@@ -19,11 +19,15 @@ class State(Enum):
     """Where a session is between its first SYN and its last FIN."""
 
     CONNECTING = "connecting"
+    HANDSHAKE = "handshake"  # established, and TLS is about to be
     HELD = "held"
     ASKED = "asked"  # held, and an answer to a ping is awaited
     CLOSING = "closing"  # our FIN is sent, the answer still under way is awaited
     CLOSED = "closed"
 
+
+# An attempt is what is not held yet.
+ATTEMPTED: Final = (State.CONNECTING, State.HANDSHAKE)
 
 _CONNECTING: Final = State.CONNECTING
 
@@ -72,6 +76,9 @@ class Session:
     def receive(self, buffers: Sequence[bytearray | memoryview]) -> int:
         """Fill the buffers, and return how many bytes came, 0 at the end; raises as `send` does."""
         return os.readv(self.descriptor, buffers)
+
+    def notify_close(self) -> None:
+        """Say to the peer what has to be said before a FIN: nothing."""
 
     def lost(self, failure: OSError) -> None:
         """Handle that sending failed."""

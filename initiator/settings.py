@@ -16,6 +16,19 @@ HASHSIZE_TOGETHER: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """How sessions speak TLS.
+
+    `ca` is a file with the authorities that are trusted instead of the system's, `name` the one that is sent and
+    verified instead of the host of the target as it was written.
+    """
+
+    ca: str | None = None
+    name: str | None = None
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Times in seconds; `seed` makes every draw (ping times, jitter of pauses) repeatable.
 
@@ -36,3 +49,4 @@ class Settings:
     sndbuf: int | None = None
     dscp: int | None = None
     place: float | None = None
+    tls: Tls | None = None

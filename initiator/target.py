@@ -1,9 +1,10 @@
 """One remote address that sessions are opened to, with its share and its table."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from common.addresses import Address, address_key
+from common.addresses import address_key
+from common.resolver import SocketAddress
 from common.table import SessionTable
 from initiator.retry import Retry
 from initiator.session import Session
@@ -16,14 +17,16 @@ class Target:
     """A share asked for, what is held of it, and what became of the rest.
 
     `losses` counts established sessions that ended unasked, by reason; `failures` counts attempts that came to
-    nothing, by reason. `due` is the tick at which a pause of the attempts ends, 0 when there is none.
+    nothing, by reason. `host` is the host as it was written. `due` is the tick at which a pause of the attempts ends,
+    0 when there is none.
     """
 
-    def __init__(self, address: Address, family: int, sockaddr: Any, hashsize: int, holder: "Holder") -> None:
-        self.address = address
-        self.key = address_key(*address)
-        self.family = family
-        self.sockaddr = sockaddr
+    def __init__(self, item: SocketAddress, hashsize: int, holder: "Holder") -> None:
+        self.address = item.address
+        self.host = item.host
+        self.key = address_key(*item.address)
+        self.family = item.family
+        self.sockaddr = item.sockaddr
         self.holder = holder
         self.share = 0
         self.held = 0

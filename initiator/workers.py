@@ -221,14 +221,6 @@ class Workers(Divided):
             run = self.runs["send"]
             self.runs["send"] = replace(run, settings=replace(run.settings, rate=rate))
 
-    async def query_settings(self) -> QuerySettings | None:
-        """Return what the queries that are sent, or were sent last, are."""
-        return self.runs["query"].asked if "query" in self.runs else None
-
-    async def send_settings(self) -> SendSettings | None:
-        """Return what the messages that are sent, or were sent last, are."""
-        return self.runs["send"].settings if "send" in self.runs else None
-
     async def search_query_rate(self, latency: float) -> RateFound:
         """Search for the highest rate as the engine does, by what all workers measure together."""
 
@@ -247,6 +239,10 @@ class Workers(Divided):
             return now.send.lost + sum(now.send.missed.values()) if now.send else 0
 
         return await self._search("send", "message", latency, self.change_send, failed)
+
+    async def settings(self) -> Settings:
+        """Return what the process was started with."""
+        return self._settings
 
     async def totals(self) -> Totals:
         """Return what became of the queries and messages of all runs, as it was told last."""

@@ -13,8 +13,9 @@ from common.exporters.settings import Exporters, add_exporter_options, exporters
 from common.keepalive import parse_keepalive
 from common.options import Parser, Process, add_process_options, add_socket_options, option, process_of
 from common.table import DEFAULT_HASHSIZE
+from common.tls import server_context
 from common.units import parse_hashsize, parse_positive, parse_real
-from responder.settings import BACKLOG, ECHO, MODES, Settings, check_mode
+from responder.settings import BACKLOG, ECHO, MODES, Settings, Tls, check_mode
 
 # One message in a quarter of an hour: what is slower is a slip of the hand, or too long for a timer of the loop.
 _LOWEST_RATE: Final = 0.001
@@ -76,13 +77,15 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         metavar="IDLE[,INTERVAL,COUNT]",
         help="let the kernel probe idle clients, so that one that has vanished is lost at last",
     )
+    add("--tls-cert", metavar="FILE", help="speak TLS on every listener, and show this certificate")
+    add("--tls-key", metavar="FILE", help="where its key is (the file of the certificate)")
     _add_mode_options(parser)
     add_socket_options(parser)
     add_exporter_options(parser)
     add_process_options(parser)
     options = parser.parse_args(arguments)
-    settings = _settings(options)
     try:
+        settings = _settings(options)
         for mode in (options.mode, *(mode for _, mode in options.listen)):
             check_mode(mode, settings)
     except UsageError as error:
@@ -143,4 +146,16 @@ def _settings(options: argparse.Namespace) -> Settings:
         sndbuf=options.sndbuf,
         dscp=options.dscp,
         marker=options.marker,
+        tls=_tls(options),
     )
+
+
+def _tls(options: argparse.Namespace) -> Tls | None:
+    """Return how clients are spoken TLS to; raises UsageError, for files that cannot be used as well."""
+    if options.tls_cert is None:
+        if options.tls_key is not None:
+            raise UsageError("--tls-key goes with --tls-cert")
+        return None
+    tls = Tls(options.tls_cert, options.tls_cert if options.tls_key is None else options.tls_key)
+    server_context(tls.certificate, tls.key)
+    return tls

@@ -36,6 +36,9 @@ class Client:
         """Handle what epoll reported."""
         self.listener.behaviour.ready(self, events)
 
+    def notify_close(self) -> None:
+        """Say to the peer what has to be said before a FIN: nothing."""
+
     def __str__(self) -> str:
         """Return both ends, the peer's first, as `list` shows them."""
         return f"{self.peer}->{self.listener.address}"

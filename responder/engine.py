@@ -99,7 +99,7 @@ class Engine:
             listener.behaviour = behaviour
 
         def visit(handler: Handler) -> None:
-            if type(handler) is Client and handler.listener in found:
+            if isinstance(handler, Client) and handler.listener in found:
                 handler.listener.behaviour.take_over(handler)
 
         await self._reactor.run(self._reactor.walk(visit))
@@ -283,7 +283,7 @@ class Engine:
 
 
 def _is_client(handler: Handler | None, listener: Listener | None) -> TypeGuard[Client]:
-    return type(handler) is Client and (listener is None or handler.listener is listener)
+    return isinstance(handler, Client) and (listener is None or handler.listener is listener)
 
 
 def _listener_row(listener: Listener) -> ListenerRow:

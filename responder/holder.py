@@ -18,9 +18,11 @@ from responder.behaviours.behaviour import Behaviour
 from responder.behaviours.echo import Echo
 from responder.behaviours.serve import Serve
 from responder.behaviours.sink import Sink
+from responder.behaviours.tls import TLS_BEHAVIOURS
 from responder.client import Client
 from responder.listener import Listener
 from responder.settings import Settings, check_mode
+from responder.tls import makes_clients
 from responder.watch import Watch
 
 log = logging.getLogger("sessioner.responder")
@@ -62,6 +64,8 @@ class Holder:
         self._highest = highest_descriptor()
         self._freed = False
         self._try_again = False
+        self._make = makes_clients(reactor, self, settings.tls) if settings.tls else Client
+        self._behaviours = TLS_BEHAVIOURS if settings.tls else _BEHAVIOURS
         self._changed_at = reactor.now
         self._awaited = 0
         self._arriving = False
@@ -74,14 +78,14 @@ class Holder:
         """Return the one behaviour of a mode; raises UsageError where the settings lack what it needs."""
         if mode not in self.behaviours:
             check_mode(mode, self._settings)
-            self.behaviours[mode] = _BEHAVIOURS[mode](self._reactor, self, self.watch, self._settings)
+            self.behaviours[mode] = self._behaviours[mode](self._reactor, self, self.watch, self._settings)
         return self.behaviours[mode]
 
     def accept(self, listener: Listener) -> None:
         """Accept what is queued on a listener, as far as there is room."""
         now, highest = self._reactor.now, self._highest
         accept, add, key_of = listener.accept, self._reactor.add, listener.client_key
-        events = listener.behaviour.events
+        events, make = listener.behaviour.events, self._make
         clients: list[Client] = []
         for _ in range(min(listener.queued(), _AT_ONCE)):
             try:
@@ -91,14 +95,15 @@ class Holder:
                     continue
                 break
             set_blocking(descriptor, False)
-            client = Client(descriptor, key_of(peer), listener, now)
+            client = make(descriptor, key_of(peer), listener, now)
             clients.append(client)
             add(descriptor, client, events)
             if descriptor >= highest:
                 self._pause(shortages.DESCRIPTORS, try_again=False)
                 break
         self.table.add(clients)
-        listener.behaviour.accepted(clients)
+        if self._make is Client:
+            listener.behaviour.accepted(clients)
         self._arriving = self._arriving or listener.behaviour.stays
         listener.accepted += len(clients)
         listener.held += len(clients)
@@ -140,23 +145,29 @@ class Holder:
         """Count a client that ended unasked, and close our side."""
         self.losses[reason] += 1
         log.info("Lost %s: %s", client, reason)
+        if reason == reasons.FIN:
+            client.notify_close()
         self._release(client)
 
     def served(self, client: Client) -> None:
         """Close our side of a client that has got all it was to get."""
         log.debug("Served %s", client)
+        client.notify_close()
         self._release(client)
 
     def drop(self, client: Client, reset: bool) -> None:
         """End a client's session on purpose, by RST or by FIN."""
         if reset:
             reset_at_close(client.descriptor)
+        else:
+            client.notify_close()
         self._release(client)
 
     def close_all(self) -> None:
         """Release everything at once, at the end of the process."""
         for handler in self._reactor.handlers:
-            if type(handler) is Client:
+            if isinstance(handler, Client):
+                handler.notify_close()
                 os.close(handler.descriptor)
             elif type(handler) is Listener:
                 handler.sock.close()

@@ -45,7 +45,7 @@ def listen_together(item: SocketAddress, settings: Settings, count: int) -> list
     # Another daemon's sockets on the address would be joined; a bind that does not share it tells that there are some.
     probe = _bind(item, settings, shared=False)
     host, _, *rest = item.sockaddr
-    chosen = SocketAddress(item.address, item.family, (host, probe.getsockname()[1], *rest))
+    chosen = item._replace(sockaddr=(host, probe.getsockname()[1], *rest))
     probe.close()
     sockets: list[SocketType] = []
     try:

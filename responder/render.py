@@ -68,7 +68,8 @@ def greeting_text(now: Snapshot, settings: Settings, somaxconn: int | None) -> s
     backlog = str(settings.backlog)
     if somaxconn is not None and somaxconn < settings.backlog:
         backlog = f"{somaxconn} (net.core.somaxconn allows no more)"
-    return f"{now.listeners} listeners, backlog {backlog}, at most {now.descriptors[0]} descriptors"
+    tls = f"TLS with {settings.tls.certificate}, " if settings.tls else ""
+    return f"{now.listeners} listeners, {tls}backlog {backlog}, at most {now.descriptors[0]} descriptors"
 
 
 def toolbar_text(now: Snapshot) -> str:

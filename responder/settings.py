@@ -15,6 +15,14 @@ MODES: Final = (ECHO, "sink", "active", "serve")
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """The files with the certificate that is shown, and those it was signed by, and with its key."""
+
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """`hashsize` is what the one table of all clients starts with, `backlog` is each listener's queue.
 
@@ -35,6 +43,7 @@ class Settings:
     sndbuf: int | None = None
     dscp: int | None = None
     marker: bool = False
+    tls: Tls | None = None
 
 
 def check_mode(mode: str, settings: Settings) -> None:

@@ -15,6 +15,7 @@ import uvloop
 from hypothesis import settings
 
 from common.logs import TextHandler
+from tests.tls import Certificates, make_certificates
 
 T = TypeVar("T")
 
@@ -124,6 +125,12 @@ def run(request: pytest.FixtureRequest) -> Run[Any]:
         return result
 
     return run_one
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Give certificates that were made for this run."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ PURE = {
     *(f"initiator.{name}" for name in ("retry", "confirmed", "settings", "snapshot", "render", "load_render")),
     *(f"initiator.{name}" for name in ("traffic", "latencies", "expectations", "figures", "totals")),
     *(f"initiator.{name}" for name in ("churn_figures", "churn_render", "find_render")),
+    *(f"initiator.{name}" for name in ("timeline", "history", "charts", "scales", "svg", "style", "page", "report")),
     *(f"initiator.probes.{name}" for name in ("ages", "figures", "growth", "idleness", "narrowing")),
     *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions", "saturation")),
     *(f"initiator.workloads.{name}" for name in ("expressions", "random_text", "markers", "frames", "turns")),

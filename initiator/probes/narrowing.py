@@ -36,9 +36,11 @@ _UP: Final = 1.06
 _DOWN: Final = (0.94, 0.85, 0.7, 0.5)
 PRECISION: Final = 0.07
 
-# Below this rate the search is given up, and after so many tries.
+# Below this rate the search is given up, and after so many tries, or trials of all kinds: a path that fails now and
+# then, at any rate, would keep it going.
 _LOWEST: Final = 0.5
-_MOST_TRIES: Final = 20
+_MOST_TRIES: Final = 12
+_MOST_TRIALS: Final = 60
 
 # How many times a trial is repeated that failed once, or in which this host was late.
 _REPEATS: Final = 2
@@ -81,8 +83,8 @@ class Trial:
 class Outcome:
     """What became of what was judged: how many failed, and the rate at which they were really sent.
 
-    `uneven` says that this host was late at times and left some out; `first_failure` is in seconds from the beginning,
-    `taken` is the rate of those that succeeded from then on.
+    `uneven` says that this host was late at times, and sent some together or not at all; `first_failure` is in seconds
+    from the beginning, `taken` is the rate of those that succeeded from then on.
     """
 
     failed: int
@@ -110,25 +112,30 @@ class Narrowing:
         self._tries = 0
         self._repeats = 0
         self._downs = 0
+        self._trials = 0
         self.trial: Trial | None = _ramp(START)
 
     def judge(self, outcome: Outcome) -> None:
         """Take note of what became of the trial."""
         assert self.trial
+        self._trials += 1
         if self.trial.phase is Phase.RAMP:
             self.trial = self._judge_ramp(self.trial, outcome)
         elif self.trial.phase is Phase.OVERLOAD:
             self.trial = self._judge_overload(self.trial, outcome)
         else:
             self.trial = self._judge_try(outcome)
+        if self._trials == _MOST_TRIALS:
+            self.trial = None
 
     def _judge_ramp(self, trial: Trial, outcome: Outcome) -> Trial | None:
         if outcome.failed and self._repeat():
             return trial
         if outcome.failed:
-            window = max(1.0, self._seconds / 2)
-            return Trial(Phase.OVERLOAD, ((trial.rate * _OVERLOAD, _LONGEST),), window)
+            return self._overload(trial.rate)
         if outcome.sent_rate < trial.rate * _FASTEST:
+            if self._repeat():
+                return trial
             self.host_bound = True
             return self._try(outcome.sent_rate)
         self._repeats = 0
@@ -147,8 +154,12 @@ class Narrowing:
         reached = outcome.sent_rate >= wanted * _SENT
         if not outcome.failed:
             self.good = max(self.good, min(outcome.sent_rate, wanted * self._boost))
+            if self.bad is not None and self.good >= self.bad:
+                # It failed for another reason then.
+                self.bad = None
         if self.host_bound:
-            return None
+            self.host_bound = not outcome.failed
+            return self._overload(wanted) if outcome.failed else None
         if outcome.uneven and (outcome.failed or not reached) and self._repeat():
             if not outcome.failed:
                 self._boost = min(_BOOST, self._boost * wanted / outcome.sent_rate) if outcome.sent_rate else _BOOST
@@ -158,14 +169,14 @@ class Narrowing:
             self.host_bound = True
             return None
         self._tries += 1
-        if outcome.failed:
+        if outcome.failed and wanted > self.good:
             self.bad = wanted
         return self._narrow(wanted)
 
     def _narrow(self, wanted: float) -> Trial | None:
         """Return the next one after `wanted` did, or did not."""
         if self.bad is None:
-            return self._try(wanted * _UP)
+            return self._try(max(wanted, self.good) * _UP)
         if not self.good:
             self._downs += 1
             return self._try(wanted * _DOWN[min(self._downs, len(_DOWN)) - 1])
@@ -186,6 +197,10 @@ class Narrowing:
             Phase.TRY, (*self._drain, (rate * _SETTLING_RATE, self._seconds * _SETTLING_TIME), (rate, self._seconds))
         )
 
+    def _overload(self, rate: float) -> Trial:
+        """Return a trial that measures what is taken where more than `rate`, which was too much, is sent."""
+        return Trial(Phase.OVERLOAD, ((rate * _OVERLOAD, _LONGEST),), max(1.0, self._seconds / 2))
+
     def _repeat(self) -> bool:
         """Return whether to make the same trial once more, for it tells too little."""
         self._repeats += 1
@@ -197,11 +212,11 @@ def _ramp(rate: float) -> Trial:
 
 
 def outcome_of(
-    sent: Sequence[float], succeeded: Sequence[bool], judged_from: float, until: float, unsent: int
+    sent: Sequence[float], succeeded: Sequence[bool], judged_from: float, until: float, uneven: bool
 ) -> Outcome:
     """Return what became of sessions begun at these times (seconds from the beginning, ascending).
 
-    Those from `judged_from` on are judged, until `until`; so many were due besides, and not sent.
+    Those from `judged_from` on are judged, until `until`.
     """
     start = bisect_left(sent, judged_from)
     failed = [at for at, success in zip(sent[start:], succeeded[start:], strict=True) if not success]
@@ -212,4 +227,4 @@ def outcome_of(
     if first is not None and until > first:
         begin = bisect_left(sent, first)
         taken = sum(succeeded[begin:]) / (until - first)
-    return Outcome(len(failed), sent_rate, unsent > 0, first, taken)
+    return Outcome(len(failed), sent_rate, uneven, first, taken)

@@ -19,9 +19,9 @@ from initiator.probes.own import OwnSession, OwnSessions, State
 _PATIENCE: Final = 0.9
 _TIMES_SLOWEST: Final = 5.0
 
-# What is later than this, and than so many are due, is not sent: many at once would be another thing than the rate
-# that is tried.
-_LATE: Final = 0.002
+# What is later than this, and than the next one is due, was not sent evenly; so many times as late it is not sent at
+# all: many at once would be another thing than the rate that is tried.
+_LATE: Final = 0.001
 _LATE_TIMES: Final = 3
 
 # Sessions begun or given up in one go: half a millisecond.
@@ -98,7 +98,7 @@ class FindRate:
         self._connect.record_many(session.took for session in judged if not session.failure)
         failures = Counter(session.failure for session in judged if session.failure)
         unsent = run.unsent + len(run.sessions) - len(sessions)
-        outcome = outcome_of(sent, succeeded, run.judged_from, run.until, unsent)
+        outcome = outcome_of(sent, succeeded, run.judged_from, run.until, run.uneven)
         self._trials.append(
             RateTrial(trial.phase.value, trial.rate, len(judged), outcome.sent_rate, unsent, dict(failures))
         )
@@ -114,6 +114,7 @@ class _TrialRun:
     def __init__(self, reactor: Reactor, own: OwnSessions, trial: Trial) -> None:
         self.sessions: list[OwnSession] = []
         self.unsent = 0
+        self.uneven = False
         self.begun = monotonic()
         self.judged_from = trial.seconds - trial.segments[-1][1]
         self.until = trial.seconds
@@ -140,8 +141,11 @@ class _TrialRun:
         while (due := self._due()) is not None and due <= now and begun < _AT_ONCE:
             self._number += 1
             if now - due > self._late:
-                self.unsent += due - self.begun >= self.judged_from
-                continue
+                judged = due - self.begun >= self.judged_from
+                self.uneven |= judged
+                if now - due > self._late * _LATE_TIMES:
+                    self.unsent += judged
+                    continue
             self.sessions.append(self._own.begin())
             begun += 1
             now = monotonic()
@@ -159,7 +163,7 @@ class _TrialRun:
             rate, seconds = self._trial.segments[self._segment]
             at = self._number / rate
             if at < seconds:
-                self._late = max(_LATE, _LATE_TIMES / rate)
+                self._late = max(_LATE, 1 / rate)
                 return self._segment_begun + at
             self._segment += 1
             self._segment_begun += seconds

@@ -33,10 +33,10 @@ _GIVEN_UP_AT_ONCE: Final = 16
 _UNBEGUN_AT_ONCE: Final = 4096
 
 # Seconds after the end of its time in which what is due by then is still begun: a pause of the loop is no backlog.
-_GRACE: Final = 0.1
+_GRACE: Final = 0.5
 
 # Transactions kept before they are counted in the histograms, which is cheaper for many at once.
-_KEPT: Final = 256
+_KEPT: Final = 1024
 
 _SENDING: Final = READ | WRITE | EDGE
 _SENT: Final = READ | EDGE

@@ -120,7 +120,7 @@ class Ping:
         now = monotonic()
 
         def arm(handler: Handler) -> None:
-            if type(handler) is Session and handler.state is State.HELD:
+            if isinstance(handler, Session) and handler.state is State.HELD:
                 self.arm(handler, now)
 
         return self._reactor.walk(arm)

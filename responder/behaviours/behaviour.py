@@ -60,6 +60,7 @@ class Behaviour:
     buffer: ClassVar[int] = BUFFER
 
     _receive = staticmethod(os.readv)
+    _transmit = staticmethod(os.write)
 
     def __init__(self, reactor: Reactor, keeper: Keeper, watch: Watch, _settings: Settings) -> None:
         self.events = READING
@@ -136,7 +137,7 @@ class Behaviour:
     def _send(self, client: Client, data: memoryview) -> int:
         """Send, and return how much the kernel took; raises OSError when the session is lost."""
         try:
-            count = os.write(client.descriptor, data)
+            count = self._transmit(client.descriptor, data)
         except BlockingIOError:
             return 0
         self.sent += count

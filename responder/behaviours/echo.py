@@ -1,7 +1,5 @@
 """The echo behaviour: what a client sends goes back to it, byte for byte, no faster than it reads."""
 
-import os
-
 from responder.behaviours.behaviour import Behaviour
 from responder.client import Client
 
@@ -17,7 +15,7 @@ class Echo(Behaviour):
         This is `_send` without the call, for it is most of what we add to the two system calls of an echo.
         """
         try:
-            taken = os.write(client.descriptor, self._view[:count])
+            taken = self._transmit(client.descriptor, self._view[:count])
         except BlockingIOError:
             taken = 0
         self.sent += taken

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from common import reasons
 from common.reasons import NO_DESCRIPTORS, NO_MEMORY, by_every_reason, reason_of
 
-ALL = {"fin", "rst", "timeout", "refused", "unreachable", "denied", "exhausted", "other"}
+ALL = {"fin", "rst", "timeout", "refused", "unreachable", "denied", "exhausted", "tls", "other"}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,7 @@ ALL = {"fin", "rst", "timeout", "refused", "unreachable", "denied", "exhausted",
         (errno.EACCES, "denied"),
         (errno.EPERM, "denied"),
         (errno.EADDRNOTAVAIL, "exhausted"),
+        (errno.EBADMSG, "tls"),
         (errno.EMFILE, "exhausted"),
         (errno.ENFILE, "exhausted"),
         (errno.ENOBUFS, "exhausted"),

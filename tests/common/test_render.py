@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.render import as_json, by_reason, field, progress_bar, yes_no
+from common.render import as_json, by_reason, field, long_json, progress_bar, yes_no
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,12 @@ def test_json_has_no_needless_spaces() -> None:
     """A line is as short as it can be."""
     result = Outer(1, (2, 3), {"rst": 4}, Inner("a", None))
     assert as_json(result) == '{"count":1,"pair":[2,3],"counts":{"rst":4},"inner":{"name":"a","seconds":null}}'
+
+
+def test_long_json_is_the_same_json() -> None:
+    """What is made for a file reads as what is printed."""
+    results = {"rows": [{"a": 1.5, "b": None, "c": [True, "x"]}] * 1000}
+    assert long_json(results) == as_json(results)
 
 
 @pytest.mark.parametrize("value", [object(), Inner, {1, 2}])

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("run")
 
 async def test_a_literal_stands_for_itself() -> None:
     found = await resolve(Endpoint("127.0.0.9", 5000, 5000))
-    assert found == [SocketAddress(Address("127.0.0.9", 5000), socket.AF_INET, ("127.0.0.9", 5000))]
+    assert found == [SocketAddress(Address("127.0.0.9", 5000), socket.AF_INET, ("127.0.0.9", 5000), "127.0.0.9")]
 
 
 async def test_a_range_stands_for_each_of_its_ports_in_order() -> None:

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 from tests.daemons.box import DROP, REJECT, forget_idle, limit_rate, limit_sessions
 from tests.daemons.namespaces import RIGHT, Network, missing
 from tests.daemons.test_programs import program, running
-from tests.support import Daemon, initiator, responder
+from tests.support import PATIENCE, ROOT, Daemon, environment, initiator, responder
 
 FreePorts = Callable[[int], int]
 
@@ -219,3 +222,50 @@ def test_any_echo_server_will_do(free_ports: FreePorts, serve: str) -> None:
         front.line()
         figures = front.ask("wait bench 50s", "found bench --json")
         assert (figures["answered"], figures["failures"]) == (90, {})
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> dict[str, str]:
+    """Give the environment in which the daemons are programs, as an installation makes them, of this tree."""
+    for name in ("initiator", "responder"):
+        path = tmp_path / f"sessioner_{name}"
+        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {name} "$@"\n')
+        path.chmod(0o755)
+    return {**environment(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize(
+    ("example", "arguments", "lines"),
+    [
+        ("bench", ("50", "2"), ["Echoes verified          : 100 of 100", "round,session,target,corrected,raw,failure"]),
+        ("bench", ("50", "2", "{target}"), ["Echoes verified          : 100 of 100"]),
+        (
+            "firewall-capacity",
+            ("{target}", "40", "100ms"),
+            ["Sessions the path takes  : at least 40, each confirmed by an echo", "Highest rate             : "],
+        ),
+        ("nat-idle", ("{target}", "500ms"), ["Idle sessions remembered : at least for 0.5"]),
+    ],
+)
+def test_the_examples_do_what_they_say(
+    free_ports: FreePorts,
+    tmp_path: Path,
+    programs: dict[str, str],
+    example: str,
+    arguments: tuple[str, ...],
+    lines: list[str],
+) -> None:
+    port = free_ports(1)
+    with responder(port):
+        result = subprocess.run(
+            [ROOT / "examples" / f"{example}.sh", *(text.format(target=f"127.0.0.1:{port}") for text in arguments)],
+            cwd=tmp_path,
+            env=programs,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert result.returncode == 0, result.stderr
+    for line in lines:
+        assert line in result.stderr + result.stdout

@@ -11,7 +11,8 @@ from common.errors import UsageError
 from common.exporters.settings import Exporters
 from common.keepalive import Keepalive, parse_keepalive
 from initiator.cli import Options, parse_options
-from initiator.settings import CONNECT_TIMEOUT, PING_TIMEOUT, Settings
+from initiator.settings import CONNECT_TIMEOUT, PING_TIMEOUT, Settings, Tls
+from tests.tls import Certificates
 
 TARGET = ["--target", "10.0.0.1:5000"]
 ENDPOINT = Endpoint("10.0.0.1", 5000, 5000)
@@ -35,6 +36,9 @@ SETTINGS: list[tuple[list[str], dict[str, object]]] = [
     (["--sndbuf", "4m"], {"sndbuf": 4 << 20}),
     (["--dscp", "46"], {"dscp": 46}),
     (["--seed", "42"], {"seed": 42}),
+    (["--tls"], {"tls": Tls()}),
+    (["--tls", "--tls-name", "www.example.com"], {"tls": Tls(name="www.example.com")}),
+    (["--tls", "--tls-name", "192.0.2.1", "--tls-insecure"], {"tls": Tls(None, "192.0.2.1", verify=False)}),
 ]
 
 PROCESS: list[tuple[list[str], str, object]] = [
@@ -51,8 +55,8 @@ PROCESS: list[tuple[list[str], str, object]] = [
     (["--workers", "auto"], "workers", None),
 ]
 
-# What decides the targets; tested by itself, as are the exporters, in tests/common/exporters.
-OTHERS = {"-t", "--target", "-s", "--hashsize", "--loopback", "-h", "--help"}
+# What decides the targets, or names a file; tested by itself, as are the exporters, in tests/common/exporters.
+OTHERS = {"-t", "--target", "-s", "--hashsize", "--loopback", "--tls-ca", "-h", "--help"}
 OTHERS |= {"--statsd", "--statsd-namespace", "--statsd-window", "--prometheus"}
 
 
@@ -192,6 +196,16 @@ def test_any_seed_is_taken_as_it_is() -> None:
         (["--seed", "-1"], "--seed"),
         (["--seed", "x"], '"x" is not a whole number'),
         (["--loop", "select"], "'select'"),
+        (["--tls-ca", "ca.pem"], "--tls-ca goes with --tls"),
+        (["--tls-name", "www.example.com"], "--tls-name goes with --tls"),
+        (["--tls-insecure"], "--tls-insecure goes with --tls"),
+        (["--tls", "--tls-name", ""], "--tls-name: that is no name of a server"),
+        (["--tls", "--tls-name", "a..b"], "--tls-name: that is no name of a server"),
+        (["--tls", "--tls-ca", "/none/ca.pem"], "file /none/ca.pem cannot be used"),
+        (["--tls", "--tls-ca", ""], "file  cannot be used"),
+        (["--tls", "--tls-ca", "/dev/null"], "file /dev/null cannot be used"),
+        (["--tls", "--tls-ca", "/none/ca.pem", "--tls-insecure"], "--tls-ca goes without --tls-insecure"),
+        (["--tls", "--loopback"], "--tls goes without --loopback"),
         (["--junk"], "--junk"),
         (["--pin"], "--pin"),
         (["--targ", "a:1"], "--targ"),
@@ -203,6 +217,11 @@ def test_a_wrong_value_ends_the_process_with_one_line(
 ) -> None:
     """What is wrong is named in one line on standard error, and the exit code is that of wrong usage."""
     assert named in refusal(capsys, *TARGET, *arguments)
+
+
+def test_a_file_with_authorities_is_taken_by_name(certificates: Certificates) -> None:
+    """That it can be used has been seen by then; it is read when sessions are to be opened."""
+    assert parse("--tls", "--tls-ca", certificates.ca).settings.tls == Tls(certificates.ca)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--ping"]])

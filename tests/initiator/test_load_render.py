@@ -119,5 +119,5 @@ def test_a_report_is_written_as_its_name_says(tmp_path: Path) -> None:
         "query,corrected,9900,0.002,0.5,0.0012,0.25",
         "query,raw,9900,0.001,0.4,0.0005,0.2",
     ]
-    with pytest.raises(UsageError, match=r"ends with none of \.json, \.csv or \.hgrm"):
+    with pytest.raises(UsageError, match=r"ends with none of \.html, \.json, \.csv or \.hgrm"):
         write_report(tmp_path / "a.txt", REPORT, Latencies())

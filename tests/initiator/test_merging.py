@@ -27,7 +27,8 @@ LATENCIES = st.lists(st.lists(st.floats(0.000_001, 99.0), max_size=50), min_size
 def query(**changes: object) -> QueryFigures:
     """Return figures of queries that say nothing but these."""
     values = dict.fromkeys((field.name for field in fields(QueryFigures)), 0)
-    return QueryFigures(**{**values, "running": True, "rcodes": {}, "traffic": Traffic(), "csv_not_written": None, **changes})  # type: ignore[arg-type]
+    others = {"running": True, "rcodes": {}, "traffic": Traffic(), "csv_not_written": None}
+    return QueryFigures(**{**values, **others, **changes})  # type: ignore[arg-type]
 
 
 def snapshot(**changes: object) -> Snapshot:

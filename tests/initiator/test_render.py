@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from initiator.render import greeting_text, session_text, status_text, target_text, toolbar_text
-from initiator.settings import Settings
+from initiator.settings import Settings, Tls
 from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
 from initiator.traffic import Traffic
 
@@ -227,6 +227,8 @@ def test_the_greeting_is_all_that_repeats_the_run() -> None:
         "100 targets, connect timeout 2.5s, ping on, ping timeout 30s, at most 20000 descriptors, seed 7"
     )
     assert ", ping off, " in greeting_text(QUIET, Settings(seed=7))
+    assert " targets, TLS, connect " in greeting_text(QUIET, Settings(seed=7, tls=Tls("ca.pem")))
+    assert " targets, TLS that verifies nothing, " in greeting_text(QUIET, Settings(seed=7, tls=Tls(verify=False)))
 
 
 @pytest.mark.parametrize(

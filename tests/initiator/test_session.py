@@ -7,6 +7,7 @@ import pytest
 
 from common.addresses import Address, address_key
 from common.reactor import Reactor
+from common.resolver import SocketAddress
 from initiator.holder import Holder
 from initiator.session import Session, State
 from initiator.settings import Settings
@@ -16,7 +17,8 @@ from initiator.target import Target
 async def make_target(address: Address) -> Target:
     """Make a target whose engine has ended: sessions to it are books without sockets."""
     reactor = Reactor()
-    target = Target(address, AF_INET, tuple(address), 10, Holder(reactor, Settings(seed=1)))
+    item = SocketAddress(address, AF_INET, tuple(address), address.host)
+    target = Target(item, 10, Holder(reactor, Settings(seed=1)))
     reactor.close()
     return target
 

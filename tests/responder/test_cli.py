@@ -9,7 +9,8 @@ from common.addresses import Endpoint
 from common.keepalive import Keepalive
 from common.table import DEFAULT_HASHSIZE
 from responder.cli import Options, parse_options
-from responder.settings import BACKLOG, Settings
+from responder.settings import BACKLOG, Settings, Tls
+from tests.tls import Certificates
 
 LISTEN = ["--listen", "10.0.0.1:5000"]
 ENDPOINT = Endpoint("10.0.0.1", 5000, 5000)
@@ -48,8 +49,8 @@ PROCESS: list[tuple[list[str], str, object]] = [
     (["--workers", "auto"], "workers", None),
 ]
 
-# What decides the listeners and their modes; tested by itself.
-OTHERS = {"-l", "--listen", "--mode", "-h", "--help"}
+# What decides the listeners and their modes, or names a file; tested by itself.
+OTHERS = {"-l", "--listen", "--mode", "--tls-cert", "--tls-key", "-h", "--help"}
 OTHERS |= {"--statsd", "--statsd-namespace", "--statsd-window", "--prometheus"}
 
 
@@ -134,6 +135,21 @@ def test_the_content_is_all_of_the_file(tmp_path: Path) -> None:
     assert parse("--mode", "serve", "--content", str(tmp_path / "content")).settings.content == data
 
 
+def test_a_certificate_and_its_key_are_taken_by_name(certificates: Certificates) -> None:
+    """That they can be used has been seen by then; both may be in one file."""
+    cert, key, both = certificates.cert, certificates.key, certificates.both
+    assert parse("--tls-cert", cert, "--tls-key", key).settings.tls == Tls(cert, key)
+    assert parse("--tls-cert", both).settings.tls == Tls(both, both)
+
+
+def test_a_key_that_does_not_belong_to_the_certificate_is_refused(
+    capsys: pytest.CaptureFixture[str], certificates: Certificates
+) -> None:
+    """A key of another certificate, and one with a password, which nobody is asked for."""
+    for key, named in ((certificates.wrong, "key values mismatch"), (certificates.locked, "has a password")):
+        assert named in refusal(capsys, *LISTEN, "--tls-cert", certificates.cert, "--tls-key", key)
+
+
 @pytest.mark.parametrize("place", ["before", "after"])
 @pytest.mark.parametrize(
     ("mode", "named"),
@@ -189,6 +205,10 @@ def test_one_parsing_leaves_nothing_to_the_next() -> None:
         (["--sndbuf", "1.5k"], '"1.5k" is not a size'),
         (["--dscp", "64"], '"64" is too large'),
         (["--dscp", "EF"], '"EF" is not a whole number'),
+        (["--tls-key", "server.key"], "--tls-key goes with --tls-cert"),
+        (["--tls-cert", "/none/server.pem"], "no certificate and its key in /none/server.pem and /none/server.pem"),
+        (["--tls-cert", "/dev/null", "--tls-key", "/none"], "no certificate and its key in /dev/null and /none"),
+        (["--tls-cert", ""], "no certificate and its key in"),
         (["--target", "a:1"], "--target"),
         (["--lis", "a:1"], "--lis"),
         (["-x"], "-x"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from responder.render import client_text, greeting_text, listener_text, status_text, toolbar_text
-from responder.settings import Settings
+from responder.settings import Settings, Tls
 from responder.snapshot import ClientRow, ListenerRow, MarkerFigures, Snapshot
 
 QUIET = Snapshot(
@@ -175,6 +175,7 @@ def test_the_greeting_is_all_that_repeats_the_run() -> None:
     """The first line of a run tells its settings."""
     text = greeting_text(BUSY, Settings(backlog=512), 4096)
     assert text == "100 listeners, backlog 512, at most 20000 descriptors"
+    assert ", TLS with a.pem, " in greeting_text(BUSY, Settings(tls=Tls("a.pem", "a.key")), 4096)
 
 
 def test_the_greeting_says_what_the_system_cuts_the_backlog_to() -> None:

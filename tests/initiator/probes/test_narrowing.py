@@ -1,6 +1,7 @@
 """Tests of the search for a rate, against a bucket of tokens that stands for a limiting box."""
 
 import math
+import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,12 +33,12 @@ class Bucket:
 def make(trial: Trial, box: Bucket, fastest: float) -> Outcome:
     """Return what becomes of a trial of a host that can send so many a second."""
     begin, at, sent, succeeded = box.at + 1.0, 0.0, [], []
-    unsent, until, first = 0, trial.seconds, None
+    uneven, until, first = False, trial.seconds, None
     judged_from = trial.seconds - trial.segments[-1][1]
     for rate, seconds in trial.segments:
         really = min(rate, fastest)
         for number in range(math.ceil(seconds * really)):
-            when = at + number / really
+            when = at + number / really + 1e-6  # a bit later than it is due
             sent.append(when)
             succeeded.append(box.take(begin + when))
             if when >= judged_from and not succeeded[-1] and first is None:
@@ -45,9 +46,9 @@ def make(trial: Trial, box: Bucket, fastest: float) -> Outcome:
             if trial.steady and first is not None and when - first > trial.steady:
                 until = when
                 break
-        unsent += really < rate
+        uneven |= really < rate
         at += seconds
-    return outcome_of(sent, succeeded, judged_from, until, unsent)
+    return outcome_of(sent, succeeded, judged_from, until, uneven)
 
 
 def search(box: Bucket, seconds: float = 1.0, fastest: float = 20_000.0) -> Narrowing:
@@ -114,7 +115,28 @@ def test_a_host_that_is_late_is_asked_for_more_before_it_is_the_bound() -> None:
     assert narrowing.good == 96.0
 
 
+def test_a_host_that_is_slow_and_a_path_that_is_slower() -> None:
+    found = search(Bucket(400.0, 20.0), fastest=500.0)
+    assert not found.host_bound
+    assert 360 < found.good <= 400
+    assert found.bad
+
+
+@given(st.integers(0, 1 << 32), st.floats(0.1, 0.9))
+def test_whatever_happens_the_search_ends_and_its_bounds_are_in_order(seed: int, failing: float) -> None:
+    rng = random.Random(seed)
+    narrowing = Narrowing(1.0)
+    for _ in range(MOST):
+        if narrowing.trial is None:
+            break
+        rate, failed = rate_of(narrowing), rng.random() < failing
+        sent = min(rate, 1e6) * rng.uniform(0.5, 1.1)
+        narrowing.judge(Outcome(int(failed), sent, rng.random() < 0.5, 0.5 if failed else None, rate / 2))
+        assert narrowing.bad is None or narrowing.good < narrowing.bad
+    assert narrowing.trial is None
+
+
 def test_only_what_is_judged_counts() -> None:
-    outcome = outcome_of([0.0, 1.0, 2.0, 3.0, 3.5, 4.0], [False, True, True, False, True, True], 2.0, 4.0, 0)
+    outcome = outcome_of([0.0, 1.0, 2.0, 3.0, 3.5, 4.0], [False, True, True, False, True, True], 2.0, 4.0, False)
     assert outcome == Outcome(1, 2.0, False, 3.0, 2.0)
-    assert outcome_of([], [], 0.0, 0.0, 1) == Outcome(0, 0.0, True, None, 0.0)
+    assert outcome_of([], [], 0.0, 0.0, True) == Outcome(0, 0.0, True, None, 0.0)

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from socket import SO_LINGER, SOL_SOCKET
+from socket import SHUT_WR, SO_LINGER, SOL_SOCKET, socket
 from struct import pack
 from typing import Any
 
@@ -128,6 +128,58 @@ async def test_a_target_that_answers_no_syn_times_out() -> None:
         async with towards(peer.address) as engine:
             row = await churned(engine, 100, timeout=0.2)
             assert (row.begun, row.completed, row.failed) == (20, 0, {"timeout": 20})
+
+
+async def test_a_session_that_is_established_late_is_asked_then() -> None:
+    """Its SYN is dropped, and repeated by the kernel after a second."""
+    loop = asyncio.get_running_loop()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def answer(sock: socket) -> None:
+        if await loop.sock_recv(sock, 100) == REQUEST:
+            await loop.sock_sendall(sock, b"x")
+            sock.shutdown(SHUT_WR)
+
+    async def accept_all(peer: Peer) -> None:
+        while True:
+            tasks.append(asyncio.create_task(answer(await peer.accept())))
+
+    with Peer(backlog=1) as peer, full_queue(peer):
+        async with towards(peer.address) as engine:
+            await engine.start_churn([10], settings(seconds=0.2))
+
+            async def begun() -> bool:
+                now = (await figures(engine)).now
+                return bool(now and now.under_way == 2)
+
+            await until(begun)
+            tasks.append(asyncio.create_task(accept_all(peer)))
+            await engine.wait_churn()
+            (row,) = (await figures(engine)).rows
+            assert (row.completed, row.failed, row.sent) == (2, {}, 2 * len(REQUEST))
+            assert row.connect.raw.lowest > 0.5
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_ipv6_targets_are_asked() -> None:
+    async with aclosing(Responder(ResponderSettings(content=b"x"))) as responder:
+        (address,) = await responder.add_listeners(Endpoint("::1", 0, 0), "serve")
+        async with towards(address) as engine:
+            row = await churned(engine, 100)
+            assert (row.completed, row.empty) == (20, 0)
+
+
+async def test_poisson_arrivals_are_repeated_by_their_seed() -> None:
+    async with responding("serve", content=b"x") as (engine, _):
+        counts = []
+        for seed in (1, 1, 2, 3):
+            row = await churned(engine, 500, arrivals="poisson", seed=seed)
+            assert row.completed == row.due
+            counts.append(row.due)
+        assert counts[0] == counts[1]
+        assert len(set(counts)) > 1
 
 
 async def test_one_that_is_slow_does_not_keep_others_from_their_timeouts() -> None:

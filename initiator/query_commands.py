@@ -1,22 +1,18 @@
-"""The commands of the workloads over the held sessions: one row each."""
+"""The commands of the query workload, and those that change the rate of whatever runs."""
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from common.commands import Command
-from common.errors import NotMetError, UsageError
+from common.errors import UsageError
 from common.shell import Shell
 from common.units import format_duration
-from initiator.expectations import parse_expectation
-from initiator.figures import figures_of
-from initiator.latencies import Latencies
-from initiator.load_render import latency_text, query_text, rate_found_text
-from initiator.report import Report, report_text, write_report
+from initiator.load_render import query_text, rate_found_text
 from initiator.runs import Run, Runs
-from initiator.snapshot import LatencyRow, QueryFigures, RateFound
+from initiator.snapshot import QueryFigures, RateFound
 from initiator.workers import AnyEngine
 from initiator.workloads.query import TIMEOUT, QuerySettings
 from initiator.workloads.query_csv import FileCsv, QueryCsv, ShownCsv
@@ -31,13 +27,8 @@ _STEP: Final = 15.0
 
 _NAME: Final = "query"
 
-_PERCENTILES: Final = (50.0, 95.0, 99.0, 99.9)
-
 # The options that say what is asked.
 _ASKING: Final = ("name", "type", "names", "edns", "dnssec")
-
-# Sessions whose segments are looked at for a report: a millisecond.
-_SAMPLED: Final = 200
 
 _QUERY: Final = (
     "[off] [RATE|LATENCY] {on TARGET | for TIMEOUT | seed N | timeout TIMEOUT | arrivals poisson|constant | name TEXT"
@@ -45,14 +36,13 @@ _QUERY: Final = (
 )
 
 
-class LoadCommands:
-    """What runs behind the rows of the workloads."""
+class QueryCommands:
+    """What runs behind the rows of the query workload."""
 
     def __init__(self, engine: AnyEngine, shell: Shell, runs: Runs) -> None:
         self._engine = engine
         self._shell = shell
         self._runs = runs
-        self._percentiles: tuple[float, ...] = _PERCENTILES
 
     def rows(self) -> list[Command]:
         """Return the rows in the order in which help shows them."""
@@ -65,18 +55,6 @@ class LoadCommands:
             ),
             Command("faster", "[PERCENT]", "raise the rate of what runs, by 15 % or so many", self.faster),
             Command("slower", "[PERCENT]", "lower the rate of what runs, by 15 % or so many", self.slower),
-            Command("latency", "", "the percentiles of every latency", self.latency, latency_text, reports=True),
-            Command(
-                "report",
-                "[FILE]",
-                "all figures of the run; a FILE.json, .csv or .hgrm is written",
-                self.report,
-                report_text,
-                reports=True,
-            ),
-            Command("expect", "TEXT...", "fail (exit code 3) unless p99 < 5ms, losses == 0 or the like", self.expect),
-            Command("percentiles", "PERCENTILES", "choose the percentiles that are shown", self.percentiles),
-            Command("reset", "", "start all latencies afresh", self.reset),
         ]
 
     async def query(
@@ -96,7 +74,7 @@ class LoadCommands:
         wanted = START if latency else rate
         settings = _query_settings(wanted, secrets.randbits(32) if seed is None else seed, options)
         await self._engine.start_query(settings, self._csv(settings.csv))
-        self._runs.begin(self._search(latency) if latency else self._run())
+        self._runs.begin(self._search(settings, latency) if latency else self._run(settings))
         return f"Queries: {_described(settings)}"
 
     def _csv(self, file: str | None) -> QueryCsv | None:
@@ -112,57 +90,6 @@ class LoadCommands:
     async def slower(self, percent: float = _STEP) -> str:
         """Lower the rate."""
         return await self._change_by(1 / (1 + percent / 100))
-
-    async def latency(self) -> list[LatencyRow]:
-        """Return a row for each latency that was measured."""
-        return list(_rows(await self._engine.latencies(), self._percentiles))
-
-    async def report(self, file: str | None = None) -> Report:
-        """Return all figures, and write them to a file where one is named."""
-        now, latencies = await self._engine.snapshot(), await self._engine.latencies()
-        ran = now.query or now.send
-        report = Report(
-            settings=await self._settings(),
-            seconds=ran.seconds if ran else 0.0,
-            asked=now.asked,
-            held=now.held,
-            established=now.established,
-            losses=now.losses,
-            failures=now.failures,
-            traffic=ran.traffic if ran else now.traffic,
-            segments=await self._engine.sample_segments(_SAMPLED),
-            query=now.query,
-            send=now.send,
-            churn=now.churn,
-            latencies=list(_rows(latencies, self._percentiles)),
-        )
-        if file is not None:
-            write_report(Path(file), report, latencies)
-        return report
-
-    async def expect(self, text: list[str]) -> str:
-        """Check a condition; raises NotMetError."""
-        expectation = parse_expectation(text)
-        now, latencies = await self._engine.snapshot(), await self._engine.latencies()
-        failure = expectation.check(figures_of(now, latencies, expectation))
-        if failure:
-            raise NotMetError(failure)
-        return f"expect {expectation.text}: met"
-
-    async def percentiles(self, percentiles: tuple[float, ...]) -> str:
-        """Choose what is shown."""
-        self._percentiles = percentiles
-        return f"Percentiles {', '.join(f'{percent:g}' for percent in percentiles)}"
-
-    async def reset(self) -> str:
-        """Start afresh."""
-        await self._engine.reset_latencies()
-        return "All latencies start afresh"
-
-    async def _settings(self) -> str:
-        """Return what runs, or ran last, in one line."""
-        query, send = await self._engine.query_settings(), await self._engine.send_settings()
-        return _described(query) if query else send.asking if send else "no workload"
 
     async def _running(self) -> QueryFigures | None:
         figures = (await self._engine.snapshot()).query
@@ -180,10 +107,17 @@ class LoadCommands:
             return f"Messages: {rate:g} a second and session from now on"
         raise UsageError("nothing runs whose rate could be changed; `query RATE` or `send TEXT rate RATE` begins")
 
-    def _run(self) -> Run:
-        return Run(_NAME, self._engine.wait_query, self._known, self._engine.stop_query)
+    def _run(self, settings: QuerySettings) -> Run:
+        return Run(
+            _NAME,
+            _described(settings),
+            self._engine.wait_query,
+            self._known,
+            self._figures,
+            self._engine.stop_query,
+        )
 
-    def _search(self, latency: float) -> Run:
+    def _search(self, settings: QuerySettings, latency: float) -> Run:
         found: list[RateFound] = []
 
         async def ended() -> None:
@@ -192,11 +126,18 @@ class LoadCommands:
         async def known() -> Iterable[str]:
             return rate_found_text(found[0]) if found else await self._known()
 
-        return Run(_NAME, ended, known, self._engine.stop_query)
+        async def figures() -> Sequence[object]:
+            return found[0].tried if found else await self._figures()
+
+        return Run(_NAME, _described(settings), ended, known, figures, self._engine.stop_query)
 
     async def _known(self) -> Iterable[str]:
         figures = (await self._engine.snapshot()).query
         return query_text(figures) if figures else ()
+
+    async def _figures(self) -> Sequence[object]:
+        figures = (await self._engine.snapshot()).query
+        return [figures] if figures else []
 
 
 def _query_settings(rate: float | None, seed: int, options: Mapping[str, Any]) -> QuerySettings:
@@ -259,11 +200,3 @@ def _described(settings: QuerySettings) -> str:
     if settings.csv is not None:
         parts.append(f"csv {settings.csv}")
     return ", ".join([*parts, f"timeout {format_duration(settings.timeout)}", f"seed {settings.seed}"])
-
-
-def _rows(latencies: Latencies, wanted: Sequence[float]) -> Iterator[LatencyRow]:
-    for name, latency in latencies.named():
-        for kind, histogram in (("corrected", latency.corrected), ("raw", latency.raw)):
-            if histogram.count:
-                values = zip(map("{:g}".format, wanted), histogram.percentiles(wanted), strict=True)
-                yield LatencyRow(name, kind, histogram.count, histogram.mean, histogram.highest, dict(values))

@@ -1,0 +1,59 @@
+"""The recorder: samples an engine once a second, and takes note of what is typed."""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Final
+
+from common.errors import SessionerError
+from common.shell import Shell
+from initiator.latencies import Latencies
+from initiator.snapshot import Snapshot
+from initiator.timeline import Timeline
+from initiator.workers import AnyEngine
+
+_INTERVAL: Final = 1.0
+
+
+class Recorder:
+    """A timeline that begins now; to be made inside a running loop, started, and closed."""
+
+    def __init__(self, engine: AnyEngine) -> None:
+        self.begun = datetime.now(UTC)
+        self.timeline = Timeline()
+        self._engine = engine
+        self._begun = monotonic()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, shell: Shell) -> None:
+        """Take a sample now and each second, and every line that the shell carries out."""
+        shell.heard = self._mark
+        self._task = asyncio.create_task(self._record())
+
+    async def sample(self) -> tuple[Snapshot, Latencies]:
+        """Take a sample now, too, and return what it was taken of."""
+        now, latencies = await self._engine.snapshot(), await self._engine.latencies()
+        self.timeline.take(self._elapsed(), now, await self._engine.totals(), latencies.query.corrected)
+        return now, latencies
+
+    async def close(self) -> None:
+        """Take no more samples."""
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _record(self) -> None:
+        """Take samples at whole seconds; one that comes too late does not move those behind it."""
+        while True:
+            # An engine that cannot tell for a while leaves a gap.
+            with suppress(SessionerError):
+                await self.sample()
+            await asyncio.sleep(_INTERVAL - self._elapsed() % _INTERVAL)
+
+    def _mark(self, line: str) -> None:
+        self.timeline.mark(self._elapsed(), line)
+
+    def _elapsed(self) -> float:
+        return monotonic() - self._begun

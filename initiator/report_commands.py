@@ -1,0 +1,173 @@
+"""The commands that tell what was measured: latencies, reports, pictures, expectations."""
+
+import asyncio
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from common.commands import Command
+from common.errors import NotMetError
+from common.shell import Shell
+from initiator.expectations import parse_expectation
+from initiator.figures import figures_of
+from initiator.history import History, history_of
+from initiator.latencies import Latencies
+from initiator.load_render import latency_text
+from initiator.plot import draw
+from initiator.recorder import Recorder
+from initiator.report import Report, report_text, write_report
+from initiator.runs import Runs
+from initiator.snapshot import LatencyRow
+from initiator.workers import AnyEngine
+
+_PERCENTILES: Final = (50.0, 95.0, 99.0, 99.9)
+
+# Sessions whose segments are looked at for a report: a millisecond.
+_SAMPLED: Final = 200
+
+# Seconds that a thread keeps the interpreter while the loop waits for it: each system call of the loop may take as long
+# while a report is written, and with the usual 5 ms much fewer of them are made.
+_TURN: Final = 0.0001
+
+
+class ReportCommands:
+    """What runs behind these rows."""
+
+    def __init__(self, engine: AnyEngine, runs: Runs) -> None:
+        self._engine = engine
+        self._runs = runs
+        self._recorder = Recorder(engine)
+        self._percentiles: tuple[float, ...] = _PERCENTILES
+
+    def rows(self) -> list[Command]:
+        """Return the rows in the order in which help shows them."""
+        return [
+            Command("latency", "", "the percentiles of every latency", self.latency, latency_text, reports=True),
+            Command(
+                "report",
+                "[FILE]",
+                "all figures of the run; a FILE.html, .json, .csv or .hgrm is written",
+                self.report,
+                report_text,
+                reports=True,
+            ),
+            Command(
+                "plot",
+                "FILE [held|rates|failures|latency]",
+                "the charts of the report as a picture, FILE.png or .svg (needs matplotlib)",
+                self.plot,
+            ),
+            Command("expect", "TEXT...", "fail (exit code 3) unless p99 < 5ms, losses == 0 or the like", self.expect),
+            Command("percentiles", "PERCENTILES", "choose the percentiles that are shown", self.percentiles),
+            Command("reset", "", "start all latencies afresh", self.reset),
+        ]
+
+    def start(self, shell: Shell) -> None:
+        """Keep record of what happens, and of what the shell carries out, until it is closed."""
+        self._recorder.start(shell)
+
+    async def close(self) -> None:
+        """Keep record of nothing more."""
+        await self._recorder.close()
+
+    async def latency(self) -> list[LatencyRow]:
+        """Return a row for each latency that was measured."""
+        return list(_rows(await self._engine.latencies(), self._percentiles))
+
+    async def report(self, file: str | None = None) -> Report:
+        """Return all figures, and write them to a file where one is named."""
+        now, latencies = await self._recorder.sample()
+        ran = now.query or now.send
+        report = Report(
+            settings=self._runs.latest,
+            seconds=ran.seconds if ran else 0.0,
+            asked=now.asked,
+            held=now.held,
+            established=now.established,
+            losses=now.losses,
+            failures=now.failures,
+            traffic=ran.traffic if ran else now.traffic,
+            segments=await self._engine.sample_segments(_SAMPLED),
+            query=now.query,
+            send=now.send,
+            churn=now.churn,
+            latencies=list(_rows(latencies, self._percentiles)),
+        )
+        if file is not None:
+            history = await self._history(latencies)
+            await _in_thread(lambda: write_report(Path(file), replace(report, history=history()), latencies))
+        return report
+
+    async def plot(
+        self, file: str, held: bool = False, rates: bool = False, failures: bool = False, latency: bool = False
+    ) -> str:
+        """Draw the charts of one kind, or all."""
+        wanted = {"held": held, "rates": rates, "failures": failures, "latency": latency}
+        kind = next((name for name, is_wanted in wanted.items() if is_wanted), None)
+        _, latencies = await self._recorder.sample()
+        history = await self._history(latencies)
+        await _in_thread(lambda: draw(Path(file), history(), kind))
+        return f"{file} written"
+
+    async def expect(self, text: list[str]) -> str:
+        """Check a condition; raises NotMetError."""
+        expectation = parse_expectation(text)
+        now, latencies = await self._engine.snapshot(), await self._engine.latencies()
+        failure = expectation.check(figures_of(now, latencies, expectation))
+        if failure:
+            raise NotMetError(failure)
+        return f"expect {expectation.text}: met"
+
+    async def percentiles(self, percentiles: tuple[float, ...]) -> str:
+        """Choose what is shown."""
+        self._percentiles = percentiles
+        return f"Percentiles {', '.join(f'{percent:g}' for percent in percentiles)}"
+
+    async def reset(self) -> str:
+        """Start afresh."""
+        await self._engine.reset_latencies()
+        return "All latencies start afresh"
+
+    async def _history(self, latencies: Latencies) -> Callable[[], History]:
+        """Return what works the history out, which may take a while, from the figures of this moment."""
+        timeline, settings = self._recorder.timeline, await self._engine.settings()
+        return partial(
+            history_of,
+            begun=self._recorder.begun.isoformat(timespec="seconds"),
+            command=_invocation(sys.argv[1:], settings.seed),
+            process=settings,
+            targets=(await self._engine.target_page(0)).rows,
+            samples=list(timeline.samples),
+            marks=list(timeline.marks),
+            earlier_marks=timeline.earlier,
+            runs=list(self._runs.finished),
+            latencies=latencies,
+        )
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    """Run what takes up to some seconds, and let the loop have its turn whenever it wants one."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    try:
+        await asyncio.to_thread(work)
+    finally:
+        sys.setswitchinterval(usual)
+
+
+def _invocation(arguments: Sequence[str], seed: int) -> str:
+    """Return the line that starts such a process again, with the same draws."""
+    seeded = any(argument.partition("=")[0] == "--seed" for argument in arguments)
+    return shlex.join(["sessioner_initiator", *arguments, *([] if seeded else ["--seed", str(seed)])])
+
+
+def _rows(latencies: Latencies, wanted: Sequence[float]) -> Iterator[LatencyRow]:
+    for name, latency in latencies.named():
+        for kind, histogram in (("corrected", latency.corrected), ("raw", latency.raw)):
+            if histogram.count:
+                values = zip(map("{:g}".format, wanted), histogram.percentiles(wanted), strict=True)
+                yield LatencyRow(name, kind, histogram.count, histogram.mean, histogram.highest, dict(values))
