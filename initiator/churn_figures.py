@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from common.histogram import Histogram
+from initiator.latencies import Latency
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,33 @@ class Summary:
     p99: float
     highest: float
     mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What has become of the transactions at one rate so far; the fields are as in ChurnRow, latencies with all counts.
+
+    Those of several processes can be merged, for nothing is summed up yet.
+    """
+
+    asked: float
+    seconds: float
+    due: int
+    begun: int
+    completed: int
+    empty: int
+    failed: dict[str, int]
+    under_way: int
+    unbegun: int
+    stopped: int
+    sent: int
+    received: int
+    busy: float
+    late: Histogram
+    connect: Latency
+    first_byte: Latency
+    whole: Latency
+    time_wait: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +61,8 @@ class ChurnRow:
     `achieved` is how many were completed a second. `due` were due by the schedule, `unbegun` of them were given up
     because their time was over, `under_way` have not ended yet. `failed` counts by reason; `stopped` were given up by a
     person. `empty` completed without a byte of answer. `late_p99` is how late they were begun, in seconds, `busy` the
-    share of a core that the process used meanwhile. `time_wait` is how many sessions of the host were in TIME_WAIT at
-    the end, None where no port was lacking.
+    share of a core that the process used meanwhile, of several the busiest one. `time_wait` is how many sessions of the
+    host were in TIME_WAIT at the end, None where no port was lacking.
     """
 
     asked: float
@@ -82,7 +110,35 @@ class ChurnFigures:
     verdict: Verdict | None
 
 
-def summary_of(histogram: Histogram) -> Summary:
-    """Return what a histogram shows."""
+def row_of(tally: Tally) -> ChurnRow:
+    """Return what a tally shows."""
+    return ChurnRow(
+        asked=tally.asked,
+        seconds=tally.seconds,
+        achieved=tally.completed / tally.seconds if tally.seconds else 0.0,
+        due=tally.due,
+        begun=tally.begun,
+        completed=tally.completed,
+        empty=tally.empty,
+        failed=tally.failed,
+        under_way=tally.under_way,
+        unbegun=tally.unbegun,
+        stopped=tally.stopped,
+        sent=tally.sent,
+        received=tally.received,
+        late_p99=tally.late.percentiles((99,))[0],
+        busy=tally.busy,
+        connect=_phase(tally.connect),
+        first_byte=_phase(tally.first_byte),
+        whole=_phase(tally.whole),
+        time_wait=tally.time_wait,
+    )
+
+
+def _phase(latency: Latency) -> Phase:
+    return Phase(_summary(latency.corrected), _summary(latency.raw))
+
+
+def _summary(histogram: Histogram) -> Summary:
     p50, p90, p99 = histogram.percentiles((50, 90, 99))
     return Summary(histogram.count, histogram.lowest, p50, p90, p99, histogram.highest, histogram.mean)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from socket import AF_INET, SOCK_STREAM, socket
 from time import monotonic
@@ -11,7 +11,7 @@ from typing import Final, TypeGuard
 
 from common.addresses import Address, Endpoint, address_key, key_address
 from common.dump import Dump
-from common.errors import UsageError
+from common.errors import SessionerError, UsageError
 from common.limits import Demand
 from common.paging import Page, page_of
 from common.rate import Rate
@@ -21,6 +21,7 @@ from common.shares import share_out
 from common.socket_options import cut_buffers, socket_options
 from common.sockets import segments
 from common.system import descriptor_limits
+from initiator.churn_figures import Tally
 from initiator.holder import Holder
 from initiator.latencies import Latencies, Latency
 from initiator.probes.ages import AgesFigures
@@ -31,11 +32,11 @@ from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
 from initiator.totals import Totals
-from initiator.workloads.campaign import Campaign, Listed, Rates
-from initiator.workloads.churn import ChurnSettings
+from initiator.workloads.campaign import Campaigns
+from initiator.workloads.churn import Churn, ChurnSettings
+from initiator.workloads.goals import Goal, goals_of
 from initiator.workloads.query import Query, QuerySettings
 from initiator.workloads.query_csv import QueryCsv
-from initiator.workloads.saturation import Saturation, Search
 from initiator.workloads.schedule import Schedule, constant
 from initiator.workloads.search import RateSearch
 from initiator.workloads.send import Send, SendSettings
@@ -52,10 +53,11 @@ _TRYING: Final = 2.0
 _FAILING: Final = 0.01
 
 
-class Engine:
+class Engine(Campaigns):
     """Targets and their sessions; to be made and used inside a running loop."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__()
         self._settings = settings
         self._reactor = Reactor()
         self._holder = Holder(self._reactor, settings)
@@ -65,7 +67,9 @@ class Engine:
         self._query: Query | None = None
         self._send: Send | None = None
         self._earlier = Totals()
-        self._churn: Campaign | None = None
+        self._churn: Churn | None = None
+        self._goals: Iterator[Goal] = iter(())
+        self._goals_for: tuple[ChurnSettings, list[Target]] | None = None
         self._probes = Probes(self._reactor, self._holder.dialer, settings.connect_timeout)
         self._reactor.on_beat(self._beat)
         self._tell_buffers()
@@ -276,25 +280,34 @@ class Engine:
         query, send = self._query, self._send
         return self._earlier.plus(query.figures() if query else None, send.figures() if send else None)
 
-    async def start_churn(self, rates: Sequence[float], settings: ChurnSettings) -> None:
-        """Open sessions beside those held at one rate (1/s) after the other; raises UsageError."""
-        self._begin_churn("churn", settings, Listed(rates))
+    async def begin_rate(self, settings: ChurnSettings, rate: float) -> None:
+        """Begin transactions at a rate (1/s); raises SessionerError."""
+        targets = self._churned(settings)
+        if (settings, targets) != self._goals_for:
+            self._goals_for = settings, targets
+            self._goals = goals_of(targets, len(self._settings.source_ips), settings.seed)
+        try:
+            self._churn = Churn(self._reactor, self._holder.dialer, self._goals, settings, rate)
+        except OSError as failure:
+            raise SessionerError(f"churn: no timer could be made: {failure.strerror}") from None
 
-    async def start_saturation(self, search: Search, settings: ChurnSettings) -> None:
-        """Search for the highest rate of such sessions; raises UsageError."""
-        self._begin_churn("saturate", settings, Saturation(search))
+    async def wait_rate(self) -> None:
+        """Return when its time is over, and no transaction is under way any more."""
+        if self._churn:
+            await asyncio.shield(self._churn.done)
 
-    async def stop_churn(self) -> None:
-        """End that, and what is under way of it; raises UsageError when none runs."""
-        if self._churn is None or not self._churn.running:
-            raise UsageError("no churn runs; `churn RATE` begins one")
-        await self._churn.stop()
+    async def stop_rate(self) -> None:
+        """Begin no more transactions, and give up those under way."""
+        if self._churn:
+            self._churn.stop()
 
-    async def wait_churn(self) -> None:
-        """Return when it has ended; raises UsageError when none has begun."""
-        if self._churn is None:
-            raise UsageError("no churn has begun; `churn RATE` begins one")
-        await self._churn.wait()
+    def tally(self) -> Tally | None:
+        """Return what has become of the transactions at the rate that is tried, or was last."""
+        return self._churn.tally() if self._churn else None
+
+    def check_churn(self, settings: ChurnSettings) -> None:
+        """Raise UsageError where there is nothing that sessions could be opened to."""
+        self._churned(settings)
 
     async def start_probe(self, settings: ProbeSettings) -> None:
         """Begin a probe to all targets, or to the one it is about, beside the held sessions; raises UsageError."""
@@ -384,7 +397,7 @@ class Engine:
             lifetime=holder.lifetime.seconds,
             replaced=holder.lifetime.replaced,
             dump=str(holder.dump) if holder.dump else None,
-            churn=self._churn.figures() if self._churn else None,
+            churn=self.churn_figures(),
             probes=self._probes.progress(),
         )
 
@@ -422,8 +435,10 @@ class Engine:
             await self._query.aclose()
         if self._send:
             self._send.close()
+        await self.end_campaign()
         if self._churn:
-            await self._churn.stop()
+            self._churn.stop()
+            await self._churn.done
         await self._probes.aclose()
         self._reactor.close()
         self._holder.close_all()
@@ -477,14 +492,11 @@ class Engine:
             raise UsageError("no messages are being sent; `send TEXT` sends some")
         return self._send
 
-    def _begin_churn(self, name: str, settings: ChurnSettings, rates: Rates) -> None:
+    def _churned(self, settings: ChurnSettings) -> list[Target]:
         targets = [self._target(settings.target)] if settings.target else list(self._targets.values())
         if not targets:
             raise UsageError("there is no target; `target add ADDR:PORT` adds one")
-        if self._churn and self._churn.running:
-            raise UsageError(f"{name}: {self._churn.name} runs already; `stop {self._churn.name}` ends it")
-        sources = len(self._settings.source_ips)
-        self._churn = Campaign(self._reactor, self._holder.dialer, name, targets, sources, settings, rates)
+        return targets
 
     def _running_query(self) -> Query:
         if self._query is None or self._query.ended:

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from common.histogram import Histogram
 from common.workers.merge import WORKER, Rule, add_counts, chain, departed, first, merged
+from initiator.churn_figures import Tally
 from initiator.latencies import Latencies, Latency
 from initiator.snapshot import Snapshot
 
@@ -24,7 +26,6 @@ RULES: Final[Mapping[str, Rule]] = {
     "longest_pause": max,
     "seconds": max,
     "SendFigures.rate": max,
-    "churn": first,
     "lifetime": first,
     "probes": chain,
 }
@@ -79,10 +80,22 @@ def merge_snapshots(snapshots: Sequence[Snapshot], latencies: Mapping[str, Laten
 
 def merge_latency(parts: Sequence[Latency]) -> Latency:
     """Return one latency with all counts."""
-    whole = Latency()
+    return Latency(
+        merge_histograms([part.corrected for part in parts]),
+        merge_histograms([part.raw for part in parts]),
+    )
+
+
+def merge_tallies(parts: Sequence[Tally]) -> Tally:
+    """Return what has become of all transactions; how long it took, and how busy a process was, is the most."""
+    return merged(parts, _TALLY_RULES)
+
+
+def merge_histograms(parts: Sequence[Histogram]) -> Histogram:
+    """Return one histogram with all counts."""
+    whole = Histogram()
     for part in parts:
-        whole.corrected.merge(part.corrected)
-        whole.raw.merge(part.raw)
+        whole.merge(part)
     return whole
 
 
@@ -90,6 +103,17 @@ def merge_latencies(parts: Sequence[Latencies]) -> Latencies:
     """Return all latencies with all counts."""
     names = Latencies.__slots__
     return Latencies(**{name: merge_latency([getattr(part, name) for part in parts]) for name in names})
+
+
+_TALLY_RULES: Final[Mapping[str, Rule]] = {
+    "seconds": max,
+    "busy": max,
+    "time_wait": max,
+    "late": merge_histograms,
+    "connect": merge_latency,
+    "first_byte": merge_latency,
+    "whole": merge_latency,
+}
 
 
 def remains(snapshot: Snapshot) -> Snapshot:

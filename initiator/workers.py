@@ -24,14 +24,25 @@ from common.workers.merge import merge_rows, merged
 from common.workers.paging import follow_pages
 from common.workers.pool import Member, Pool
 from common.workers.process import Zygote
+from initiator.churn_figures import Tally
 from initiator.engine import Engine
 from initiator.latencies import Latencies, Latency
-from initiator.merging import PERCENTILES, RULES, merge_latency, merge_snapshots, remains, without_runs
+from initiator.merging import (
+    PERCENTILES,
+    RULES,
+    merge_latency,
+    merge_snapshots,
+    merge_tallies,
+    remains,
+    without_runs,
+)
 from initiator.probes.ages import merge_ages
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.totals import Totals
 from initiator.worker import State
+from initiator.workloads.campaign import Campaigns
+from initiator.workloads.churn import ChurnSettings
 from initiator.workloads.query import QuerySettings
 from initiator.workloads.query_csv import QueryCsv
 from initiator.workloads.schedule import Schedule, constant
@@ -91,15 +102,21 @@ def _send_left(settings: SendSettings, passed: float) -> SendSettings | None:
     return replace(settings, seconds=settings.seconds - passed) if passed < settings.seconds else None
 
 
+def _churn_part(number: int, count: int, settings: ChurnSettings, rate: float) -> Sequence[Any]:
+    phase = (number + settings.phase) / count
+    return replace(settings, seed=seed_of(settings.seed, number), phase=phase), rate / count
+
+
 def _add_segments(parts: Sequence[Segments]) -> Segments:
     return merged(parts, {})
 
 
-class Workers(Divided):
+class Workers(Divided, Campaigns):
     """Targets whose sessions are spread over workers; None for `count` begins as many as are needed."""
 
     def __init__(self, settings: Settings, count: int | None, loop: str) -> None:
-        super().__init__()
+        Divided.__init__(self)
+        Campaigns.__init__(self)
         self._settings = settings
         self._auto = count is None
         self._least = count or len(os.sched_getaffinity(0))
@@ -135,10 +152,9 @@ class Workers(Divided):
     start_send = begins(Engine.start_send, Engine.stop_send, "send", _send_part, _send_left)
     stop_send = ends(Engine.stop_send, "send")
     wait_send = until_all(Engine.wait_send)
-    start_churn = alone(Engine.start_churn)
-    start_saturation = alone(Engine.start_saturation)
-    stop_churn = alone(Engine.stop_churn)
-    wait_churn = alone(Engine.wait_churn)
+    begin_rate = every(Engine.begin_rate, nothing, _churn_part)
+    wait_rate = until_all(Engine.wait_rate)
+    stop_rate = every(Engine.stop_rate, nothing)
     start_probe = alone(Engine.start_probe)
     stop_probe = alone(Engine.stop_probe)
     wait_probe = alone(Engine.wait_probe)
@@ -244,6 +260,18 @@ class Workers(Divided):
         """Return what the process was started with."""
         return self._settings
 
+    def tally(self) -> Tally | None:
+        """Return what has become of the transactions at a rate, as it was told last."""
+        found = [told.state.churn for told in self.pool.states() if told.state.churn]
+        return merge_tallies(found) if found else None
+
+    def check_churn(self, settings: ChurnSettings) -> None:
+        """Raise UsageError where there is nothing that sessions could be opened to."""
+        if settings.target:
+            self._check_target(settings.target)
+        elif not self._targets:
+            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
+
     async def totals(self) -> Totals:
         """Return what became of the queries and messages of all runs, as it was told last."""
         return merged([*(told.state.totals for told in self.pool.states()), *self._remaining_totals], {})
@@ -267,7 +295,13 @@ class Workers(Divided):
         parts = [replace(each.state.snapshot, age=each.age) for each in self.pool.states()]
         latencies = {name: self._latency(name) for name, _, _ in PERCENTILES.values()}
         whole = merge_snapshots([*parts, *self._remains], latencies)
-        return replace(whole, asked=self._asked, targets=len(self._targets), workers=self.pool.figures())
+        return replace(
+            whole,
+            asked=self._asked,
+            targets=len(self._targets),
+            churn=self.churn_figures(),
+            workers=self.pool.figures(),
+        )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:
         """Return a page of the targets, in the order they were added."""
@@ -294,6 +328,7 @@ class Workers(Divided):
         """Close every session and end the workers."""
         if self._stopping:
             self._stopping.cancel()
+        await self.end_campaign()
         await self.pool.close()
 
     @property

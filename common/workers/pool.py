@@ -178,7 +178,9 @@ class Pool(Generic[S]):
                     return True
 
         while True:
-            count, replaced = len(self.members), self.replaced
+            async with self.changing:
+                # One that takes the place of another has by now what that one had.
+                count, replaced = len(self.members), self.replaced
             done = await asyncio.gather(*map(wait_for, range(count)))
             if refusals and not any(done):
                 raise refusals[0]
@@ -258,8 +260,10 @@ class Pool(Generic[S]):
         try:
             async with self.changing:
                 self.members[member.number] = made
-                self.replaced += 1
-                await self._restore(made)
+                try:
+                    await self._restore(made)
+                finally:
+                    self.replaced += 1
         except SessionerError as error:
             log.warning("%s is not restored as it was: %s", member.name, error)
         finally:

@@ -1,19 +1,14 @@
-"""A run of churn at some rates, one after the other, each with a rest behind it."""
+"""Runs of churn at some rates, one after the other, each with a rest behind it."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from random import Random
-from typing import Final, Protocol
+from collections.abc import Sequence
+from time import monotonic
+from typing import Protocol
 
-from common.errors import SessionerError
-from common.reactor import Reactor
-from common.system import local_port_range
-from initiator.churn_figures import ChurnFigures, ChurnRow, Verdict
-from initiator.dialer import Dialer, Remote
-from initiator.workloads.churn import Churn, ChurnSettings, Goal
-
-# Transactions after which the turn of the targets begins anew where the range of ports is unknown.
-_PORTS: Final = 28_232
+from common.errors import UsageError
+from initiator.churn_figures import ChurnFigures, ChurnRow, Tally, Verdict, row_of
+from initiator.workloads.churn import ChurnSettings
+from initiator.workloads.saturation import Saturation, Search
 
 
 class Rates(Protocol):
@@ -49,29 +44,78 @@ class Listed:
         """Nothing is judged."""
 
 
+class Campaigns:
+    """What has runs of churn, at most one at a time: an engine, or its workers, that brings about one rate."""
+
+    def __init__(self) -> None:
+        self._campaign: Campaign | None = None
+
+    async def start_churn(self, rates: Sequence[float], settings: ChurnSettings) -> None:
+        """Open sessions beside those held at one rate (1/s) after the other; raises UsageError."""
+        self._begin_campaign("churn", settings, Listed(rates))
+
+    async def start_saturation(self, search: Search, settings: ChurnSettings) -> None:
+        """Search for the highest rate of such sessions; raises UsageError."""
+        self._begin_campaign("saturate", settings, Saturation(search))
+
+    async def stop_churn(self) -> None:
+        """End that, and what is under way of it; raises UsageError when none runs."""
+        if self._campaign is None or not self._campaign.running:
+            raise UsageError("no churn runs; `churn RATE` begins one")
+        await self._campaign.stop()
+
+    async def wait_churn(self) -> None:
+        """Return when it has ended; raises UsageError when none has begun, SessionerError when it could not go on."""
+        if self._campaign is None:
+            raise UsageError("no churn has begun; `churn RATE` begins one")
+        await self._campaign.wait()
+
+    async def end_campaign(self) -> None:
+        """End the one that runs, if one does."""
+        if self._campaign and self._campaign.running:
+            await self._campaign.stop()
+
+    def churn_figures(self) -> ChurnFigures | None:
+        """Return what is known of the one that runs, or ran last."""
+        return self._campaign.figures() if self._campaign else None
+
+    async def begin_rate(self, settings: ChurnSettings, rate: float) -> None:
+        """Begin transactions at a rate (1/s); raises SessionerError."""
+        raise NotImplementedError
+
+    async def wait_rate(self) -> None:
+        """Return when its time is over, and no transaction is under way any more."""
+        raise NotImplementedError
+
+    async def stop_rate(self) -> None:
+        """Begin no more transactions, and give up those under way."""
+        raise NotImplementedError
+
+    def tally(self) -> Tally | None:
+        """Return what has become of the transactions at the rate that is tried, or was last."""
+        raise NotImplementedError
+
+    def check_churn(self, settings: ChurnSettings) -> None:
+        """Raise UsageError where there is nothing that sessions could be opened to."""
+        raise NotImplementedError
+
+    def _begin_campaign(self, name: str, settings: ChurnSettings, rates: Rates) -> None:
+        self.check_churn(settings)
+        if self._campaign and self._campaign.running:
+            raise UsageError(f"{name}: {self._campaign.name} runs already; `stop {self._campaign.name}` ends it")
+        self._campaign = Campaign(self, name, settings, rates)
+
+
 class Campaign:
     """Rate after rate until there is no more, or it is stopped; made and used inside a running loop."""
 
-    def __init__(
-        self,
-        reactor: Reactor,
-        dialer: Dialer,
-        name: str,
-        targets: Sequence[Remote],
-        sources: int,
-        settings: ChurnSettings,
-        rates: Rates,
-    ) -> None:
+    def __init__(self, engine: Campaigns, name: str, settings: ChurnSettings, rates: Rates) -> None:
         self.name = name
-        self.settings = settings
-        self._reactor = reactor
-        self._dialer = dialer
-        self._goals = in_turn(
-            [Goal(target) for target in targets], _period(sources), Random(f"{settings.seed}/targets").random
-        )
+        self._engine = engine
+        self._settings = settings
         self._rates = rates
         self._rows: list[ChurnRow] = []
-        self._churn: Churn | None = None
+        self._ends: float | None = None
         self._stopped = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
@@ -88,64 +132,49 @@ class Campaign:
     async def stop(self) -> None:
         """Try no more rates, and give up what is under way."""
         self._stopped.set()
-        if self._churn:
-            self._churn.stop()
+        if self._ends is not None:
+            await self._engine.stop_rate()
         await asyncio.wait([self._task])
-
-    def beat(self) -> None:
-        """Let the rate under way notice what is overdue."""
-        if self._churn:
-            self._churn.beat()
 
     def figures(self) -> ChurnFigures:
         """Return what is known so far."""
-        churn = self._churn
+        trying = self._ends is not None
+        tally = self._engine.tally() if trying else None
         return ChurnFigures(
             name=self.name,
             running=self.running,
             rows=tuple(self._rows),
-            now=churn.figures() if churn else None,
-            seconds_left=churn.seconds_left if churn else 0.0,
+            now=row_of(tally) if tally else None,
+            seconds_left=max(0.0, (self._ends or 0.0) - monotonic()),
             verdict=self._rates.verdict(),
         )
 
     async def _run(self) -> None:
         while (rate := self._rates.rate) is not None and not self._stopped.is_set():
-            try:
-                self._churn = Churn(self._reactor, self._dialer, self._goals, self.settings, rate)
-            except OSError as failure:
-                raise SessionerError(f"{self.name}: no timer could be made: {failure.strerror}") from None
-            await self._churn.done
-            row = self._churn.figures()
-            self._churn = None
-            self._rows.append(row)
-            if self._stopped.is_set():
+            row = await self._try(rate)
+            if row:
+                self._rows.append(row)
+            if row is None or self._stopped.is_set():
                 return
             self._rates.judge(row)
             if self._rates.rate is not None:
                 await self._rest()
 
+    async def _try(self, rate: float) -> ChurnRow | None:
+        """Return what has become of a rate; None where nothing is known, for what tried it has ended."""
+        await self._engine.begin_rate(self._settings, rate)
+        self._ends = monotonic() + self._settings.seconds
+        try:
+            if self._stopped.is_set():
+                await self._engine.stop_rate()
+            await self._engine.wait_rate()
+        finally:
+            self._ends = None
+        tally = self._engine.tally()
+        return row_of(tally) if tally else None
+
     async def _rest(self) -> None:
         try:
-            await asyncio.wait_for(self._stopped.wait(), self.settings.cooldown)
+            await asyncio.wait_for(self._stopped.wait(), self._settings.cooldown)
         except TimeoutError:
             return
-
-
-def in_turn(goals: Sequence[Goal], period: int, draw: Callable[[], float]) -> Iterator[Goal]:
-    """Yield goals in turn without end, each `period` from a goal on that is drawn (from [0, 1)).
-
-    What comes round with that period, a source address or a local port, so does not keep to one goal.
-    """
-    while True:
-        first = int(draw() * len(goals))
-        for place in range(first, first + period):
-            yield goals[place % len(goals)]
-
-
-def _period(sources: int) -> int:
-    """Return after how many transactions what is taken in turn on our side comes round."""
-    if sources > 1:
-        return sources
-    low, high = local_port_range() or (1, _PORTS)
-    return high - low + 1

@@ -17,9 +17,11 @@ from common.shortages import Shortages
 from common.sockets import reset_at_close
 from common.system import time_wait
 from common.timer import Timer
-from initiator.churn_figures import ChurnRow, Phase, summary_of
-from initiator.dialer import Dialer, Remote
+from initiator.churn_figures import Tally
+from initiator.dialer import Dialer
+from initiator.latencies import Latency
 from initiator.workloads.arrivals import CONSTANT, Arrivals
+from initiator.workloads.goals import Goal
 from initiator.workloads.schedule import constant
 from initiator.workloads.transaction import ALONE, BUFFER, WITH_FIN, Transaction
 
@@ -52,7 +54,8 @@ OUT_OF_MEMORY: Final = "out of memory"
 class ChurnSettings:
     """What is done at each rate: for `seconds`, then nothing for `cooldown` seconds; `timeout` in seconds as well.
 
-    With `resets` nothing is half-closed, and the first of the answer is followed by our RST.
+    With `resets` nothing is half-closed, and the first of the answer is followed by our RST. The `phase` is that of
+    Arrivals.
     """
 
     seconds: float = SECONDS
@@ -63,18 +66,7 @@ class ChurnSettings:
     seed: int = 0
     arrivals: str = CONSTANT
     target: Address | None = None
-
-
-class Goal:
-    """Where transactions go to; `host` is our side's part of the key, 0 until the kernel has chosen it."""
-
-    __slots__ = ("family", "host", "key", "sockaddr")
-
-    def __init__(self, remote: Remote) -> None:
-        self.key = remote.key
-        self.family = remote.family
-        self.sockaddr = remote.sockaddr
-        self.host = 0
+    phase: float = 0.5
 
 
 class Churn:
@@ -95,17 +87,17 @@ class Churn:
         self._rate = rate
         self._timeout = settings.timeout
         self._goals = goals
-        self._open_socket, self._connect = dialer.open, dialer.connect
+        self._open_socket, self._dial = dialer.open, dialer.connect
         self._forget = reactor.forget
         self._shortages = Shortages("those transactions have failed")
         self._begun_at = monotonic()
         self._cpu_before = process_time()
         self._ends = self._begun_at + settings.seconds
         self._last_at = self._begun_at
-        self._arrivals = Arrivals(constant(rate), settings.arrivals, settings.seed, self._begun_at)
+        self._arrivals = Arrivals(constant(rate), settings.arrivals, settings.seed, self._begun_at, settings.phase)
         self._at_once = _BEGUN_AT_ONCE
         self._stopping = False
-        self._row: ChurnRow | None = None
+        self._tally: Tally | None = None
         self._due = self._begun = self._completed = self._empty = self._stopped = self._unbegun = 0
         self._failed: Counter[str] = Counter()
         self._under_way: dict[Transaction, None] = {}
@@ -113,18 +105,13 @@ class Churn:
         self._kept: list[Transaction] = []
         self._late: list[float] = []
         self._late_histogram = Histogram()
-        self._histograms = [Histogram() for _ in range(6)]
+        self._connect, self._first_byte, self._whole = Latency(), Latency(), Latency()
         self._timer = Timer(reactor, self.ready)
         self.ready()
 
-    @property
-    def seconds_left(self) -> float:
-        """How long transactions are still begun."""
-        return max(0.0, self._ends - monotonic())
-
     def ready(self, _events: int = 0) -> None:
         """Begin a few of those that are due; the rest after others had their turn, what is due later then."""
-        if self._row:
+        if self._tally:
             return
         now, arrivals = monotonic(), self._arrivals
         if self._stopping or now > self._ends + _GRACE:
@@ -167,7 +154,7 @@ class Churn:
         if not self._giving_up and self._any_overdue():
             self._giving_up = True
             self.reactor.start(self._give_up())
-        if not self._under_way and self._arrivals.next_due > self._ends < self.reactor.now and not self._row:
+        if not self._under_way and self._arrivals.next_due > self._ends < self.reactor.now and not self._tally:
             self._end()
 
     def stop(self) -> None:
@@ -178,9 +165,9 @@ class Churn:
             self.ready()
             self.reactor.start(self._give_all_up())
 
-    def figures(self) -> ChurnRow:
-        """Return what has become of the transactions so far."""
-        return self._row or self._figures(None)
+    def tally(self) -> Tally:
+        """Return what has become of the transactions so far; its latencies go on counting until it is over."""
+        return self._tally or self._counted(None)
 
     def _begin(self, dues: list[float]) -> None:
         """Begin transactions, and try to send at once: on a short path the session is established by then."""
@@ -193,7 +180,7 @@ class Churn:
             except OSError as failure:
                 self._lacking(failure.errno)
                 continue
-            error, key = self._connect(sock, goal, goal.host)
+            error, key = self._dial(sock, goal, goal.host)
             if error != _UNDER_WAY:
                 sock.close()
                 self._refused_at_once(error)
@@ -267,13 +254,12 @@ class Churn:
         heard = [transaction for transaction in kept if transaction.heard]
         self._completed += len(kept)
         self._empty += len(kept) - len(heard)
-        connect, connect_raw, first, first_raw, whole, whole_raw = self._histograms
-        connect.record_many([item.connected - item.due for item in kept])
-        connect_raw.record_many([item.connected - item.begun for item in kept])
-        first.record_many([item.heard - item.due for item in heard])
-        first_raw.record_many([item.heard - item.begun for item in heard])
-        whole.record_many([item.ended - item.due for item in kept])
-        whole_raw.record_many([item.ended - item.begun for item in kept])
+        self._connect.corrected.record_many([item.connected - item.due for item in kept])
+        self._connect.raw.record_many([item.connected - item.begun for item in kept])
+        self._first_byte.corrected.record_many([item.heard - item.due for item in heard])
+        self._first_byte.raw.record_many([item.heard - item.begun for item in heard])
+        self._whole.corrected.record_many([item.ended - item.due for item in kept])
+        self._whole.raw.record_many([item.ended - item.begun for item in kept])
         self._late_histogram.record_many(self._late)
         self._late.clear()
         kept.clear()
@@ -281,19 +267,17 @@ class Churn:
     def _end(self) -> None:
         self._timer.close()
         lacking = self._failed[OUT_OF_PORTS]
-        self._row = self._figures(time_wait() if lacking else None)
+        self._tally = self._counted(time_wait() if lacking else None)
         self.done.set_result(None)
 
-    def _figures(self, waiting: int | None) -> ChurnRow:
+    def _counted(self, waiting: int | None) -> Tally:
         self._count()
         now = monotonic()
         elapsed = now - self._begun_at
-        connect, connect_raw, first, first_raw, whole, whole_raw = map(summary_of, self._histograms)
         seconds = max(min(now, self._ends), self._last_at) - self._begun_at
-        return ChurnRow(
+        return Tally(
             asked=self._rate,
             seconds=seconds,
-            achieved=self._completed / seconds if seconds else 0.0,
             due=self._due,
             begun=self._begun,
             completed=self._completed,
@@ -304,10 +288,10 @@ class Churn:
             stopped=self._stopped,
             sent=self.sent,
             received=self.received,
-            late_p99=self._late_histogram.percentiles((99,))[0],
             busy=(process_time() - self._cpu_before) / elapsed if elapsed else 0.0,
-            connect=Phase(connect, connect_raw),
-            first_byte=Phase(first, first_raw),
-            whole=Phase(whole, whole_raw),
+            late=self._late_histogram,
+            connect=self._connect,
+            first_byte=self._first_byte,
+            whole=self._whole,
             time_wait=waiting,
         )

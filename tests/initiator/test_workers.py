@@ -16,6 +16,8 @@ from common.paging import all_rows
 from initiator.engine import Engine
 from initiator.settings import Settings
 from initiator.workers import Workers, open_engine
+from initiator.workloads.churn import ChurnSettings
+from initiator.workloads.saturation import Search
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
 from tests.support import until
@@ -116,6 +118,44 @@ async def test_a_worker_that_dies_twice_is_replaced_twice() -> None:
             await workers.wait_held()
             now = await workers.snapshot()
             assert (now.held, now.established, now.losses) == (20, 20 + 10 * times, {"worker": 10 * times})
+
+
+async def test_churn_is_done_by_all_workers_together() -> None:
+    async with both(2) as (workers, responder, _):
+        await workers.wait_held()
+        await workers.start_churn((100.0, 200.0), ChurnSettings(seconds=0.5, request=b"hello", seed=3))
+        with pytest.raises(UsageError, match="churn runs already"):
+            await workers.start_churn((1.0,), ChurnSettings())
+        await workers.wait_churn()
+        figures = (await workers.snapshot()).churn
+        assert figures
+        assert not figures.running
+        assert [(row.asked, row.due, row.completed, row.failed) for row in figures.rows] == [
+            (100, 50, 50, {}),
+            (200, 100, 100, {}),
+        ]
+        assert [row.whole.corrected.count for row in figures.rows] == [50, 100]
+        assert [row.received for row in figures.rows] == [250, 500]
+        assert [told.state.churn and told.state.churn.due for told in workers.pool.states()] == [50, 50]
+        assert (await responder.snapshot()).held == 2
+
+
+async def test_churn_of_workers_is_stopped() -> None:
+    async with both(2) as (workers, _, _):
+        await workers.start_saturation(Search(50.0), ChurnSettings(seconds=20, seed=1))
+
+        async def is_under_way() -> bool:
+            figures = (await workers.snapshot()).churn
+            return bool(figures and figures.now and figures.now.completed > 10)
+
+        await until(is_under_way)
+        await workers.stop_churn()
+        figures = (await workers.snapshot()).churn
+        assert figures
+        assert (figures.running, figures.now, len(figures.rows)) == (False, None, 1)
+        assert figures.rows[0].completed > 10
+        with pytest.raises(UsageError, match="no churn runs"):
+            await workers.stop_churn()
 
 
 async def test_a_demand_is_divided_among_those_that_would_hold_it() -> None:

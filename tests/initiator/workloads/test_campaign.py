@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from initiator.workloads.campaign import in_turn
+from initiator.workloads.goals import in_turn
 
 
 @pytest.mark.parametrize("goals", [1, 2, 3, 8])
