@@ -11,7 +11,7 @@ import select
 from collections import deque
 from collections.abc import Callable, Generator
 from time import monotonic
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 log = logging.getLogger("sessioner")
 
@@ -39,7 +39,8 @@ WRITE: Final = select.EPOLLOUT
 EDGE: Final = select.EPOLLET
 FAILED: Final = select.EPOLLERR | select.EPOLLHUP
 
-Job = Generator[None, None, None]
+# Yields None, or seconds (float).
+Job = Generator[Any, None, None]
 
 
 class Handler(Protocol):
@@ -53,7 +54,8 @@ class Reactor:
     """Descriptors and their handlers, jobs done in slices, and the pulse.
 
     `handlers` is indexed by descriptor. `now` is the monotonic time, taken once for each batch of events or step
-    of jobs. A job is a generator that yields after each step of well under a millisecond.
+    of jobs. A job is a generator that yields after each step of well under a millisecond: None to go on, or the seconds
+    until it is to go on.
     """
 
     def __init__(self) -> None:
@@ -217,14 +219,18 @@ class Reactor:
         """Step the first job once, and let the next one be first."""
         job = self._jobs[0]
         try:
-            next(job)
+            pause = next(job)
         except StopIteration:
             self._jobs.popleft()
         except Exception:
             self._jobs.popleft()
             log.exception(_BUG)
         else:
-            self._jobs.rotate(-1)
+            if pause:
+                self._jobs.popleft()
+                self.call_later(pause, lambda: self.start(job))
+            else:
+                self._jobs.rotate(-1)
 
     def _beat_again(self) -> None:
         self._due = monotonic() + BEAT

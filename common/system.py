@@ -3,7 +3,7 @@
 import re
 import resource
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from common.limits import UNLIMITED, System, count_ports, format_limit
 
@@ -49,10 +49,22 @@ def descriptor_limits() -> tuple[int, int]:
     return _finite(soft), _finite(hard)
 
 
-def time_wait(proc: Path = _PROC) -> int | None:
-    """Return how many sessions of this network namespace are in TIME_WAIT; None where that cannot be read."""
-    found = re.search(r"^TCP: .*\btw (\d+)", _text(proc, "net/sockstat") or "", re.MULTILINE)
-    return int(found[1]) if found else None
+class Closing(NamedTuple):
+    """Sessions of this network namespace that were closed: those whose FIN is not known yet, and in TIME_WAIT."""
+
+    orphans: int
+    time_wait: int
+
+
+def closing_sessions(proc: Path = _PROC) -> Closing:
+    """Return how many there are; none where that cannot be read."""
+    found = re.search(r"^TCP: .*\borphan (\d+) tw (\d+)", _text(proc, "net/sockstat") or "", re.MULTILINE)
+    return Closing(int(found[1]), int(found[2])) if found else Closing(0, 0)
+
+
+def closing_limits(proc: Path = _PROC) -> tuple[int | None, int | None]:
+    """Return how many of both the kernel keeps, None for what cannot be read."""
+    return _number(proc, "sys/net/ipv4/tcp_max_orphans"), _number(proc, "sys/net/ipv4/tcp_max_tw_buckets")
 
 
 def raise_descriptor_limit() -> str | None:

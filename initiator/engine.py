@@ -124,8 +124,12 @@ class Engine(Campaigns):
         for target, share in zip(self._targets.values(), share_out(count, len(self._targets)), strict=True):
             self._holder.ask(target, share)
 
-    async def set_shares(self, shares: Sequence[int]) -> None:
-        """Ask for so many sessions of each target, in the order in which they were added."""
+    async def set_shares(self, shares: Sequence[int], processes: int) -> None:
+        """Ask for so many sessions of each target, in the order in which they were added.
+
+        So many processes of ours, with this one, do that at the same time.
+        """
+        self._holder.processes = processes
         for target, share in zip(self._targets.values(), shares, strict=True):
             if share != target.share:
                 self._holder.ask(target, share)

@@ -8,6 +8,7 @@ from collections import Counter
 from itertools import groupby
 from operator import attrgetter
 from select import EPOLLRDHUP
+from time import monotonic
 from typing import Final
 
 from common import reasons
@@ -18,6 +19,7 @@ from common.dump import Dump
 from common.reactor import FAILED, READ, WRITE, Handler, Job, Reactor
 from common.socket_options import nagle_option
 from common.sockets import half_close, reset_at_close, set_option
+from initiator.closing import AT_ONCE, LOOK, closing_pause
 from initiator.confirmed import Confirmed
 from initiator.dialer import Dialer
 from initiator.latencies import Latencies
@@ -61,7 +63,8 @@ _HELD: Final = (State.HELD, State.ASKED)
 class Holder:
     """The sessions of all targets on one reactor.
 
-    `connected` gathers what a batch of events reports as connected: taken in together it costs less.
+    `processes` of ours hold sessions, with this one. `connected` gathers what a batch of events reports as connected:
+    taken in together it costs less.
     """
 
     def __init__(self, reactor: Reactor, settings: Settings) -> None:
@@ -94,6 +97,7 @@ class Holder:
         self.dump: Dump | None = None
         self.connected: list[Session] = []
         self._nagle = nagle_option(settings)
+        self.processes = 1
         reactor.on_beat(self._expire)
         reactor.after_batch(self._establish_connected)
 
@@ -351,8 +355,10 @@ class Holder:
 
     def _close_surplus(self) -> Job:
         """Close sessions of the targets that have too many; attempts do not count as held, and go first."""
+        closed = 0
 
         def close(handler: Handler) -> None:
+            nonlocal closed
             if isinstance(handler, Session):
                 target = handler.target
                 if handler.state in ATTEMPTED:
@@ -360,13 +366,24 @@ class Holder:
                         self.opener.abandon(handler)
                 elif target.held > target.share and handler.state in _HELD:
                     self.close(handler)
+                    closed += 1
 
         try:
             while self._close_again:
                 self._close_again = False
-                yield from self._reactor.walk(close)
+                for _ in self._reactor.walk(close):
+                    yield
+                    if closed >= AT_ONCE:
+                        closed = 0
+                        yield from self._pause()
         finally:
             self._closing = False
+
+    def _pause(self) -> Job:
+        """Close nothing for as long as the kernel has no room."""
+        begun = monotonic()
+        while monotonic() - begun < closing_pause(self.processes):
+            yield LOOK
 
     def _expire(self) -> None:
         self.deadlines.tidy()

@@ -203,7 +203,9 @@ class Workers(Divided, Campaigns):
                 sum(wanted.values()) + sum(sum(row) for at, row in self._shares.items() if at not in wanted)
             )
             await self._spread(wanted)
-            await self.pool.each("set_shares", [[self._column_of(member)] for member in self.pool.members])
+            await self.pool.each(
+                "set_shares", [[self._column_of(member), len(self.pool.members)] for member in self.pool.members]
+            )
 
     async def set_ping(self, enabled: bool | None) -> bool:
         """Switch ping as the engine does."""

@@ -15,7 +15,7 @@ from common.histogram import Histogram
 from common.reactor import EDGE, READ, WRITE, Job, Reactor
 from common.shortages import Shortages
 from common.sockets import reset_at_close
-from common.system import time_wait
+from common.system import closing_sessions
 from common.timer import Timer
 from initiator.churn_figures import Tally
 from initiator.dialer import Dialer
@@ -267,7 +267,7 @@ class Churn:
     def _end(self) -> None:
         self._timer.close()
         lacking = self._failed[OUT_OF_PORTS]
-        self._tally = self._counted(time_wait() if lacking else None)
+        self._tally = self._counted(closing_sessions().time_wait if lacking else None)
         self.done.set_result(None)
 
     def _counted(self, waiting: int | None) -> Tally:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.limits import UNLIMITED, System
-from common.system import descriptor_limits, raise_descriptor_limit, read_system, time_wait
+from common.system import closing_sessions, descriptor_limits, raise_descriptor_limit, read_system
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -156,14 +156,14 @@ def test_what_is_not_as_expected_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("sockets: used 90\nTCP: inuse 6 orphan 0 tw 28221 alloc 12 mem 0\nUDP: inuse 1 mem 0\n", 28_221),
-        ("TCP: inuse 6\n", None),
-        ("", None),
+        ("sockets: used 90\nTCP: inuse 6 orphan 3 tw 28221 alloc 12 mem 0\nUDP: inuse 1 mem 0\n", (3, 28_221)),
+        ("TCP: inuse 6\n", (0, 0)),
+        ("", (0, 0)),
     ],
 )
-def test_sessions_in_time_wait_are_counted(tmp_path: Path, text: str, expected: int | None) -> None:
-    assert time_wait(write(tmp_path, {"net/sockstat": text})) == expected
-    assert time_wait(tmp_path / "nowhere") is None
+def test_sessions_that_are_closed_are_counted(tmp_path: Path, text: str, expected: tuple[int, int]) -> None:
+    assert closing_sessions(write(tmp_path, {"net/sockstat": text})) == expected
+    assert closing_sessions(tmp_path / "nowhere") == (0, 0)
 
 
 def test_descriptor_limits_are_those_of_the_process() -> None:
