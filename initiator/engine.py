@@ -36,7 +36,7 @@ from initiator.workloads.campaign import Campaigns
 from initiator.workloads.churn import Churn, ChurnSettings
 from initiator.workloads.goals import Goal, goals_of
 from initiator.workloads.query import Query, QuerySettings
-from initiator.workloads.query_csv import QueryCsv
+from initiator.workloads.query_csv import FileCsv, QueryCsv
 from initiator.workloads.schedule import Schedule, constant
 from initiator.workloads.search import RateSearch
 from initiator.workloads.send import Send, SendSettings
@@ -192,9 +192,12 @@ class Engine(Campaigns):
     async def start_query(self, settings: QuerySettings, csv: QueryCsv | None = None) -> None:
         """Send queries over the held sessions, those of one target where one is given; raises UsageError.
 
-        A row for each query and each answer goes to `csv`, which begins if nothing stands in the way.
+        A row for each query and each answer goes to `csv`, which begins if nothing stands in the way, or where there
+        are several workers to the file that the settings name.
         """
         self._check_free(settings.target)
+        if settings.csv is not None and settings.worker is not None:
+            csv = FileCsv(settings.csv, settings.worker)
         if csv:
             csv.begin()
         holder = self._holder

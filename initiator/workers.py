@@ -44,7 +44,7 @@ from initiator.worker import State
 from initiator.workloads.campaign import Campaigns
 from initiator.workloads.churn import ChurnSettings
 from initiator.workloads.query import QuerySettings
-from initiator.workloads.query_csv import QueryCsv
+from initiator.workloads.query_csv import QueryCsv, begin_rows
 from initiator.workloads.schedule import Schedule, constant
 from initiator.workloads.search import RateSearch
 from initiator.workloads.send import SendSettings
@@ -84,6 +84,7 @@ def _query_part(workers: "Workers", number: int, count: int, settings: QuerySett
         schedule=settings.schedule.scaled(workers.weights(settings.target)[number]),
         seed=seed_of(settings.seed, number),
         phase=(number + settings.phase) / count,
+        worker=number,
     )
 
 
@@ -214,10 +215,12 @@ class Workers(Divided, Campaigns):
             await self.ask("set_ping", same, (self._ping,), keep=True)
         return self._ping
 
-    async def start_query(self, settings: QuerySettings, csv: QueryCsv | None = None) -> None:
-        """Send queries as the engine does, each worker a part of them; raises UsageError where rows are wanted."""
-        if csv:
-            raise UsageError("query: rows are written by one process alone; start the initiator without --workers")
+    async def start_query(self, settings: QuerySettings, _csv: QueryCsv | None = None) -> None:
+        """Send queries as the engine does, each worker a part of them; raises UsageError, also for rows to be shown."""
+        if settings.csv == "-":
+            raise UsageError("query: with workers rows go to a file alone, like: csv rows.csv")
+        if settings.csv is not None:
+            begin_rows(settings.csv)
         await self._start_query(settings)
 
     async def change_query(self, schedule: Schedule) -> None:

@@ -59,7 +59,8 @@ class QuerySettings:
 
     `schedule` gives queries a second over all sessions, `seconds` ends it earlier, `timeout` is in seconds. `asking` is
     what the questions were made from, in words, and `csv` where a row for each is written. `phase` is where the first
-    of evenly spaced queries is due: from 0 to 1 between the begin and what would be the second one's distance.
+    of evenly spaced queries is due: from 0 to 1 between the begin and what would be the second one's distance. `worker`
+    is the number of the one of several processes that sends a part of them, and adds its rows to those of the others.
     """
 
     schedule: Schedule
@@ -72,6 +73,7 @@ class QuerySettings:
     asking: str = ""
     csv: str | None = None
     phase: float = 0.5
+    worker: int | None = None
 
 
 class QueryStream(Stream):

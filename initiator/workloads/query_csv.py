@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import select
+import stat
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -42,7 +43,9 @@ _unpack_head: Final = Struct(">HH").unpack_from
 _HEAD_SIZE: Final = 4
 _SHORTEST: Final = 12
 
-_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE: Final = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE: Final = _WRITE | os.O_CREAT | os.O_TRUNC
+_ADD: Final = _WRITE | os.O_APPEND
 
 _SECOND: Final = 1_000_000_000
 _MICROSECONDS: Final = 1_000_000
@@ -56,11 +59,14 @@ class QueryCsv:
     """Rows in a bounded queue; whoever writes them takes them out of it. What finds no room is counted.
 
     Times of the run are monotonic seconds, those of the rows seconds since the epoch. `_rows` and `_written` belong to
-    whoever writes, all else to the loop's thread.
+    whoever writes, all else to the loop's thread. `process` is the number of the arrival process where there are
+    several: sessions are numbered in each of them, so answers tell it, too.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, process: int | None = None) -> None:
         self._name = name
+        self._asker = process or 0
+        self._answered = "" if process is None else str(process)
         self._finished = False
         self._failure: str | None = None
         self._told = False
@@ -163,13 +169,13 @@ class QueryCsv:
                 when = self._time(now)
                 for identifier, (due, sent) in answers.items():
                     trip = round((now - sent) * _MICROSECONDS)
-                    yield f"A,{when},{number},{identifier},,,{trip},{self._time(due)}\n"
+                    yield f"A,{when},{number},{identifier},{self._answered},,{trip},{self._time(due)}\n"
             else:
                 number, now, identifiers, dues, intervals = entry
                 when = self._time(now)
                 for identifier, due in zip(identifiers, dues, strict=False):
                     gap = round(intervals[due] * _MICROSECONDS)
-                    yield f"Q,{when},{number},{identifier},0,{gap},,{self._time(due)}\n"
+                    yield f"Q,{when},{number},{identifier},{self._asker},{gap},,{self._time(due)}\n"
 
     def _time(self, moment: float) -> str:
         """Return a monotonic time as one since the epoch; most are in the same second as the last, which saves time."""
@@ -220,20 +226,22 @@ class ShownCsv(QueryCsv):
 
 
 class FileCsv(QueryCsv):
-    """Rows written by a thread to a file, or to a pipe that has a reader."""
+    """Rows written by a thread to a file, or to a pipe that has a reader.
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
+    Where there are several arrival processes, of which this is the one with the number `process`, they are added to the
+    file that `begin_rows` has begun.
+    """
+
+    def __init__(self, path: str, process: int | None = None) -> None:
+        super().__init__(path, process)
+        self._alone = process is None
         self._thread = threading.Thread(target=self._run, name="csv", daemon=True)
         self._woken = threading.Event()
         self._descriptor = -1
 
     def begin(self) -> None:
         """Create the file, and begin to write; raises UsageError."""
-        try:
-            self._descriptor = os.open(self._name, _CREATE, 0o644)
-        except OSError as failure:
-            raise UsageError(f"query: csv {self._name} cannot be written: {failure.strerror}") from None
+        self._descriptor = _open(self._name, _CREATE if self._alone else _ADD)
         self._thread.start()
 
     def finish(self) -> None:
@@ -244,7 +252,7 @@ class FileCsv(QueryCsv):
     def _run(self) -> None:
         """The thread: write rows until the end, or until that fails."""
         try:
-            if self._write(HEADER.encode()):
+            if not self._alone or self._write(HEADER.encode()):
                 self._written = 0
                 self._write_rows()
         except OSError as failure:
@@ -279,3 +287,27 @@ class FileCsv(QueryCsv):
                 self._written += left.count(b"\n", 0, count)
                 left = left[count:]
         return not left
+
+
+def begin_rows(path: str) -> None:
+    """Begin a file that several processes add rows to, each a whole write; raises UsageError."""
+    descriptor = _open(path, _CREATE)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UsageError(f"query: csv {path} is no file, and workers cannot share it; start without --workers")
+        os.write(descriptor, HEADER.encode())
+    except OSError as failure:
+        raise _refused(path, failure) from None
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags, 0o644)
+    except OSError as failure:
+        raise _refused(path, failure) from None
+
+
+def _refused(path: str, failure: OSError) -> UsageError:
+    return UsageError(f"query: csv {path} cannot be written: {failure.strerror}")

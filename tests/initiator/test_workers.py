@@ -1,10 +1,13 @@
 """Tests of the initiator's workers on real processes."""
 
+import csv
 import inspect
 import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +20,10 @@ from initiator.engine import Engine
 from initiator.settings import Settings
 from initiator.workers import Workers, open_engine
 from initiator.workloads.churn import ChurnSettings
+from initiator.workloads.query import QuerySettings
+from initiator.workloads.questions import build_question
 from initiator.workloads.saturation import Search
+from initiator.workloads.schedule import constant
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
 from tests.support import until
@@ -156,6 +162,34 @@ async def test_churn_of_workers_is_stopped() -> None:
         assert figures.rows[0].completed > 10
         with pytest.raises(UsageError, match="no churn runs"):
             await workers.stop_churn()
+
+
+async def test_workers_write_rows_to_one_file(tmp_path: Path) -> None:
+    """Each row is whole, and a query and its answer are found by worker, session and identifier."""
+    questions = (build_question("example.com", "A"),)
+    path = tmp_path / "rows"
+    settings = QuerySettings(constant(1000), 1, questions, "constant", 0.5, csv=str(path))
+    async with both(2) as (workers, _, _):
+        await workers.set_sessions(10, None)
+        await workers.wait_held()
+        with pytest.raises(UsageError, match="rows go to a file alone"):
+            await workers.start_query(replace(settings, csv="-"))
+        with pytest.raises(UsageError, match="cannot be written: No such file"):
+            await workers.start_query(replace(settings, csv=str(tmp_path / "none" / "rows")))
+        with pytest.raises(UsageError, match="is no file"):
+            await workers.start_query(replace(settings, csv="/dev/null"))
+        await workers.start_query(settings)
+        await workers.wait_query()
+        now = (await workers.snapshot()).query
+    assert now
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    keys = {
+        kind: [(row["poisson_id"], row["connection_id"], row["query_id"]) for row in rows if row["type"] == kind]
+        for kind in "QA"
+    }
+    assert len(keys["Q"]) == now.due == 500
+    assert sorted(keys["Q"]) == sorted(keys["A"])
+    assert {key[0] for key in keys["Q"]} == {"0", "1"}
 
 
 async def test_a_demand_is_divided_among_those_that_would_hold_it() -> None:
