@@ -94,8 +94,7 @@ def merge_tallies(parts: Sequence[Tally]) -> Tally:
 def merge_histograms(parts: Sequence[Histogram]) -> Histogram:
     """Return one histogram with all counts."""
     whole = Histogram()
-    for part in parts:
-        whole.merge(part)
+    whole.merge(*parts)
     return whole
 
 

@@ -41,8 +41,7 @@ def merge_snapshots(snapshots: Sequence[Snapshot], latencies: Sequence[Histogram
     if not whole.marker:
         return whole
     latency = Histogram()
-    for part in latencies:
-        latency.merge(part)
+    latency.merge(*latencies)
     p50, p99 = latency.percentiles((50, 99))
     return replace(whole, marker=replace(whole.marker, p50=p50, p99=p99))
 

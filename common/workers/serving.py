@@ -86,13 +86,13 @@ class _Forward(TextHandler):
 
 
 class Worker(Generic[E]):
-    """An engine behind one connection; `is_urgent` says that its state is to be told at once."""
+    """An engine behind one connection; where `is_urgent` begins to be true, the state is told at once."""
 
     def __init__(
         self,
         make: Callable[[Any], E],
         state_of: Callable[[E], Awaitable[object]],
-        is_urgent: Callable[[E], bool] = lambda _engine: False,
+        is_urgent: Callable[[E], bool] | None = None,
     ) -> None:
         self._make = make
         self._state_of = state_of
@@ -128,11 +128,18 @@ class Worker(Generic[E]):
                 await tell()
             except Exception:
                 log.exception("This is a bug, and the worker goes on:")
-            was_urgent = self._is_urgent(engine)
-            for _ in range(_LOOKS):
-                await asyncio.sleep(PERIOD / _LOOKS)
-                if self._is_urgent(engine) and not was_urgent:
-                    break
+            await self._rest(engine)
+
+    async def _rest(self, engine: E) -> None:
+        """Return when it is time to tell again."""
+        if self._is_urgent is None:
+            await asyncio.sleep(PERIOD)
+            return
+        was_urgent = self._is_urgent(engine)
+        for _ in range(_LOOKS):
+            await asyncio.sleep(PERIOD / _LOOKS)
+            if self._is_urgent(engine) and not was_urgent:
+                return
 
 
 async def _set_log_level(level: int) -> None:
