@@ -13,7 +13,7 @@ DENIED: Final = "denied"
 EXHAUSTED: Final = "exhausted"
 TLS: Final = "tls"
 OTHER: Final = "other"
-_ALL: Final = (FIN, RST, TIMEOUT, REFUSED, UNREACHABLE, DENIED, EXHAUSTED, OTHER)
+_ALL: Final = (FIN, RST, TIMEOUT, REFUSED, UNREACHABLE, DENIED, EXHAUSTED, TLS, OTHER)
 
 # Descriptors or the kernel's memory have run out: accept(2), socket(2), connect(2).
 NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})

@@ -59,13 +59,13 @@ class FindCommands:
             Command(
                 "bench",
                 "[N] {rounds N | message TEXT | csv FILE | plot FILE | on TARGET}",
-                f"let N sessions ({_SESSIONS}) of their own speak at once and verify every echo, in rounds ({_ROUNDS})",
+                "let N sessions of their own speak at once, in rounds, and verify every echo",
                 self.bench,
             ),
             Command(
                 "find",
                 "sessions|rate|idle {limit N | rate RATE | for TIMEOUT | up-to TIMEOUT | on TARGET}",
-                "find how many sessions the path takes, how many new ones a second, how long it remembers idle ones",
+                "find how many sessions the path takes, at what rate, and how long it remembers",
                 self.find,
             ),
             Command(

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import keyword
 import re
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -40,6 +41,7 @@ VALUES = {
     "PERCENT": "20",
     "BW": "10Mbps",
     "LATENCY": "@5ms",
+    "RATE/@T": "@5ms",
     "PERCENTILES": "50,99.9",
 }
 
@@ -143,15 +145,20 @@ def test_help_about_an_unknown_command_is_refused(daemon: str) -> None:
 def test_a_handler_takes_exactly_what_its_usage_can_bind(daemon: str) -> None:
     """The keyword parameters of each handler are the words and kinds of its usage; it takes options as they come."""
     for row in rows_of(daemon):
-        names = re.findall(r"[^\s\[\]|]+", re.sub(r"\{.*\}", "options", row.usage))
+        plain, _, options = row.usage.partition("{")
+        names = re.findall(r"[^\s\[\]|]+", plain)
         kinds = {name.removesuffix("...") for name in names if name != REST}
         bound = {kind.lower() if kind in KINDS else kind for kind in kinds} | ({"command"} if REST in names else set())
+        bound |= {option_name(option) for option in options.rstrip("}").split(" | ") if option}
         taken = inspect.signature(row.run).parameters.values()
-        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
-            bound |= {"options"}
-            assert {parameter.name for parameter in taken} <= bound, row.form
-        else:
-            assert {parameter.name for parameter in taken} == bound, row.form
+        named = {parameter.name for parameter in taken if parameter.kind is not parameter.VAR_KEYWORD}
+        assert named <= bound if len(named) < len(taken) else named == bound, row.form
+
+
+def option_name(option: str) -> str:
+    """Return the parameter that an option of a usage is bound to."""
+    name = option.split()[0].replace("-", "_")
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 @both
@@ -163,7 +170,8 @@ def test_completion_leads_to_lines_that_are_understood(daemon: str) -> None:
             try:
                 call = registry.parse_words(words)
             except UsageError as refusal:
-                assert str(refusal) in (command.missing, f"{name}: something is missing; the form is: {command.form}")
+                form = f"{name} {command.usage}"
+                assert str(refusal) in (command.missing, f"{name}: something is missing; the form is: {form}")
                 assert registry.expected(words)
             else:
                 assert call.command is command
@@ -218,7 +226,7 @@ def test_json_is_for_commands_that_report_alone(daemon: str) -> None:
 def test_the_commands_that_show_figures_report(daemon: str) -> None:
     """What a program may want to read is there as JSON."""
     reporting = {row.name for row in rows_of(daemon) if row.reports}
-    own = {"initiator": {"details", "latency", "report"}, "responder": {"listeners"}}
+    own = {"initiator": {"details", "latency", "report", "found", "ages"}, "responder": {"listeners"}}
     assert reporting == {"status", "list", "limits", *own[daemon]}
 
 

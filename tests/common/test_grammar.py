@@ -28,6 +28,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "PERCENT": ("12.5", 12.5),
     "BW": ("8kbps", 1_000.0),
     "LATENCY": ("@5ms", 0.005),
+    "RATE/@T": ("@5ms", (None, 0.005)),
     "PERCENTILES": ("99.9,50/50", (50.0, 99.9)),
 }
 
