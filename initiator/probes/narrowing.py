@@ -112,6 +112,7 @@ class Narrowing:
         self._tries = 0
         self._repeats = 0
         self._downs = 0
+        self._allowance = 0.0
         self._trials = 0
         self.trial: Trial | None = _ramp(START)
 
@@ -142,12 +143,17 @@ class Narrowing:
         return _ramp(trial.rate * _FACTOR)
 
     def _judge_overload(self, trial: Trial, outcome: Outcome) -> Trial | None:
-        self._repeats = 0
         if outcome.first_failure is None:
+            self._repeats = 0
             return _ramp(trial.rate * _FACTOR)
-        self.taken = outcome.taken
-        self._drain = ((trial.rate, outcome.first_failure * _DRAIN_TIMES + _DRAIN),)
-        return self._try(outcome.taken * _BELOW)
+        # Whenever this host is late the path could have taken more, so the most is nearest to what it takes.
+        self.taken = max(outcome.taken, self.taken or 0.0)
+        self._allowance = max(outcome.first_failure, self._allowance)
+        if outcome.uneven and self._repeat():
+            return trial
+        self._repeats = 0
+        self._drain = ((trial.rate, self._allowance * _DRAIN_TIMES + _DRAIN),)
+        return self._try(self.taken * _BELOW)
 
     def _judge_try(self, outcome: Outcome) -> Trial | None:
         wanted = self._wanted

@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -90,8 +91,13 @@ def test_prometheus_scrapes_both_daemons(free_ports: FreePorts, tmp_path: Path) 
 
         def ask(query: str) -> list[float]:
             text = urllib.parse.urlencode({"query": query})
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?{text}", timeout=PATIENCE) as answer:
-                return [float(row["value"][1]) for row in json.load(answer)["data"]["result"]]
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?{text}", timeout=PATIENCE) as answer:
+                    return [float(row["value"][1]) for row in json.load(answer)["data"]["result"]]
+            except urllib.error.HTTPError as failure:
+                # It listens before it is ready.
+                assert failure.code == 503
+                return []
 
         with running([*command, f"--web.listen-address=127.0.0.1:{port}"], port):
             eventually(lambda: ask("up"), [1, 1])
