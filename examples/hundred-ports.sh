@@ -11,14 +11,6 @@ ports="127.0.0.1:$first-$((first + 99))"
 work=$(mktemp -d)
 trap 'kill "${responder:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
 
-cat >"$work/responder" <<COMMANDS
-status
-wait clients 100 30s
-status
-wait clients $sessions 2min
-status
-COMMANDS
-
 cat >"$work/initiator" <<COMMANDS
 wait held 30s
 status
@@ -33,12 +25,15 @@ wait held 30s
 status
 COMMANDS
 
-sessioner_responder --hashsize 100000 --listen "$ports" --script "$work/responder" >"$work/said" &
+# It stays until the initiator has ended: a responder that left would take the sessions with it.
+sessioner_responder --hashsize 100000 --listen "$ports" --no-prompt --exec status \
+  --exec "wait clients 100 30s" --exec status --exec "wait clients $sessions 2min" --exec status >"$work/said" &
 responder=$!
 until [ -s "$work/said" ]; do
   kill -0 "$responder" 2>/dev/null || { echo "The responder could not start: is a port of $ports in use?" >&2; exit 1; }
   sleep 0.1
 done
 sessioner_initiator --target "$ports" --script "$work/initiator" | sed 's/^/initiator: /'
+kill "$responder"
 wait "$responder" && responder=
 sed 's/^/responder: /' "$work/said"

@@ -97,7 +97,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         help="let the kernel probe sessions that were idle for so long",
     )
     add_socket_options(parser)
-    add("--tls", action="store_true", help="speak TLS over every session, and verify whose certificate is shown")
+    add("--tls", action="store_true", help="speak TLS over the held sessions, and verify whose certificate is shown")
     add("--tls-ca", metavar="FILE", help="trust the authorities in this file (the system's)")
     add(
         "--tls-name",
