@@ -28,7 +28,7 @@ from initiator.probes.ages import AgesFigures
 from initiator.probes.figures import BenchSample
 from initiator.probes.running import ProbeFigures, Probes, ProbeSettings
 from initiator.session import Session, State
-from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
+from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings, check_plain
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
 from initiator.totals import Totals
@@ -314,10 +314,12 @@ class Engine(Campaigns):
 
     def check_churn(self, settings: ChurnSettings) -> None:
         """Raise UsageError where there is nothing that sessions could be opened to."""
+        check_plain(self._settings)
         self._churned(settings)
 
     async def start_probe(self, settings: ProbeSettings) -> None:
         """Begin a probe to all targets, or to the one it is about, beside the held sessions; raises UsageError."""
+        check_plain(self._settings)
         targets = [self._target(settings.target)] if settings.target else list(self._targets.values())
         if not targets:
             raise UsageError("there is no target; `target add ADDR:PORT` adds one")

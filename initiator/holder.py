@@ -149,9 +149,12 @@ class Holder:
         """Handle that a session's due time has come: what it means follows from its state."""
         if session.state is State.HELD:
             try:
-                self.ping.send(session)
+                sent = self.ping.send(session)
             except OSError as failure:
                 self.lost(session, reasons.reason_of(failure.errno))
+            else:
+                self.traffic.sent += sent
+                self.traffic.writes += bool(sent)
         elif session.state is State.CLOSING:
             self._release(session)
 

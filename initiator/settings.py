@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from common.errors import UsageError
 from common.keepalive import Keepalive
 
 CONNECT_TIMEOUT: Final = 5.0
@@ -50,3 +51,11 @@ class Settings:
     dscp: int | None = None
     place: float | None = None
     tls: Tls | None = None
+
+
+def check_plain(settings: Settings) -> None:
+    """Raise UsageError where sessions are to speak TLS: those of churn and of the probes cannot."""
+    if settings.tls:
+        raise UsageError(
+            "the sessions of churn, bench and find speak no TLS; start an initiator without --tls for them"
+        )

@@ -37,7 +37,7 @@ from initiator.merging import (
     without_runs,
 )
 from initiator.probes.ages import merge_ages
-from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
+from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings, check_plain
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.totals import Totals
 from initiator.worker import State
@@ -272,6 +272,7 @@ class Workers(Divided, Campaigns):
 
     def check_churn(self, settings: ChurnSettings) -> None:
         """Raise UsageError where there is nothing that sessions could be opened to."""
+        check_plain(self._settings)
         if settings.target:
             self._check_target(settings.target)
         elif not self._targets:
@@ -413,7 +414,10 @@ class Workers(Divided, Campaigns):
     ) -> RateFound:
         search, tried = RateSearch(), []
         while not search.done and await self._is_sending(name):
-            await change(search.rate)
+            try:
+                await change(search.rate)
+            except UsageError:  # it has ended by itself
+                break
             await asyncio.sleep(_SETTLING)
             await self.reset_latencies(measured)
             before = await self.snapshot()

@@ -132,6 +132,10 @@ class Holder:
     def set_resting(self, resting: bool) -> None:
         """Accept nothing, for others do, or accept again."""
         self._resting = resting
+        if resting:
+            # What lacks is no matter where nothing is accepted.
+            self.paused = False
+            self._changed_at = self._reactor.now
         if not self.paused:
             self._watch(_PAUSED if resting else _LISTENING)
 

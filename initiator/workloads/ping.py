@@ -63,26 +63,30 @@ class Ping:
         low, high = self.interval
         self._deadlines.file(session, since + low + (high - low) * self._draw())
 
-    def send(self, session: Session) -> None:
-        """Send a ping on a held session, unless ping is off; raises OSError when the session is lost."""
+    def send(self, session: Session) -> int:
+        """Send a ping on a held session, unless ping is off; return how many bytes it has, 0 when there is none now.
+
+        Raises OSError when the session is lost.
+        """
         if not self.enabled:
-            return
+            return 0
         sent = monotonic()
         stream = session.stream
         payload = PAYLOAD if stream is None else None if stream.unsent else stream.ping()
         if payload is None:
             self.arm(session, sent)
-            return
+            return 0
         self.guard(session)
         try:
-            session.send(payload)
+            count = session.send(payload)
         except BlockingIOError:
             self.arm(session, sent)
-            return
+            return 0
         session.sent = sent
         session.state = State.ASKED
         self._asked.append(session)
         self._asked_at.append(sent)
+        return count
 
     def guard(self, session: Session) -> None:
         """Have the kernel end a session that does not acknowledge for the ping timeout; raises OSError."""

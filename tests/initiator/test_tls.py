@@ -13,9 +13,11 @@ import pytest
 from common.addresses import Address, Endpoint
 from common.errors import UsageError
 from initiator.engine import Engine
+from initiator.probes.figures import RateSettings
 from initiator.settings import Settings, Tls
 from initiator.snapshot import Snapshot
 from initiator.tls import MOST_HANDSHAKES
+from initiator.workloads.churn import ChurnSettings
 from initiator.workloads.query import QuerySettings
 from initiator.workloads.questions import build_question
 from initiator.workloads.schedule import constant
@@ -354,3 +356,12 @@ async def test_so_many_handshakes_are_under_way_at_most(certificates: Certificat
 async def test_an_authority_that_cannot_be_read_is_refused(certificates: Certificates) -> None:
     with pytest.raises(UsageError, match="cannot be used as certificates"):
         Engine(Settings(seed=1, tls=Tls(certificates.key)))
+
+
+async def test_sessions_that_cannot_speak_tls_are_refused(certificates: Certificates) -> None:
+    with Peer() as peer:
+        async with initiating(peer.address, Tls(certificates.ca)) as engine:
+            with pytest.raises(UsageError, match="speak no TLS"):
+                await engine.start_churn((10.0,), ChurnSettings())
+            with pytest.raises(UsageError, match="speak no TLS"):
+                await engine.start_probe(RateSettings())
