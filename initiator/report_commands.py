@@ -14,12 +14,12 @@ from common.errors import NotMetError
 from common.shell import Shell
 from initiator.expectations import parse_expectation
 from initiator.figures import figures_of
-from initiator.history import History, history_of
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text
-from initiator.plot import draw
-from initiator.recorder import Recorder
-from initiator.report import Report, report_text, write_report
+from initiator.reports.history import History, history_of
+from initiator.reports.plot import draw
+from initiator.reports.recorder import Recorder
+from initiator.reports.report import Report, report_text, write_report
 from initiator.runs import Runs
 from initiator.snapshot import LatencyRow
 from initiator.workers import AnyEngine

@@ -9,7 +9,7 @@ from typing import Any, Final
 from common.errors import SessionerError, UsageError
 from common.shell import Shell
 from common.standard import in_time
-from initiator.history import FinishedRun, table_of
+from initiator.reports.history import FinishedRun, table_of
 
 # Finished runs that a report tells of, the latest ones.
 _FINISHED: Final = 100

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from initiator.charts import charts_of, format_count
-from initiator.page import page
+from initiator.reports.charts import charts_of, format_count
+from initiator.reports.page import page
 from tests.daemons.test_programs import program
-from tests.initiator import reports
+from tests.initiator.reports import sample
 from tests.support import PATIENCE, Daemon, initiator, responder
 
 pytestmark = pytest.mark.program
@@ -204,7 +204,7 @@ def _is_drawn(figure: dict[str, Any], width: int) -> None:
 
 
 def test_a_page_with_one_sample_and_one_value_is_drawn(tmp_path: Path) -> None:
-    whole = reports.report()
+    whole = sample.report()
     assert whole.history
     for name, values in whole.history.timeline.items():
         whole.history.timeline[name] = (
@@ -216,7 +216,7 @@ def test_a_page_with_one_sample_and_one_value_is_drawn(tmp_path: Path) -> None:
 
 
 def test_hostile_text_does_nothing_in_a_browser(tmp_path: Path) -> None:
-    text = page(reports.report()).replace("set 20", "&lt;script&gt;console.error(1)&lt;/script&gt;")
+    text = page(sample.report()).replace("set 20", "&lt;script&gt;console.error(1)&lt;/script&gt;")
     measured = shown(tmp_path, text)
     assert measured["1200"]["scripts"] == 1
 

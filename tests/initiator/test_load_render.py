@@ -9,7 +9,7 @@ import pytest
 from common.errors import UsageError
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text, query_text, rate_found_text
-from initiator.report import Report, report_text, write_report
+from initiator.reports.report import Report, report_text, write_report
 from initiator.snapshot import LatencyRow, QueryFigures, RateFound, RateTried, Segments
 from initiator.traffic import Traffic
 

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from common.errors import UsageError
-from initiator.plot import draw
-from initiator.timeline import Mark
-from tests.initiator.reports import history
+from initiator.reports.plot import draw
+from initiator.reports.timeline import Mark
+from tests.initiator.reports.sample import history
 from tests.support import ROOT, environment
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -72,8 +72,8 @@ import sys
 from pathlib import Path
 import initiator.__main__
 from common.errors import UsageError
-from initiator.plot import draw
-from tests.initiator.reports import history
+from initiator.reports.plot import draw
+from tests.initiator.reports.sample import history
 assert "matplotlib" not in sys.modules
 if {missing}:
     sys.modules["matplotlib.figure"] = None

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from initiator.history import FinishedRun, History, history_of
 from initiator.latencies import Latencies
-from initiator.report import Report
+from initiator.reports.history import FinishedRun, History, history_of
+from initiator.reports.report import Report
+from initiator.reports.timeline import Mark, Sample
 from initiator.settings import Settings
 from initiator.snapshot import LatencyRow, Segments, TargetSnapshot
-from initiator.timeline import Mark, Sample
 from initiator.traffic import Traffic
 
 HOSTILE = 'query 100 name "<b>&"'

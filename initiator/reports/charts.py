@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from common.units import format_bandwidth
-from initiator.history import Curve, History
+from initiator.reports.history import Curve, History
 
 # A latency's axis is logarithmic where the greatest value is so many times the median.
 _WIDE: Final = 20

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from common.render import by_reason, long_json
 from common.units import format_duration, format_milliseconds
-from initiator.charts import Chart, Scale, charts_of, format_elapsed
-from initiator.history import Cell, FinishedRun, History, flat
-from initiator.style import STYLE
-from initiator.svg import BROAD, SIZES, styled, svg_of
+from initiator.reports.charts import Chart, Scale, charts_of, format_elapsed
+from initiator.reports.history import Cell, FinishedRun, History, flat
+from initiator.reports.style import STYLE
+from initiator.reports.svg import BROAD, SIZES, styled, svg_of
 
 if TYPE_CHECKING:
-    from initiator.report import Report
+    from initiator.reports.report import Report
 
 # Commands and rows that are shown without being asked for.
 _OPEN: Final = 24

@@ -8,9 +8,9 @@ from typing import Any, Self
 from common.hdr import percentile_rows
 from common.histogram import Histogram
 from initiator.latencies import Latencies
+from initiator.reports.timeline import Mark, Sample, columns
 from initiator.settings import Settings
 from initiator.snapshot import TargetSnapshot
-from initiator.timeline import Mark, Sample, columns
 
 # A cell of a table.
 Cell = str | int | float | bool | None

@@ -9,8 +9,8 @@ from typing import Final
 from common.errors import SessionerError
 from common.shell import Shell
 from initiator.latencies import Latencies
+from initiator.reports.timeline import Timeline
 from initiator.snapshot import Snapshot
-from initiator.timeline import Timeline
 from initiator.workers import AnyEngine
 
 _INTERVAL: Final = 1.0

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.histogram import Histogram
+from initiator.reports.timeline import Mark, Sample, Timeline, columns
 from initiator.snapshot import QueryFigures, Snapshot
-from initiator.timeline import Mark, Sample, Timeline, columns
 from initiator.totals import Totals
 from initiator.traffic import Traffic
 

@@ -10,14 +10,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from initiator.charts import charts_of
-from initiator.history import FinishedRun
 from initiator.latencies import Latencies
-from initiator.page import chart_rows, page, table
-from initiator.report import write_report
-from initiator.svg import BROAD, SIZES
-from initiator.timeline import Mark
-from tests.initiator.reports import HOSTILE, history, report
+from initiator.reports.charts import charts_of
+from initiator.reports.history import FinishedRun
+from initiator.reports.page import chart_rows, page, table
+from initiator.reports.report import write_report
+from initiator.reports.svg import BROAD, SIZES
+from initiator.reports.timeline import Mark
+from tests.initiator.reports.sample import HOSTILE, history, report
 
 VOID = {"meta"}
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from common.histogram import Histogram
-from initiator.charts import (
+from initiator.reports.charts import (
     Chart,
     Scale,
     charts_of,
@@ -17,8 +17,8 @@ from initiator.charts import (
     per_second,
     short_number,
 )
-from initiator.history import Curve
-from tests.initiator.reports import history
+from initiator.reports.history import Curve
+from tests.initiator.reports.sample import history
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 
 from common.histogram import Histogram
 from common.render import as_json
-from initiator.history import Curve, curves_of, table_of
-from tests.initiator.reports import history, latencies
+from initiator.reports.history import Curve, curves_of, table_of
+from tests.initiator.reports.sample import history, latencies
 
 
 def test_there_is_a_curve_for_all_that_was_measured() -> None:

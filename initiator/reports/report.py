@@ -13,10 +13,10 @@ from common.render import by_reason, field, long_json
 from common.units import format_bandwidth, format_duration
 from initiator.churn_figures import ChurnFigures
 from initiator.churn_render import churn_text
-from initiator.history import History
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text, query_text, send_text
-from initiator.page import page
+from initiator.reports.history import History
+from initiator.reports.page import page
 from initiator.snapshot import LatencyRow, QueryFigures, Segments, SendFigures
 from initiator.traffic import Traffic
 

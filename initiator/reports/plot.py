@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from common.errors import UsageError
-from initiator.charts import Chart, charts_of
-from initiator.history import History
-from initiator.scales import ruler
-from initiator.style import DASHES, LIGHT
-from initiator.svg import styled
+from initiator.reports.charts import Chart, charts_of
+from initiator.reports.history import History
+from initiator.reports.scales import ruler
+from initiator.reports.style import DASHES, LIGHT
+from initiator.reports.svg import styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
