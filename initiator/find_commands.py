@@ -24,8 +24,9 @@ from initiator.probes.figures import (
     RateSettings,
     SessionsSettings,
 )
-from initiator.probes.plot import PLOTTED, check_plot, write_plot
 from initiator.probes.running import ProbeFigures, ProbeSettings
+from initiator.reports.bench_plot import write_plot
+from initiator.reports.pictures import check_picture
 from initiator.runs import Run, Runs
 from initiator.workers import AnyEngine
 
@@ -99,10 +100,8 @@ class FindCommands:
         if csv is not None:
             files.append((_writable("csv", csv), write_csv))
         if plot is not None:
-            if Path(plot).suffix not in PLOTTED:
-                raise UsageError(f"bench: plot {plot} ends with none of {', '.join(PLOTTED)}")
+            check_picture(Path(plot))
             files.append((_writable("plot", plot), write_plot))
-            check_plot()
         settings = BenchSettings(n, rounds, message.encode() if message else None, on)
         await self._engine.start_probe(settings)
         asked = f"{rounds} rounds of {n} sessions"

@@ -76,7 +76,7 @@ from initiator.reports.plot import draw
 from tests.initiator.reports.sample import history
 assert "matplotlib" not in sys.modules
 if {missing}:
-    sys.modules["matplotlib.figure"] = None
+    sys.modules["matplotlib"] = None
 try:
     draw(Path({str(tmp_path / "a.png")!r}), history(), "held")
     print("drawn")
