@@ -82,6 +82,12 @@ class ChurnFigures:
     verdict: Verdict | None
 
 
+def failed_of(row: ChurnRow) -> dict[str, int]:
+    """Return all that was due and came to nothing, by reason: what was begun, what was not, what a person stopped."""
+    counts = {**row.failed, "not begun in time": row.unbegun, "stopped": row.stopped}
+    return {reason: count for reason, count in counts.items() if count}
+
+
 def summary_of(histogram: Histogram) -> Summary:
     """Return what a histogram shows."""
     p50, p90, p99 = histogram.percentiles((50, 90, 99))

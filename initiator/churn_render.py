@@ -5,7 +5,7 @@ from typing import Final
 
 from common.render import by_reason, field
 from common.units import format_duration, format_milliseconds
-from initiator.churn_figures import ChurnFigures, ChurnRow, Summary
+from initiator.churn_figures import ChurnFigures, ChurnRow, Summary, failed_of
 from initiator.workloads.saturation import own_limit
 
 OUT_OF_PORTS: Final = "out of ports"
@@ -27,7 +27,7 @@ def churn_text(now: ChurnFigures) -> Iterator[str]:
 def row_text(row: ChurnRow) -> Iterator[str]:
     """Yield the lines of one rate."""
     yield field("Churn", f"{row.asked:g} a second asked, {row.achieved:.1f} achieved, {_progress(row)}")
-    yield field("Transactions", f"{row.due} due, {row.completed} completed, failed: {by_reason(_failed(row))}")
+    yield field("Transactions", f"{row.due} due, {row.completed} completed, failed: {by_reason(failed_of(row))}")
     if row.empty:
         yield field("Without an answer", row.empty)
     for name, phase in (("connect", row.connect), ("first byte", row.first_byte), ("whole", row.whole)):
@@ -42,9 +42,8 @@ def row_text(row: ChurnRow) -> Iterator[str]:
 def step_text(row: ChurnRow) -> Iterator[str]:
     """Yield the line of one rate of a search."""
     median = format_milliseconds(row.whole.corrected.p50)
-    yield (
-        f"   {row.asked:.1f} a second: {row.achieved:.1f} achieved, median {median}, failed: {by_reason(_failed(row))}"
-    )
+    failed = by_reason(failed_of(row))
+    yield f"   {row.asked:.1f} a second: {row.achieved:.1f} achieved, median {median}, failed: {failed}"
     yield from _remedy(row)
 
 
@@ -68,11 +67,6 @@ def toolbar_part(now: ChurnFigures) -> str:
 
 def _progress(row: ChurnRow) -> str:
     return f"{row.under_way} under way" if row.under_way else f"over {format_duration(row.seconds)}"
-
-
-def _failed(row: ChurnRow) -> dict[str, int]:
-    counts = {**row.failed, "not begun in time": row.unbegun, "stopped": row.stopped}
-    return {reason: count for reason, count in counts.items() if count}
 
 
 def _summary(summary: Summary) -> str:

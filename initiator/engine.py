@@ -190,7 +190,7 @@ class Engine:
         if csv:
             csv.begin()
         holder = self._holder
-        self._earlier = await self.totals()
+        self._earlier = self._over_held_sessions()
         self._send = None
         self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, csv)
         self._own_sessions(self._query)
@@ -228,7 +228,7 @@ class Engine:
         """Send messages over the held sessions, those of one target where one is given; raises UsageError."""
         self._check_free(settings.target)
         holder = self._holder
-        self._earlier = await self.totals()
+        self._earlier = self._over_held_sessions()
         self._query = None
         self._send = Send(
             self._reactor,
@@ -272,9 +272,8 @@ class Engine:
         await asyncio.shield(self._send.done)
 
     async def totals(self) -> Totals:
-        """Return what became of the queries and messages of all runs."""
-        query, send = self._query, self._send
-        return self._earlier.plus(query.figures() if query else None, send.figures() if send else None)
+        """Return what became of the queries, messages and short sessions of all runs."""
+        return self._over_held_sessions().plus(churn=self._churn.figures() if self._churn else None)
 
     async def start_churn(self, rates: Sequence[float], settings: ChurnSettings) -> None:
         """Open sessions beside those held at one rate (1/s) after the other; raises UsageError."""
@@ -428,6 +427,11 @@ class Engine:
         self._reactor.close()
         self._holder.close_all()
 
+    def _over_held_sessions(self) -> Totals:
+        """Return the totals of all runs but the churn that began last."""
+        query, send = self._query, self._send
+        return self._earlier.plus(query.figures() if query else None, send.figures() if send else None)
+
     def _check_free(self, target: Address | None) -> None:
         """Raise UsageError when a workload owns the sessions, or the one wanted is to be on no target of ours."""
         if target:
@@ -484,6 +488,8 @@ class Engine:
         if self._churn and self._churn.running:
             raise UsageError(f"{name}: {self._churn.name} runs already; `stop {self._churn.name}` ends it")
         sources = len(self._settings.source_ips)
+        if self._churn:
+            self._earlier = self._earlier.plus(churn=self._churn.figures())
         self._churn = Campaign(self._reactor, self._holder.dialer, name, targets, sources, settings, rates)
 
     def _running_query(self) -> Query:

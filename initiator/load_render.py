@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from common.render import by_reason, field
 from common.units import format_bandwidth, format_duration, format_milliseconds
 from initiator.snapshot import LatencyRow, QueryFigures, RateFound, SendFigures
+from initiator.totals import MessageTotals, QueryTotals
 
 
 def query_text(now: QueryFigures) -> Iterator[str]:
@@ -14,7 +15,7 @@ def query_text(now: QueryFigures) -> Iterator[str]:
     yield field("Queries due", f"{now.due} ({now.due / seconds:.1f} a second)")
     yield field("Queries sent", f"{now.sent} ({now.sent / seconds:.1f} a second)")
     yield field("Queries answered", f"{now.answered} ({now.answered / seconds:.1f} a second)")
-    yield field("Queries failed", by_reason(_failed(now)))
+    yield field("Queries failed", by_reason(_counted(QueryTotals().plus(now).failed)))
     yield field("Answers by code", by_reason(now.rcodes))
     yield field("Answers truncated", now.truncated)
     yield field("Answers not counted", by_reason(_uncounted(now)))
@@ -43,10 +44,6 @@ def rate_found_text(found: RateFound) -> Iterator[str]:
     yield field("Highest rate", f"{best} with p95 within {format_milliseconds(found.latency)}{bound}")
 
 
-def _failed(now: QueryFigures) -> dict[str, int]:
-    return _counted({"timeout": now.timeouts, "session lost": now.lost, "unsent": now.unsent})
-
-
 def _uncounted(now: QueryFigures) -> dict[str, int]:
     return _counted({"late": now.late, "unknown id": now.unknown, "malformed": now.malformed})
 
@@ -60,7 +57,7 @@ def send_text(now: SendFigures) -> Iterator[str]:
         yield field("Missed", f"{by_reason(_counted(now.missed))} {now.unit}")
     yield field("Messages sent", f"{now.sent} ({now.sent / seconds:.1f} a second)")
     if now.awaiting:
-        failed = {"session lost": now.lost, "unanswered": now.unanswered, **now.wrong}
+        failed = MessageTotals().plus(now).failed
         yield field("Messages answered", f"{now.answered} ({now.answered / seconds:.1f} a second)")
         yield field("Messages failed", by_reason(_counted(failed)))
         yield field("Answers unexpected", now.unexpected)

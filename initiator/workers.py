@@ -245,7 +245,7 @@ class Workers(Divided):
         return self._settings
 
     async def totals(self) -> Totals:
-        """Return what became of the queries and messages of all runs, as it was told last."""
+        """Return what became of the queries, messages and short sessions of all runs, as it was told last."""
         return merged([*(told.state.totals for told in self.pool.states()), *self._remaining_totals], {})
 
     async def latencies(self) -> Latencies:

@@ -34,7 +34,7 @@ class Recorder:
     async def sample(self) -> tuple[Snapshot, Latencies]:
         """Take a sample now, too, and return what it was taken of."""
         now, latencies = await self._engine.snapshot(), await self._engine.latencies()
-        self.timeline.take(self._elapsed(), now, await self._engine.totals(), latencies.query.corrected)
+        self.timeline.take(self._elapsed(), now, await self._engine.totals(), latencies)
         return now, latencies
 
     async def close(self) -> None:

@@ -253,7 +253,7 @@ def test_a_report_tells_all_that_happened(written: Path) -> None:
     # The last sample is of the moment of the report, and its totals are those of the report.
     assert timeline["held"][-1] == report["held"]
     assert timeline["established"][-1] == report["established"]
-    assert timeline["answered"][-1] == first["answered"] + second["answered"]
+    assert timeline["queries_answered"][-1] == first["answered"] + second["answered"]
     assert {reason: counts[-1] for reason, counts in timeline["failures"].items()} == report["failures"]
     assert report["failures"]["refused"] >= 1
     assert max(timeline["asked"]) == 41

@@ -8,6 +8,8 @@ import pytest
 from initiator.probes.figures import BenchSample
 from initiator.reports.bench_plot import write_plot
 
+pytestmark = pytest.mark.usefixtures("fonts")
+
 SAMPLES = [
     BenchSample(1, 1, "127.0.0.1:1", 0.002, 0.001, ""),
     BenchSample(1, 2, "127.0.0.1:1", 0.004, 0.003, ""),

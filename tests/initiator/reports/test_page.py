@@ -135,15 +135,17 @@ def test_every_number_of_the_json_is_in_a_table(document: Document) -> None:
     history = json.loads(document.figures)["history"]
     head, *rows = document.tables["samples"]
     assert head[:4] == ["time", "asked", "held", "lowest held"]
+    expected: dict[str, list[float | None]] = {}
+    for name, values in history["timeline"].items():
+        of_reasons = values if isinstance(values, dict) else {"": values}
+        expected |= {f"{name.replace('_', ' ')} {reason}".strip(): column for reason, column in of_reasons.items()}
+    assert head == list(expected)
     for name, column in zip(head, zip(*rows, strict=True), strict=True):
-        found = history["timeline"].get(name.replace(" ", "_"))
-        if found is None:
-            of, _, reason = name.rpartition(" ")
-            found = history["timeline"][of][reason]
-        assert [None if cell == "\N{EN DASH}" else float(cell.replace(",", "")) for cell in column] == found, name
+        found = [None if cell == "\N{EN DASH}" else float(cell.replace(",", "")) for cell in column]
+        assert found == expected[name], name
     points = [row[3:] for row in document.tables["points"][1:]]
-    expected = [point[1:] for curve in history["curves"] for point in curve["points"]]
-    assert [[float(cell.replace(",", "")) for cell in point] for point in points] == expected
+    of_curves = [point[1:] for curve in history["curves"] for point in curve["points"]]
+    assert [[float(cell.replace(",", "")) for cell in point] for point in points] == of_curves
 
 
 def test_each_finished_run_has_a_table() -> None:

@@ -8,6 +8,8 @@ from common.errors import UsageError
 from initiator.reports.pictures import check_picture, dress, new_picture, write_picture
 from initiator.reports.style import LIGHT
 
+pytestmark = pytest.mark.usefixtures("fonts")
+
 
 @pytest.mark.parametrize("name", ["a.png", "b.svg", "there/is none.png"])
 def test_a_picture_can_have_this_name(name: str) -> None:
