@@ -24,8 +24,8 @@ from common.system import descriptor_limits
 from initiator.holder import Holder
 from initiator.latencies import Latencies, Latency
 from initiator.probes.ages import AgesFigures
-from initiator.probes.figures import BenchSample
-from initiator.probes.running import ProbeFigures, Probes, ProbeSettings
+from initiator.probes.figures import BenchSample, ProbeFigures
+from initiator.probes.running import Probes, ProbeSettings
 from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot

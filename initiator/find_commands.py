@@ -2,7 +2,7 @@
 
 import asyncio
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import partial
 from operator import attrgetter
@@ -12,22 +12,22 @@ from typing import Any, Final
 from common.addresses import Address
 from common.commands import Command
 from common.errors import SessionerError, UsageError
-from initiator.find_render import ages_text, found_text
+from initiator.find_render import ages_text, found_table, found_text
 from initiator.probes.ages import AgesFigures
 from initiator.probes.figures import (
     BENCH,
     FIND,
-    BenchFigures,
     BenchSample,
     BenchSettings,
     IdleSettings,
+    ProbeFigures,
     RateSettings,
     SessionsSettings,
 )
-from initiator.probes.running import ProbeFigures, ProbeSettings
+from initiator.probes.running import ProbeSettings
 from initiator.reports.bench_plot import write_plot
 from initiator.reports.pictures import check_picture
-from initiator.runs import Run, Runs
+from initiator.runs import Outcome, Run, Runs
 from initiator.workers import AnyEngine
 
 # What a bench has unless it is said.
@@ -136,14 +136,11 @@ class FindCommands:
             await self._engine.wait_probe(name)
             await self._write(files)
 
-        async def known() -> Iterable[str]:
-            return found_text(await self._engine.probe_figures(name))
-
-        async def figures() -> Sequence[object]:
+        async def outcome() -> Outcome:
             found = await self._engine.probe_figures(name)
-            return found.rounds if isinstance(found, BenchFigures) else [found]
+            return Outcome(found, list(found_text(found)), found_table(found))
 
-        return Run(name, asked, ended, known, figures, partial(self._engine.stop_probe, name))
+        return Run(name, asked, ended, outcome, partial(self._engine.stop_probe, name))
 
     async def _write(self, files: Iterable[tuple[Path, _Write]]) -> None:
         """Write what was asked for; raises SessionerError."""

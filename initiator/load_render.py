@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from common.render import by_reason, field
 from common.units import format_bandwidth, format_duration, format_milliseconds
+from initiator.reports.history import Row, Table
 from initiator.snapshot import LatencyRow, QueryFigures, RateFound, SendFigures
 from initiator.totals import MessageTotals, QueryTotals
 
@@ -33,15 +34,48 @@ def latency_text(rows: Iterable[LatencyRow]) -> Iterator[str]:
         yield f"{row.name:<11} {row.kind:<10} {values}  max {format_milliseconds(row.highest)}  ({row.count})"
 
 
+def query_table(now: QueryFigures) -> Table:
+    """Return what a report shows of a run of queries."""
+    seconds = now.seconds or 1.0
+    row: Row = {
+        "duration": format_duration(now.seconds),
+        "due": now.due,
+        "due/s": f"{now.due / seconds:,.1f}",
+        "answered": now.answered,
+        "answered/s": f"{now.answered / seconds:,.1f}",
+        "failed": by_reason(_counted(QueryTotals().plus(now).failed)),
+        "answers by code": by_reason(now.rcodes),
+    }
+    return Table([row])
+
+
+def rate_found_table(found: RateFound) -> Table:
+    """Return what a report shows of a search for a rate."""
+    rows: list[Row] = [
+        {
+            "rate": f"{tried.rate:,.1f}/s",
+            "answered/s": f"{tried.answered:,.1f}",
+            "p95": format_milliseconds(tried.p95),
+            "does": tried.does,
+        }
+        for tried in found.tried
+    ]
+    return Table(rows, f"Highest rate: {_highest_rate(found)}")
+
+
 def rate_found_text(found: RateFound) -> Iterator[str]:
     """Yield the lines of a search for a rate."""
     for tried in found.tried:
         verdict = "does" if tried.does else "is too much"
         p95 = format_milliseconds(tried.p95)
         yield f"{tried.rate:.1f} a second {verdict}: {tried.answered:.1f} answered a second, p95 {p95}"
+    yield field("Highest rate", _highest_rate(found))
+
+
+def _highest_rate(found: RateFound) -> str:
     bound = f", {found.bad:.1f} does not" if found.bad else ""
     best = f"{found.good:.1f} a second" if found.good else "none"
-    yield field("Highest rate", f"{best} with p95 within {format_milliseconds(found.latency)}{bound}")
+    return f"{best} with p95 within {format_milliseconds(found.latency)}{bound}"
 
 
 def _uncounted(now: QueryFigures) -> dict[str, int]:
@@ -64,6 +98,26 @@ def send_text(now: SendFigures) -> Iterator[str]:
     up, down = now.traffic.sent / seconds, now.traffic.received / seconds
     yield field("Bandwidth", f"{format_bandwidth(up)} up, {format_bandwidth(down)} down")
     yield from (f"Wrong echo on {text}" for text in now.told)
+
+
+def send_table(now: SendFigures) -> Table:
+    """Return what a report shows of a run of messages: what was asked for only where something was."""
+    seconds = now.seconds or 1.0
+    row: Row = {"duration": format_duration(now.seconds)}
+    if now.due:
+        row |= {f"{now.unit} due": now.due, f"{now.unit} missed": by_reason(_counted(now.missed))}
+    row |= {"sent": now.sent, "sent/s": f"{now.sent / seconds:,.1f}"}
+    if now.awaiting:
+        row |= {
+            "answered": now.answered,
+            "answered/s": f"{now.answered / seconds:,.1f}",
+            "failed": by_reason(_counted(MessageTotals().plus(now).failed)),
+        }
+    row |= {
+        "up": format_bandwidth(now.traffic.sent / seconds),
+        "down": format_bandwidth(now.traffic.received / seconds),
+    }
+    return Table([row])
 
 
 def _counted(counts: dict[str, int]) -> dict[str, int]:

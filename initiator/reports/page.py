@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from common.render import by_reason, long_json
 from common.units import format_duration, format_milliseconds
 from initiator.reports.charts import Chart, Scale, charts_of, format_elapsed
-from initiator.reports.history import Cell, FinishedRun, History, flat
+from initiator.reports.history import Cell, FinishedRun, History, Row, flat
 from initiator.reports.style import STYLE
 from initiator.reports.svg import BROAD, SIZES, styled, svg_of
 
@@ -57,7 +57,7 @@ def page(report: "Report") -> str:
     return "".join(parts)
 
 
-def table(rows: Sequence[dict[str, Cell]], *, name: str = "") -> str:
+def table(rows: Sequence[Row], *, name: str = "") -> str:
     """Return rows that have the same columns as a table; numbers are aligned to the right."""
     if not rows:
         return ""
@@ -74,11 +74,11 @@ def table(rows: Sequence[dict[str, Cell]], *, name: str = "") -> str:
     )
 
 
-def chart_rows(chart: Chart) -> list[dict[str, Cell]]:
+def chart_rows(chart: Chart) -> list[Row]:
     """Return the points of a chart as the rows of a table: each place, and the value of each series there."""
-    rows: list[dict[str, Cell]] = []
+    rows: list[Row] = []
     for index, at in enumerate(chart.at):
-        row: dict[str, Cell] = {chart.x.title: chart.x.shown(at)}
+        row: Row = {chart.x.title: chart.x.shown(at)}
         for series in chart.series:
             value = series.values[index]
             row[series.name] = None if value is None else chart.y.shown(value)
@@ -145,7 +145,7 @@ def _setting_text(value: object) -> str:
 
 
 def _commands(history: History) -> Iterator[str]:
-    rows: list[dict[str, Cell]] = [
+    rows: list[Row] = [
         {"": number, "time": format_elapsed(mark.time), "command": mark.text, "times": mark.times}
         for number, mark in enumerate(history.marks, 1)
     ]
@@ -187,7 +187,7 @@ def _latencies(report: "Report", charts: Sequence[Chart]) -> Iterator[str]:
     """Yield the percentiles of every latency, and a chart of each."""
     if not report.latencies:
         return
-    rows: list[dict[str, Cell]] = [
+    rows: list[Row] = [
         {
             "latency": row.name,
             "kind": row.kind,
@@ -216,12 +216,14 @@ def _runs(runs: Sequence[FinishedRun]) -> Iterator[str]:
     yield '<section id="runs">\n<h2>Finished runs</h2>\n'
     for number, run in enumerate(runs, 1):
         yield f"<h3>{number}. {escape(run.title)}</h3>\n<p><code>{escape(run.settings)}</code></p>\n"
-        yield table(run.rows, name=f"run {number}")
+        if run.table.summary:
+            yield f"<p>{escape(run.table.summary)}</p>\n"
+        yield table(run.table.rows, name=f"run {number}")
     yield "</section>\n"
 
 
 def _targets(history: History) -> Iterator[str]:
-    rows: list[dict[str, Cell]] = [
+    rows: list[Row] = [
         {
             "target": target.target,
             "share": target.share,
@@ -251,7 +253,7 @@ def _everything(report: "Report", history: History) -> Iterator[str]:
     ]
     yield '<section id="all">\n<h2>All figures</h2>\n'
     samples = list(_samples(history.timeline))
-    points: list[dict[str, Cell]] = [
+    points: list[Row] = [
         {"latency": curve.name, "kind": curve.kind, "percentile": 100 * place, "seconds": seconds, "values": values}
         for curve in history.curves
         for place, seconds, values in curve.points
@@ -265,7 +267,7 @@ def _everything(report: "Report", history: History) -> Iterator[str]:
     yield "</section>\n"
 
 
-def _samples(timeline: Mapping[str, Any]) -> Iterator[dict[str, Cell]]:
+def _samples(timeline: Mapping[str, Any]) -> Iterator[Row]:
     """Yield the samples of a timeline, with a column for each reason."""
     columns: dict[str, list[Cell]] = {}
     for name, values in timeline.items():
@@ -299,7 +301,7 @@ def _day(history: History) -> str:
     return history.begun.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _aligned(column: str, rows: Sequence[dict[str, Cell]]) -> str:
+def _aligned(column: str, rows: Sequence[Row]) -> str:
     """Return the class of a column of numbers; one without any value is one, too."""
     value = next((row[column] for row in rows if row[column] is not None), 0)
     return "" if isinstance(value, str) and not _NUMBER.fullmatch(value) else ' class="n"'

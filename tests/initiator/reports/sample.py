@@ -3,12 +3,14 @@
 from typing import Any
 
 from initiator.latencies import Latencies
-from initiator.reports.history import FinishedRun, History, history_of
+from initiator.reports.history import FinishedRun, History, Table, history_of
 from initiator.reports.report import Report
 from initiator.reports.timeline import Mark, Sample
 from initiator.settings import Settings
 from initiator.snapshot import LatencyRow, Segments, TargetSnapshot
 from initiator.traffic import Traffic
+
+TABLE = Table([{"seconds": 2.0, "due": 200, "answered": 190}], "all of <it>")
 
 HOSTILE = 'query 100 name "<b>&"'
 
@@ -100,7 +102,7 @@ def history(**columns: Any) -> History:
         targets=[TargetSnapshot("127.0.0.1:4000", 20, 18, 100, 2, 0, 28, {"rst": 4}, {}, False, False)],
         marks=[Mark(0.1, "set 20"), Mark(0.5, HOSTILE, 2)],
         earlier_marks=0,
-        runs=[FinishedRun("query", "100 a second, <i>", [{"seconds": 2.0, "due": 200, "answered": 190}])],
+        runs=[FinishedRun("query", "100 a second, <i>", TABLE, TABLE)],
     )
     made.timeline.update(columns)
     return made
@@ -121,6 +123,8 @@ def report(**columns: Any) -> Report:
         query=None,
         send=None,
         churn=None,
+        bench=None,
+        find=None,
         latencies=[LatencyRow("query", "corrected", 500, 0.0259, 0.0509, {"50": 0.026, "99": 0.0504})],
         history=history(**columns),
     )

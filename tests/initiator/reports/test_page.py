@@ -12,7 +12,7 @@ import pytest
 
 from initiator.latencies import Latencies
 from initiator.reports.charts import charts_of
-from initiator.reports.history import FinishedRun
+from initiator.reports.history import FinishedRun, Table
 from initiator.reports.page import chart_rows, page, table
 from initiator.reports.report import write_report
 from initiator.reports.svg import BROAD, SIZES
@@ -150,9 +150,17 @@ def test_every_number_of_the_json_is_in_a_table(document: Document) -> None:
 
 def test_each_finished_run_has_a_table() -> None:
     made = history()
-    run = FinishedRun("bench", "size 100", [{"size": 100, "per second": 5.5}])
+    run = FinishedRun("bench", "size 100", Table([{"size": 100, "per second": 5.5}]), None)
     document = Document(page(replace(report(), history=replace(made, runs=[*made.runs, run]))))
     assert document.tables["run 2"] == [["size", "per second"], ["100", "5.5"]]
+    assert "all of <it>" in document.text
+
+
+def test_a_run_without_rows_is_told_in_words() -> None:
+    run = FinishedRun("find", "idle", Table([], "remembered for 3 s"), None)
+    document = Document(page(replace(report(), history=replace(history(), runs=[run]))))
+    assert "remembered for 3 s" in document.text
+    assert "run 1" not in document.tables
 
 
 @pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<img src=x>", '"><b>', "&amp;", "\x1b[31m<"])
@@ -163,7 +171,7 @@ def test_what_somebody_typed_is_text(text: str) -> None:
         command=text,
         marks=[Mark(1.0, text)],
         targets=[replace(made.targets[0], target=text)],
-        runs=[FinishedRun(text, text, [{text: text}])],
+        runs=[FinishedRun(text, text, Table([{text: text}], text), text)],
     )
     whole = replace(report(), settings=text, history=hostile)
     plain = Document(page(report()))
@@ -172,7 +180,7 @@ def test_what_somebody_typed_is_text(text: str) -> None:
     assert document.elements.count("script") == 1
     assert document.tables["run 1"] == [[text], [text]]
     assert json.loads(document.figures)["history"]["marks"][0]["text"] == text
-    assert document.text.count(text) >= 6
+    assert document.text.count(text) >= 7
 
 
 def test_what_is_not_there_is_left_out() -> None:
