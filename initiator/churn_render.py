@@ -57,7 +57,6 @@ def churn_table(now: ChurnFigures) -> Table:
             {
                 "asked/s": f"{row.asked:,.1f}",
                 "achieved/s": f"{row.achieved:,.1f}",
-                "due": row.due,
                 "completed": row.completed,
                 "failed": by_reason(failed_of(row)),
                 "p50": format_milliseconds(whole.p50) if whole.count else None,

@@ -105,7 +105,8 @@ def send_table(now: SendFigures) -> Table:
     seconds = now.seconds or 1.0
     row: Row = {"duration": format_duration(now.seconds)}
     if now.due:
-        row |= {f"{now.unit} due": now.due, f"{now.unit} missed": by_reason(_counted(now.missed))}
+        unit = "" if now.unit == "messages" else f" {now.unit}"
+        row |= {f"due{unit}": now.due, f"missed{unit}": by_reason(_counted(now.missed))}
     row |= {"sent": now.sent, "sent/s": f"{now.sent / seconds:,.1f}"}
     if now.awaiting:
         row |= {

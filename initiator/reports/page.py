@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _OPEN: Final = 24
 
 # A cell of text that is aligned as a number is.
-_NUMBER: Final = re.compile(r"\d[\d,]*(\.\d+)?( [%\w]+)?|[\d dh:]+:[\d.]+")
+_NUMBER: Final = re.compile(r"\d[\d,]*(\.\d+)?( ?[%\w/]+)?|[\d dh:]+:[\d.]+")
 
 _HEAD: Final = """<!DOCTYPE html>
 <html lang="en">
@@ -303,8 +303,8 @@ def _day(history: History) -> str:
 
 def _aligned(column: str, rows: Sequence[Row]) -> str:
     """Return the class of a column of numbers; one without any value is one, too."""
-    value = next((row[column] for row in rows if row[column] is not None), 0)
-    return "" if isinstance(value, str) and not _NUMBER.fullmatch(value) else ' class="n"'
+    texts = (value for row in rows if isinstance(value := row[column], str))
+    return ' class="n"' if all(map(_NUMBER.fullmatch, texts)) else ""
 
 
 def _cell(value: Cell) -> str:

@@ -147,8 +147,8 @@ def test_a_report_has_one_row_of_a_run_of_queries() -> None:
 @pytest.mark.parametrize(
     ("changes", "columns"),
     [
-        ({}, "duration messages due messages missed sent sent/s answered answered/s failed up down"),
-        ({"unit": "bytes", "awaiting": False}, "duration bytes due bytes missed sent sent/s up down"),
+        ({}, "duration due missed sent sent/s answered answered/s failed up down"),
+        ({"unit": "bytes", "awaiting": False}, "duration due bytes missed bytes sent sent/s up down"),
         ({"due": 0}, "duration sent sent/s answered answered/s failed up down"),
     ],
 )

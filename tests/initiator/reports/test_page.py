@@ -12,7 +12,7 @@ import pytest
 
 from initiator.latencies import Latencies
 from initiator.reports.charts import charts_of
-from initiator.reports.history import FinishedRun, Table
+from initiator.reports.history import Cell, FinishedRun, Table
 from initiator.reports.page import chart_rows, page, table
 from initiator.reports.report import write_report
 from initiator.reports.svg import BROAD, SIZES
@@ -215,6 +215,25 @@ def test_a_table_aligns_numbers_and_writes_what_is_missing() -> None:
         (number, "12,345"),
     ]
     assert table([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "aligned"),
+    [
+        (["1", "2,000.5"], True),
+        (["6.0s", "1h"], True),
+        (["12%", "3.5 ms", "8.0 kbps", "2,000.0/s"], True),
+        (["0", "3 (rst 3)"], False),
+        (["3 (rst 3)", "0"], False),
+        (["try", "ramp"], False),
+        ([None, "127.0.0.1:1"], False),
+        ([None, None], True),
+        ([1, None, 2.5, True], True),
+    ],
+)
+def test_a_column_is_aligned_as_numbers_where_all_of_it_are(values: list[Cell], aligned: bool) -> None:
+    text = table([{"a": value} for value in values])
+    assert text.count(' class="n"') == (1 + len(values) if aligned else 0)
 
 
 def test_a_row_of_a_chart_has_all_its_series() -> None:
