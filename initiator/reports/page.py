@@ -12,6 +12,7 @@ from initiator.reports.charts import Chart, Scale, charts_of, format_elapsed
 from initiator.reports.history import Cell, FinishedRun, History, Row, flat
 from initiator.reports.style import STYLE
 from initiator.reports.svg import BROAD, SIZES, styled, svg_of
+from initiator.totals import ChurnTotals
 
 if TYPE_CHECKING:
     from initiator.reports.report import Report
@@ -101,17 +102,22 @@ def _summary(report: "Report") -> Iterator[str]:
         ("lost", f"{sum(report.losses.values()):,}", _reasons(report.losses)),
         ("failed attempts", f"{sum(report.failures.values()):,}", _reasons(report.failures)),
     ]
-    if report.query:
-        query = report.query
-        share = f"of {query.due:,} due in the latest run"
-        tiles.append(("queries answered", f"{query.answered:,}", share))
+    if query := report.query:
+        tiles.append(("queries answered", f"{query.answered:,}", f"of {query.due:,} due in the latest run"))
+    if (send := report.send) and send.awaiting:
+        tiles.append(("messages answered", f"{send.answered:,}", f"of {send.sent:,} sent in the latest run"))
+    elif send:
+        tiles.append(("messages sent", f"{send.sent:,}", "in the latest run"))
+    if churn := report.churn:
+        counts = ChurnTotals().plus(churn)
+        tiles.append(("short sessions", f"{counts.completed:,}", f"of {counts.due:,} due in the latest {churn.name}"))
     for row in report.latencies:
-        if row.name == "query" and row.kind == "corrected":
+        if row.name in ("query", "message") and row.kind == "corrected":
             texts = [(f"p{name}", value) for name, value in row.percentiles.items()]
             middle, *others = texts[:4]
             tiles.append(
                 (
-                    f"query {middle[0]}",
+                    f"{row.name} {middle[0]}",
                     format_milliseconds(middle[1]),
                     ", ".join(f"{name} {format_milliseconds(value)}" for name, value in others),
                 )

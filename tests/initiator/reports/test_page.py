@@ -18,8 +18,11 @@ from initiator.reports.report import write_report
 from initiator.reports.svg import BROAD, SIZES
 from initiator.reports.timeline import Mark
 from tests.initiator.reports.sample import HOSTILE, history, report
+from tests.initiator.reports.test_timeline import CHURN, QUERY, SEND
 
 VOID = {"meta"}
+
+ROW = report().latencies[0]
 
 
 class Document(HTMLParser):
@@ -181,6 +184,20 @@ def test_what_somebody_typed_is_text(text: str) -> None:
     assert document.tables["run 1"] == [[text], [text]]
     assert json.loads(document.figures)["history"]["marks"][0]["text"] == text
     assert document.text.count(text) >= 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "tile"),
+    [
+        ({"query": QUERY}, "queries answered90of 100 due in the latest run"),
+        ({"send": SEND}, "messages answered60of 70 sent in the latest run"),
+        ({"send": replace(SEND, awaiting=False)}, "messages sent70in the latest run"),
+        ({"churn": CHURN}, "short sessions1,100of 1,500 due in the latest churn"),
+        ({"latencies": [replace(ROW, name="message")]}, "message p5026.0 msp99 50.4 ms"),
+    ],
+)
+def test_what_ran_last_is_among_what_to_look_at_first(changes: dict[str, Any], tile: str) -> None:
+    assert tile in Document(page(replace(report(), **changes))).text.replace("\n", "")
 
 
 def test_what_is_not_there_is_left_out() -> None:
