@@ -27,19 +27,14 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class ChurnRow:
-    """One rate (1/s) that was tried for `seconds`; latencies are those of completed transactions alone.
+class ChurnCounts:
+    """What became of the transactions at one rate.
 
-    `achieved` is how many were completed a second. `due` were due by the schedule, `unbegun` of them were given up
-    because their time was over, `under_way` have not ended yet. `failed` counts by reason; `stopped` were given up by a
-    person. `empty` completed without a byte of answer. `late_p99` is how late they were begun, in seconds, `busy` the
-    share of a core that the process used meanwhile. `time_wait` is how many sessions of the host were in TIME_WAIT at
-    the end, None where no port was lacking.
+    `due` were due by the schedule, `unbegun` of them were given up because their time was over, `under_way` have not
+    ended yet. `failed` counts by reason; `stopped` were given up by a person. `empty` completed without a byte of
+    answer.
     """
 
-    asked: float
-    seconds: float
-    achieved: float
     due: int
     begun: int
     completed: int
@@ -48,6 +43,20 @@ class ChurnRow:
     under_way: int
     unbegun: int
     stopped: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChurnRow(ChurnCounts):
+    """One rate (1/s) that was tried for `seconds`; latencies are those of completed transactions alone.
+
+    `achieved` is how many were completed a second, `sent` and `received` are bytes. `late_p99` is how late they were
+    begun, in seconds, `busy` the share of a core that the process used meanwhile. `time_wait` is how many sessions of
+    the host were in TIME_WAIT at the end, None where no port was lacking.
+    """
+
+    asked: float
+    seconds: float
+    achieved: float
     sent: int
     received: int
     late_p99: float
@@ -81,8 +90,13 @@ class ChurnFigures:
     seconds_left: float
     verdict: Verdict | None
 
+    @property
+    def all_rows(self) -> tuple[ChurnRow, ...]:
+        """The rates that are over, and the one under way."""
+        return (*self.rows, self.now) if self.now else self.rows
 
-def failed_of(row: ChurnRow) -> dict[str, int]:
+
+def failed_of(row: ChurnCounts) -> dict[str, int]:
     """Return all that was due and came to nothing, by reason: what was begun, what was not, what a person stopped."""
     counts = {**row.failed, "not begun in time": row.unbegun, "stopped": row.stopped}
     return {reason: count for reason, count in counts.items() if count}

@@ -19,7 +19,7 @@ _PORT_REMEDY: Final = (
 
 def churn_text(now: ChurnFigures) -> Iterator[str]:
     """Yield the lines of a run: for each rate what became of it, and its latencies."""
-    for row in (*now.rows, *((now.now,) if now.now else ())):
+    for row in now.all_rows:
         yield from row_text(row) if now.name == "churn" else step_text(row)
     if now.verdict:
         yield field("Saturated", _verdict_text(now.verdict))

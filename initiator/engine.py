@@ -273,7 +273,7 @@ class Engine:
 
     async def totals(self) -> Totals:
         """Return what became of the queries, messages and short sessions of all runs."""
-        return self._over_held_sessions().plus(churn=self._churn.figures() if self._churn else None)
+        return self._over_held_sessions().plus(churn=self._churn.counts() if self._churn else ())
 
     async def start_churn(self, rates: Sequence[float], settings: ChurnSettings) -> None:
         """Open sessions beside those held at one rate (1/s) after the other; raises UsageError."""
@@ -489,7 +489,7 @@ class Engine:
             raise UsageError(f"{name}: {self._churn.name} runs already; `stop {self._churn.name}` ends it")
         sources = len(self._settings.source_ips)
         if self._churn:
-            self._earlier = self._earlier.plus(churn=self._churn.figures())
+            self._earlier = self._earlier.plus(churn=self._churn.counts())
         self._churn = Campaign(self._reactor, self._holder.dialer, name, targets, sources, settings, rates)
 
     def _running_query(self) -> Query:

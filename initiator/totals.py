@@ -1,9 +1,10 @@
 """What became of the queries, messages and short sessions of several runs together."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
-from initiator.churn_figures import ChurnFigures, failed_of
+from initiator.churn_figures import ChurnCounts, failed_of
 from initiator.snapshot import QueryFigures, SendFigures
 
 
@@ -62,16 +63,15 @@ class MessageTotals:
 
 @dataclass(frozen=True, slots=True)
 class ChurnTotals:
-    """Counts as in ChurnRow, since the start of the process; `failed` has all that was due and came to nothing."""
+    """Counts as in ChurnCounts, since the start of the process; `failed` has all that was due and came to nothing."""
 
     due: int = 0
     begun: int = 0
     completed: int = 0
     failed: Counter[str] = field(default_factory=Counter)
 
-    def plus(self, figures: ChurnFigures) -> "ChurnTotals":
-        """Return the totals with one more run."""
-        rows = (*figures.rows, *((figures.now,) if figures.now else ()))
+    def plus(self, rows: Sequence[ChurnCounts]) -> "ChurnTotals":
+        """Return the totals with one more run, which tried some rates."""
         names = ("due", "begun", "completed")
         counts = {name: getattr(self, name) + sum(getattr(row, name) for row in rows) for name in names}
         return ChurnTotals(**counts, failed=sum((Counter(failed_of(row)) for row in rows), self.failed))
@@ -86,11 +86,11 @@ class Totals:
     churn: ChurnTotals = field(default_factory=ChurnTotals)
 
     def plus(
-        self, query: QueryFigures | None = None, send: SendFigures | None = None, churn: ChurnFigures | None = None
+        self, query: QueryFigures | None = None, send: SendFigures | None = None, churn: Sequence[ChurnCounts] = ()
     ) -> "Totals":
         """Return the totals with one more run of each kind that is given."""
         return Totals(
             self.queries.plus(query) if query else self.queries,
             self.messages.plus(send) if send else self.messages,
-            self.churn.plus(churn) if churn else self.churn,
+            self.churn.plus(churn),
         )

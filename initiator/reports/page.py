@@ -109,7 +109,7 @@ def _summary(report: "Report") -> Iterator[str]:
     elif send:
         tiles.append(("messages sent", f"{send.sent:,}", "in the latest run"))
     if churn := report.churn:
-        counts = ChurnTotals().plus(churn)
+        counts = ChurnTotals().plus(churn.all_rows)
         tiles.append(("short sessions", f"{counts.completed:,}", f"of {counts.due:,} due in the latest {churn.name}"))
     for row in report.latencies:
         if row.name in ("query", "message") and row.kind == "corrected":

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic, process_time
-from typing import Final
+from typing import Any, Final
 
 from common import reasons, shortages
 from common.addresses import HIGHEST_PORT, Address
@@ -17,7 +17,7 @@ from common.shortages import Shortages
 from common.sockets import reset_at_close
 from common.system import time_wait
 from common.timer import Timer
-from initiator.churn_figures import ChurnRow, Phase, summary_of
+from initiator.churn_figures import ChurnCounts, ChurnRow, Phase, summary_of
 from initiator.dialer import Dialer, Remote
 from initiator.workloads.arrivals import CONSTANT, Arrivals
 from initiator.workloads.schedule import constant
@@ -178,6 +178,11 @@ class Churn:
             self.ready()
             self.reactor.start(self._give_all_up())
 
+    def counts(self) -> ChurnCounts:
+        """Return the counts alone."""
+        self._count()
+        return ChurnCounts(**self._counts())
+
     def figures(self) -> ChurnRow:
         """Return what has become of the transactions so far."""
         return self._row or self._figures(None)
@@ -284,6 +289,18 @@ class Churn:
         self._row = self._figures(time_wait() if lacking else None)
         self.done.set_result(None)
 
+    def _counts(self) -> dict[str, Any]:
+        return {
+            "due": self._due,
+            "begun": self._begun,
+            "completed": self._completed,
+            "empty": self._empty,
+            "failed": dict(self._failed),
+            "under_way": len(self._under_way),
+            "unbegun": self._unbegun,
+            "stopped": self._stopped,
+        }
+
     def _figures(self, waiting: int | None) -> ChurnRow:
         self._count()
         now = monotonic()
@@ -291,17 +308,10 @@ class Churn:
         connect, connect_raw, first, first_raw, whole, whole_raw = map(summary_of, self._histograms)
         seconds = max(min(now, self._ends), self._last_at) - self._begun_at
         return ChurnRow(
+            **self._counts(),
             asked=self._rate,
             seconds=seconds,
             achieved=self._completed / seconds if seconds else 0.0,
-            due=self._due,
-            begun=self._begun,
-            completed=self._completed,
-            empty=self._empty,
-            failed=dict(self._failed),
-            under_way=len(self._under_way),
-            unbegun=self._unbegun,
-            stopped=self._stopped,
             sent=self.sent,
             received=self.received,
             late_p99=self._late_histogram.percentiles((99,))[0],

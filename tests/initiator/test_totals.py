@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import fields, replace
 
 from common.workers.merge import merged
-from initiator.churn_figures import ChurnFigures
 from initiator.snapshot import QueryFigures, SendFigures
 from initiator.totals import ChurnTotals, MessageTotals, QueryTotals, Totals
 from initiator.traffic import Traffic
@@ -75,8 +74,7 @@ def test_every_count_of_messages_is_in_the_totals() -> None:
 def test_every_rate_of_churn_is_in_the_totals() -> None:
     rows = (row(10, completed=97, failed={"rst": 2}, unbegun=1, begun=99), row(20, completed=190, failed={"rst": 10}))
     now = row(30, completed=100, stopped=150, under_way=50)
-    run = ChurnFigures("churn", running=True, rows=rows, now=now, seconds_left=1.0, verdict=None)
-    totals = Totals().plus(churn=run).plus(RUN).plus(churn=replace(run, now=None)).churn
+    totals = Totals().plus(churn=[*rows, now]).plus(RUN).plus(churn=rows).churn
     assert totals == ChurnTotals(
         due=2 * (100 + 200) + 300,
         begun=2 * (99 + 200) + 300,
@@ -88,9 +86,7 @@ def test_every_rate_of_churn_is_in_the_totals() -> None:
 
 
 def test_the_totals_of_workers_add_up() -> None:
-    run = ChurnFigures(
-        "churn", running=False, rows=(row(10, failed={"rst": 2}),), now=None, seconds_left=0, verdict=None
-    )
+    run = [row(10, failed={"rst": 2})]
     parts = [Totals().plus(RUN, MESSAGES, run), Totals().plus(RUN), Totals().plus(churn=run)]
     assert merged(parts, {}) == Totals().plus(RUN, MESSAGES, run).plus(RUN).plus(churn=run)
 

@@ -239,7 +239,9 @@ def test_messages_and_short_sessions_become_figures_of_a_sample() -> None:
     timeline = Timeline()
     runs = ((SEND, CHURN), (replace(SEND, running=False), replace(CHURN, now=None)))
     for time, (send, churn) in enumerate(runs):
-        timeline.take(time, replace(NOW, send=send, churn=churn), Totals().plus(None, send, churn), Latencies())
+        timeline.take(
+            time, replace(NOW, send=send, churn=churn), Totals().plus(None, send, churn.all_rows), Latencies()
+        )
     timeline.take(2, replace(NOW, send=replace(SEND, asked_rate=None)), Totals(), Latencies())
     timeline.take(3, replace(NOW, churn=replace(CHURN, seconds_left=0.0)), Totals(), Latencies())
     with_both, after = timeline.samples[:2]
