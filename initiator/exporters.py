@@ -138,10 +138,6 @@ def _latency_gauges(name: str, histogram: Histogram) -> Iterator[tuple[str, floa
 _PREFIX: Final = "sessioner_initiator_"
 
 
-def _asked_rate(now: Snapshot) -> float:
-    return now.query.asked_rate if now.query and now.query.running else 0.0
-
-
 def _outstanding(now: Snapshot) -> float:
     return now.query.outstanding if now.query else 0.0
 
@@ -171,7 +167,24 @@ _OF_THE_PROCESS: Final[Sequence[Definition[Snapshot]]] = (
         _Gauge, "targets_without_ports", "Targets to which no port is left.", lambda now: now.targets_without_ports
     ),
     Definition(_Gauge, "longest_pause_seconds", "Longest time the loop was held.", lambda now: now.longest_pause),
-    Definition(_Gauge, "queries_asked_per_second", "The rate asked for, 0 when none are sent.", _asked_rate),
+    Definition(
+        _Gauge,
+        "queries_asked_per_second",
+        "The rate asked for, 0 when none are sent.",
+        lambda now: now.queries_asked_rate,
+    ),
+    Definition(
+        _Gauge,
+        "messages_asked_per_second",
+        "The rate asked for of all sessions, 0 when none are sent or at no rate.",
+        lambda now: now.messages_asked_rate,
+    ),
+    Definition(
+        _Gauge,
+        "transactions_asked_per_second",
+        "The rate of short sessions asked for, 0 when none are begun.",
+        lambda now: now.transactions_asked_rate,
+    ),
     Definition(_Gauge, "queries_outstanding", "Queries that wait for an answer.", _outstanding),
     Definition(_Counter, "sessions_established", "Sessions ever established.", lambda now: now.established),
     Definition(

@@ -93,17 +93,17 @@ class Timeline:
                 failures=now.failures,
                 sent=now.traffic.sent,
                 received=now.traffic.received,
-                queries_asked_rate=now.query.asked_rate if now.query and now.query.running else 0.0,
+                queries_asked_rate=now.queries_asked_rate,
                 queries_answered=totals.queries.answered,
                 queries_failed=totals.queries.failed,
-                messages_asked_rate=(now.send.asked_rate or 0.0) if now.send and now.send.running else 0.0,
+                messages_asked_rate=now.messages_asked_rate,
                 messages_sent=totals.messages.sent,
                 messages_answered=totals.messages.answered,
                 messages_failed={
                     **{f"not sent, {reason}": count for reason, count in totals.messages.missed.items()},
                     **totals.messages.failed,
                 },
-                transactions_asked_rate=_churn_rate(now),
+                transactions_asked_rate=now.transactions_asked_rate,
                 transactions_completed=totals.churn.completed,
                 transactions_failed=totals.churn.failed,
                 query_p50=query_p50,
@@ -178,11 +178,6 @@ def _append(samples: list[Sample], sample: Sample, seconds: int) -> None:
         )
     else:
         samples.append(sample)
-
-
-def _churn_rate(now: Snapshot) -> float:
-    """Return the rate that is asked for, 0.0 when only what is under way is waited for."""
-    return now.churn.now.asked if now.churn and now.churn.now and now.churn.seconds_left else 0.0
 
 
 def _stretch(time: float, seconds: int) -> float:

@@ -357,7 +357,9 @@ def test_the_page_has_the_figures_of_the_json(written: Path) -> None:
 
 def test_what_is_printed_has_no_history(free_ports: FreePorts) -> None:
     with Daemon("initiator", "--target", f"127.0.0.1:{free_ports(1)}") as front:
-        assert front.ask("report --json")["history"] is None
+        report = front.ask("report --json")
+        assert report["history"] is None
+        assert report["seconds"] > 0, "without a run the traffic is that since the start"
 
 
 @pytest.mark.parametrize("seed", [(), ("--seed", "12"), ("--seed=12",)])

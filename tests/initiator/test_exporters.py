@@ -105,9 +105,23 @@ async def test_the_short_sessions_of_all_runs_are_counted() -> None:
             await engine.wait_churn()
         found = await values(engine)
     assert (none["transactions_due_total"], none["transactions_completed_total"]) == (0, 0)
+    assert {none[f"{what}_asked_per_second"] for what in ("queries", "messages", "transactions")} == {0}
     assert found["transactions_due_total"] == found["transactions_begun_total"] == 50
     assert found["transactions_completed_total"] == 50
     assert found["sessions_established_total"] == 1, "they are none of those held"
+
+
+async def test_the_rate_of_short_sessions_is_told_while_it_is_asked_for() -> None:
+    async with both() as (engine, _, _):
+        await engine.start_churn([20.0], ChurnSettings(seconds=600, request=b"x"))
+        await status(engine, lambda now: now.churn and now.churn.now)
+        found = await values(engine)
+        await engine.stop_churn()
+        ended = await values(engine)
+    assert (found["transactions_asked_per_second"], ended["transactions_asked_per_second"]) == (20, 0)
+    assert ended["transactions_due_total"] == ended["transactions_completed_total"] + sum(
+        value for name, value in ended.items() if name.startswith("transactions_failed_total")
+    )
 
 
 async def test_short_sessions_that_fail_are_told_by_reason() -> None:
