@@ -2,7 +2,8 @@
 
 import asyncio
 import csv
-from collections.abc import Callable, Iterable
+import shlex
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import partial
 from operator import attrgetter
@@ -12,6 +13,7 @@ from typing import Any, Final
 from common.addresses import Address
 from common.commands import Command
 from common.errors import SessionerError, UsageError
+from common.units import format_duration
 from initiator.find_render import ages_text, found_table, found_text
 from initiator.probes.ages import AgesFigures
 from initiator.probes.figures import (
@@ -104,7 +106,8 @@ class FindCommands:
             files.append((_writable("plot", plot), write_plot))
         settings = BenchSettings(n, rounds, message.encode() if message else None, on)
         await self._engine.start_probe(settings)
-        asked = f"{rounds} rounds of {n} sessions"
+        options = {"message": shlex.quote(message) if message else None, "on": on}
+        asked = _described(f"{rounds} rounds of {n} sessions", options)
         self._runs.begin(self._run(BENCH, asked, files))
         return f"Bench: {asked}"
 
@@ -120,8 +123,9 @@ class FindCommands:
             raise UsageError("find: a limit of at least one session is needed")
         settings = make(**{takes[name]: value for name, value in options.items()})
         await self._engine.start_probe(settings)
-        self._runs.begin(self._run(FIND, what, []))
-        return f"Find: {what}"
+        asked = _described(what, options)
+        self._runs.begin(self._run(FIND, asked, []))
+        return f"Find: {asked}"
 
     async def found(self, **which: bool) -> ProbeFigures:
         """Return what is known."""
@@ -166,6 +170,18 @@ def _writable(option: str, name: str) -> Path:
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(f"bench: {option} {name} cannot be written; name a file in a directory that there is")
     return path
+
+
+def _described(what: str, options: Mapping[str, Any]) -> str:
+    """Return what is tried in one line, with the options that were given."""
+    return ", ".join([what, *(f"{_typed(name)} {_shown(name, value)}" for name, value in options.items() if value)])
+
+
+def _shown(name: str, value: Any) -> str:
+    """Return the value of an option as it is typed."""
+    if name in ("for_", "up_to"):
+        return format_duration(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _typed(name: str) -> str:

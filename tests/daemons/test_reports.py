@@ -158,7 +158,12 @@ def of_every_kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         front.send("send 'n{message}' marker 'n{message}' rate 10 for 1200ms seed 7", "wait send 20s")
         front.send("churn 50 100 for 500ms seed 7", "wait churn 30s")
         front.send("saturate from 20 by 2 for 200ms seed 7", "sleep 600ms", "stop saturate", "wait saturate 30s")
-        front.send("bench 50 rounds 3 message hello", "wait bench 30s", "find sessions limit 30", "wait find 30s")
+        front.send(
+            "bench 50 rounds 3 message 'hello you'",
+            "wait bench 30s",
+            "find sessions limit 30 for 500ms",
+            "wait find 30s",
+        )
         # What workers tell is up to a second old.
         front.send("sleep 1500ms", "report")
         for name in ("a.json", "a.html"):
@@ -319,7 +324,10 @@ def test_what_is_shown_of_a_run_is_what_was_counted(of_every_kind: Path) -> None
         assert [row["completed"] for row in tables[name]] == [row["completed"] for row in figures[name]["rows"]]
     assert [row["asked/s"] for row in tables["churn"]] == ["50.0", "100.0"]
     assert [row["answered"] for row in tables["bench"]] == [50, 50, 50]
-    assert figures["bench"]["settings"]["message"] == "hello"
+    assert figures["bench"]["settings"]["message"] == "hello you"
+    settings = {run["title"]: run["settings"] for run in runs}
+    assert settings["bench"] == "3 rounds of 50 sessions, message 'hello you'"
+    assert settings["find"] == "sessions, limit 30, for 0.5s"
     assert tables["find"][0]["tried"] == figures["find"]["tried"] == 30
     for row in (row for rows in tables.values() for row in rows):
         assert len(row) <= 10
