@@ -59,6 +59,8 @@ def long_json(result: Any) -> str:
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {entry.name: getattr(value, entry.name) for entry in fields(value)}
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

@@ -2,15 +2,14 @@
 
 import os
 import secrets
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from common.commands import Command
 from common.errors import UsageError
 from common.units import format_duration
-from initiator.churn_render import churn_text
-from initiator.runs import Run, Runs
+from initiator.churn_render import churn_table, churn_text
+from initiator.runs import Outcome, Run, Runs, outcome_of
 from initiator.workers import AnyEngine
 from initiator.workloads.arrivals import CONSTANT
 from initiator.workloads.churn import SECONDS, TIMEOUT, ChurnSettings
@@ -72,15 +71,10 @@ class ChurnCommands:
         return f"Saturate: {asked}"
 
     def _run(self, name: str, asked: str) -> Run:
-        return Run(name, asked, self._engine.wait_churn, self._known, self._figures, self._engine.stop_churn)
+        return Run(name, asked, self._engine.wait_churn, self._outcome, self._engine.stop_churn)
 
-    async def _known(self) -> Iterable[str]:
-        figures = (await self._engine.snapshot()).churn
-        return churn_text(figures) if figures else ()
-
-    async def _figures(self) -> Sequence[object]:
-        figures = (await self._engine.snapshot()).churn
-        return figures.rows if figures else ()
+    async def _outcome(self) -> Outcome:
+        return outcome_of((await self._engine.snapshot()).churn, churn_text, churn_table)
 
 
 def churn_settings(options: dict[str, Any]) -> ChurnSettings:

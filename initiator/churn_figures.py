@@ -20,14 +20,22 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """What has become of the transactions at one rate so far; the fields are as in ChurnRow, latencies with all counts.
+class Phase:
+    """A latency counted from when the transaction was due (corrected), and from when it really began (raw)."""
 
-    Those of several processes can be merged, for nothing is summed up yet.
+    corrected: Summary
+    raw: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class ChurnCounts:
+    """What became of the transactions at one rate.
+
+    `due` were due by the schedule, `unbegun` of them were given up because their time was over, `under_way` have not
+    ended yet. `failed` counts by reason; `stopped` were given up by a person. `empty` completed without a byte of
+    answer.
     """
 
-    asked: float
-    seconds: float
     due: int
     begun: int
     completed: int
@@ -36,6 +44,17 @@ class Tally:
     under_way: int
     unbegun: int
     stopped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally(ChurnCounts):
+    """The counts of one rate so far; the other fields are as in ChurnRow, latencies with all counts.
+
+    Those of several processes can be merged, for nothing is summed up yet.
+    """
+
+    asked: float
+    seconds: float
     sent: int
     received: int
     busy: float
@@ -47,35 +66,17 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
-    """A latency counted from when the transaction was due (corrected), and from when it really began (raw)."""
-
-    corrected: Summary
-    raw: Summary
-
-
-@dataclass(frozen=True, slots=True)
-class ChurnRow:
+class ChurnRow(ChurnCounts):
     """One rate (1/s) that was tried for `seconds`; latencies are those of completed transactions alone.
 
-    `achieved` is how many were completed a second. `due` were due by the schedule, `unbegun` of them were given up
-    because their time was over, `under_way` have not ended yet. `failed` counts by reason; `stopped` were given up by a
-    person. `empty` completed without a byte of answer. `late_p99` is how late they were begun, in seconds, `busy` the
-    share of a core that the process used meanwhile, of several the busiest one. `time_wait` is how many sessions of the
-    host were in TIME_WAIT at the end, None where no port was lacking.
+    `achieved` is how many were completed a second, `sent` and `received` are bytes. `late_p99` is how late they were
+    begun, in seconds, `busy` the share of a core that the process used meanwhile, of several the busiest one.
+    `time_wait` is how many sessions of the host were in TIME_WAIT at the end, None where no port was lacking.
     """
 
     asked: float
     seconds: float
     achieved: float
-    due: int
-    begun: int
-    completed: int
-    empty: int
-    failed: dict[str, int]
-    under_way: int
-    unbegun: int
-    stopped: int
     sent: int
     received: int
     late_p99: float
@@ -108,6 +109,17 @@ class ChurnFigures:
     now: ChurnRow | None
     seconds_left: float
     verdict: Verdict | None
+
+    @property
+    def all_rows(self) -> tuple[ChurnRow, ...]:
+        """The rates that are over, and the one under way."""
+        return (*self.rows, self.now) if self.now else self.rows
+
+
+def failed_of(row: ChurnCounts) -> dict[str, int]:
+    """Return all that was due and came to nothing, by reason: what was begun, what was not, what a person stopped."""
+    counts = {**row.failed, "not begun in time": row.unbegun, "stopped": row.stopped}
+    return {reason: count for reason, count in counts.items() if count}
 
 
 def row_of(tally: Tally) -> ChurnRow:

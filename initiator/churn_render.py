@@ -5,7 +5,8 @@ from typing import Final
 
 from common.render import by_reason, field
 from common.units import format_duration, format_milliseconds
-from initiator.churn_figures import ChurnFigures, ChurnRow, Summary
+from initiator.churn_figures import ChurnFigures, ChurnRow, Summary, Verdict, failed_of
+from initiator.reports.history import Row, Table
 from initiator.workloads.saturation import own_limit
 
 OUT_OF_PORTS: Final = "out of ports"
@@ -18,16 +19,16 @@ _PORT_REMEDY: Final = (
 
 def churn_text(now: ChurnFigures) -> Iterator[str]:
     """Yield the lines of a run: for each rate what became of it, and its latencies."""
-    for row in (*now.rows, *((now.now,) if now.now else ())):
+    for row in now.all_rows:
         yield from row_text(row) if now.name == "churn" else step_text(row)
     if now.verdict:
-        yield from _verdict_text(now)
+        yield field("Saturated", _verdict_text(now.verdict))
 
 
 def row_text(row: ChurnRow) -> Iterator[str]:
     """Yield the lines of one rate."""
     yield field("Churn", f"{row.asked:g} a second asked, {row.achieved:.1f} achieved, {_progress(row)}")
-    yield field("Transactions", f"{row.due} due, {row.completed} completed, failed: {by_reason(_failed(row))}")
+    yield field("Transactions", f"{row.due} due, {row.completed} completed, failed: {by_reason(failed_of(row))}")
     if row.empty:
         yield field("Without an answer", row.empty)
     for name, phase in (("connect", row.connect), ("first byte", row.first_byte), ("whole", row.whole)):
@@ -42,20 +43,37 @@ def row_text(row: ChurnRow) -> Iterator[str]:
 def step_text(row: ChurnRow) -> Iterator[str]:
     """Yield the line of one rate of a search."""
     median = format_milliseconds(row.whole.corrected.p50)
-    yield (
-        f"   {row.asked:.1f} a second: {row.achieved:.1f} achieved, median {median}, failed: {by_reason(_failed(row))}"
-    )
+    failed = by_reason(failed_of(row))
+    yield f"   {row.asked:.1f} a second: {row.achieved:.1f} achieved, median {median}, failed: {failed}"
     yield from _remedy(row)
 
 
-def _verdict_text(now: ChurnFigures) -> Iterator[str]:
-    verdict = now.verdict
-    assert verdict
+def churn_table(now: ChurnFigures) -> Table:
+    """Return what a report shows of a run: for each rate what became of it, with the corrected latency of the whole."""
+    rows: list[Row] = []
+    for row in now.rows:
+        whole = row.whole.corrected
+        rows.append(
+            {
+                "asked/s": f"{row.asked:,.1f}",
+                "achieved/s": f"{row.achieved:,.1f}",
+                "completed": row.completed,
+                "failed": by_reason(failed_of(row)),
+                "p50": format_milliseconds(whole.p50) if whole.count else None,
+                "p99": format_milliseconds(whole.p99) if whole.count else None,
+                "max": format_milliseconds(whole.highest) if whole.count else None,
+                "busy": f"{row.busy:.0%}",
+                "own limit": bool(own_limit(row)),
+            }
+        )
+    return Table(rows, f"Saturated: {_verdict_text(now.verdict)}" if now.verdict else "")
+
+
+def _verdict_text(verdict: Verdict) -> str:
     good = f"{verdict.good:.1f} a second" if verdict.good else "no rate"
     if verdict.bad is None:
-        yield field("Saturated", f"not yet; {good} does")
-    else:
-        yield field("Saturated", f"{good} does, {verdict.bad:.1f} does not: {verdict.reason}")
+        return f"not yet; {good} does"
+    return f"{good} does, {verdict.bad:.1f} does not: {verdict.reason}"
 
 
 def toolbar_part(now: ChurnFigures) -> str:
@@ -68,11 +86,6 @@ def toolbar_part(now: ChurnFigures) -> str:
 
 def _progress(row: ChurnRow) -> str:
     return f"{row.under_way} under way" if row.under_way else f"over {format_duration(row.seconds)}"
-
-
-def _failed(row: ChurnRow) -> dict[str, int]:
-    counts = {**row.failed, "not begun in time": row.unbegun, "stopped": row.stopped}
-    return {reason: count for reason, count in counts.items() if count}
 
 
 def _summary(summary: Summary) -> str:

@@ -114,7 +114,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     if not options.targets and not options.loopback:
         parser.error("no target: give --target ADDR:PORT[-PORT], or --loopback for a first try")
     try:
-        settings = _settings(options)
+        settings, exporters = _settings(options), exporters_of(options)
     except UsageError as error:
         parser.error(str(error))
     return Options(
@@ -122,7 +122,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         hashsize=options.hashsize,
         loopback=options.loopback,
         settings=settings,
-        exporters=exporters_of(options),
+        exporters=exporters,
         process=process_of(options),
     )
 

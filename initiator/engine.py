@@ -25,8 +25,8 @@ from initiator.churn_figures import Tally
 from initiator.holder import Holder
 from initiator.latencies import Latencies, Latency
 from initiator.probes.ages import AgesFigures
-from initiator.probes.figures import BenchSample
-from initiator.probes.running import ProbeFigures, Probes, ProbeSettings
+from initiator.probes.figures import BenchSample, ProbeFigures
+from initiator.probes.running import Probes, ProbeSettings
 from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings, check_plain
 from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
@@ -204,7 +204,7 @@ class Engine(Campaigns):
         if csv:
             csv.begin()
         holder = self._holder
-        self._earlier = await self.totals()
+        self._earlier = self._over_held_sessions()
         self._send = None
         self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, csv)
         self._own_sessions(self._query)
@@ -242,7 +242,7 @@ class Engine(Campaigns):
         """Send messages over the held sessions, those of one target where one is given; raises UsageError."""
         self._check_free(settings.target)
         holder = self._holder
-        self._earlier = await self.totals()
+        self._earlier = self._over_held_sessions()
         self._query = None
         self._send = Send(
             self._reactor,
@@ -286,9 +286,8 @@ class Engine(Campaigns):
         await asyncio.shield(self._send.done)
 
     async def totals(self) -> Totals:
-        """Return what became of the queries and messages of all runs."""
-        query, send = self._query, self._send
-        return self._earlier.plus(query.figures() if query else None, send.figures() if send else None)
+        """Return what became of the queries, messages and short sessions of all runs."""
+        return self._over_held_sessions().plus(churn=self._rates())
 
     async def begin_rate(self, settings: ChurnSettings, rate: float) -> None:
         """Begin transactions at a rate (1/s); raises SessionerError."""
@@ -296,10 +295,12 @@ class Engine(Campaigns):
         if (settings, targets) != self._goals_for:
             self._goals_for = settings, targets
             self._goals = goals_of(targets, len(self._settings.source_ips), settings.seed)
+        earlier = self._earlier.plus(churn=self._rates())
         try:
             self._churn = Churn(self._reactor, self._holder.dialer, self._goals, settings, rate)
         except OSError as failure:
             raise SessionerError(f"churn: no timer could be made: {failure.strerror}") from None
+        self._earlier = earlier
 
     async def wait_rate(self) -> None:
         """Return when its time is over, and no transaction is under way any more."""
@@ -454,6 +455,15 @@ class Engine(Campaigns):
         await self._probes.aclose()
         self._reactor.close()
         self._holder.close_all()
+
+    def _over_held_sessions(self) -> Totals:
+        """Return the totals of all runs but the churn that is under way, or was last."""
+        query, send = self._query, self._send
+        return self._earlier.plus(query.figures() if query else None, send.figures() if send else None)
+
+    def _rates(self) -> list[Tally]:
+        """Return what has become of the rate of churn that is under way, or was last, if there is one."""
+        return [self._churn.tally()] if self._churn else []
 
     async def _over_targets(self) -> tuple[int, int, int]:
         """Return all buckets of the targets' tables, the longest chain, and how many of them pause."""

@@ -15,7 +15,7 @@ from common.histogram import Histogram
 from common.reasons import by_every_reason
 from initiator.latencies import Latencies
 from initiator.snapshot import Snapshot, TargetSnapshot
-from initiator.totals import MessageTotals, QueryTotals, Totals
+from initiator.totals import ChurnTotals, MessageTotals, QueryTotals, Totals
 from initiator.workers import AnyEngine
 
 
@@ -71,6 +71,10 @@ _COUNTERS: Final[Mapping[str, Callable[[Published], int]]] = {
     "traffic.data.writes": lambda now: now.snapshot.traffic.writes,
     "traffic.msgs.rcvd": lambda now: now.totals.queries.answered + now.totals.messages.answered,
     "traffic.msgs.sent": lambda now: now.totals.queries.sent + now.totals.messages.sent,
+    # Not tcpkali's.
+    "transactions.begun": lambda now: now.totals.churn.begun,
+    "transactions.completed": lambda now: now.totals.churn.completed,
+    "transactions.failed": lambda now: sum(now.totals.churn.failed.values()),
 }
 
 _GAUGES: Final[Mapping[str, Callable[[Published], float]]] = {
@@ -134,12 +138,13 @@ def _latency_gauges(name: str, histogram: Histogram) -> Iterator[tuple[str, floa
 _PREFIX: Final = "sessioner_initiator_"
 
 
-def _asked_rate(now: Snapshot) -> float:
-    return now.query.asked_rate if now.query and now.query.running else 0.0
-
-
 def _outstanding(now: Snapshot) -> float:
     return now.query.outstanding if now.query else 0.0
+
+
+def _labels(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts by reason as values of a label: words without spaces."""
+    return {reason.replace(" ", "_"): count for reason, count in counts.items()}
 
 
 _Gauge: Final = GaugeMetricFamily
@@ -162,7 +167,24 @@ _OF_THE_PROCESS: Final[Sequence[Definition[Snapshot]]] = (
         _Gauge, "targets_without_ports", "Targets to which no port is left.", lambda now: now.targets_without_ports
     ),
     Definition(_Gauge, "longest_pause_seconds", "Longest time the loop was held.", lambda now: now.longest_pause),
-    Definition(_Gauge, "queries_asked_per_second", "The rate asked for, 0 when none are sent.", _asked_rate),
+    Definition(
+        _Gauge,
+        "queries_asked_per_second",
+        "The rate asked for, 0 when none are sent.",
+        lambda now: now.queries_asked_rate,
+    ),
+    Definition(
+        _Gauge,
+        "messages_asked_per_second",
+        "The rate asked for of all sessions, 0 when none are sent or at no rate.",
+        lambda now: now.messages_asked_rate,
+    ),
+    Definition(
+        _Gauge,
+        "transactions_asked_per_second",
+        "The rate of short sessions asked for, 0 when none are begun.",
+        lambda now: now.transactions_asked_rate,
+    ),
     Definition(_Gauge, "queries_outstanding", "Queries that wait for an answer.", _outstanding),
     Definition(_Counter, "sessions_established", "Sessions ever established.", lambda now: now.established),
     Definition(
@@ -193,7 +215,7 @@ _OF_THE_QUERIES: Final[Sequence[Definition[QueryTotals]]] = (
         _Counter,
         "queries_failed",
         "Queries not answered in time, whose session was lost, or given up unsent.",
-        lambda now: {"timeout": now.timeouts, "session_lost": now.lost, "unsent": now.unsent},
+        lambda now: _labels(now.failed),
         "reason",
     ),
     Definition(_Counter, "answers", "Answers by code; echo came back as it was sent.", lambda now: now.rcodes, "rcode"),
@@ -209,16 +231,29 @@ _OF_THE_QUERIES: Final[Sequence[Definition[QueryTotals]]] = (
 
 _OF_THE_MESSAGES: Final[Sequence[Definition[MessageTotals]]] = (
     Definition(_Counter, "messages_sent", "Messages sent.", lambda now: now.sent),
-    Definition(_Counter, "messages_missed", "Messages due and not sent.", lambda now: now.missed, "reason"),
+    Definition(_Counter, "messages_missed", "Messages due and not sent.", lambda now: _labels(now.missed), "reason"),
     Definition(_Counter, "messages_answered", "Messages answered.", lambda now: now.answered),
     Definition(
         _Counter,
         "messages_failed",
         "Messages without an answer, or with a wrong one.",
-        lambda now: {"session_lost": now.lost, "unanswered": now.unanswered, **now.wrong},
+        lambda now: _labels(now.failed),
         "reason",
     ),
     Definition(_Counter, "answers_unexpected", "Answers to no message.", lambda now: now.unexpected),
+)
+
+_OF_THE_CHURN: Final[Sequence[Definition[ChurnTotals]]] = (
+    Definition(_Counter, "transactions_due", "Short sessions that were due by the schedule.", lambda now: now.due),
+    Definition(_Counter, "transactions_begun", "Short sessions begun.", lambda now: now.begun),
+    Definition(_Counter, "transactions_completed", "Short sessions answered and closed.", lambda now: now.completed),
+    Definition(
+        _Counter,
+        "transactions_failed",
+        "Short sessions that were due and came to nothing.",
+        lambda now: _labels(now.failed),
+        "reason",
+    ),
 )
 
 _OF_A_TARGET: Final[Sequence[Definition[TargetSnapshot]]] = (
@@ -238,6 +273,7 @@ def families(now: Published) -> Iterator[Metric]:
     yield from families_of(_PREFIX, _OF_THE_PROCESS, [((), now.snapshot)])
     yield from families_of(_PREFIX, _OF_THE_QUERIES, [((), now.totals.queries)])
     yield from families_of(_PREFIX, _OF_THE_MESSAGES, [((), now.totals.messages)])
+    yield from families_of(_PREFIX, _OF_THE_CHURN, [((), now.totals.churn)])
     for name, latency in now.latencies.named():
         kinds = {"raw": latency.raw, "corrected": latency.corrected}
         found = {kind: histogram for kind, histogram in kinds.items() if histogram.count or kind == "raw"}

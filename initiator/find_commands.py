@@ -2,7 +2,8 @@
 
 import asyncio
 import csv
-from collections.abc import Callable, Iterable, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import partial
 from operator import attrgetter
@@ -12,21 +13,23 @@ from typing import Any, Final
 from common.addresses import Address
 from common.commands import Command
 from common.errors import SessionerError, UsageError
-from initiator.find_render import ages_text, found_text
+from common.units import format_duration
+from initiator.find_render import ages_text, found_table, found_text
 from initiator.probes.ages import AgesFigures
 from initiator.probes.figures import (
     BENCH,
     FIND,
-    BenchFigures,
     BenchSample,
     BenchSettings,
     IdleSettings,
+    ProbeFigures,
     RateSettings,
     SessionsSettings,
 )
-from initiator.probes.plot import PLOTTED, check_plot, write_plot
-from initiator.probes.running import ProbeFigures, ProbeSettings
-from initiator.runs import Run, Runs
+from initiator.probes.running import ProbeSettings
+from initiator.reports.bench_plot import write_plot
+from initiator.reports.pictures import check_picture
+from initiator.runs import Outcome, Run, Runs
 from initiator.workers import AnyEngine
 
 # What a bench has unless it is said.
@@ -99,13 +102,12 @@ class FindCommands:
         if csv is not None:
             files.append((_writable("csv", csv), write_csv))
         if plot is not None:
-            if Path(plot).suffix not in PLOTTED:
-                raise UsageError(f"bench: plot {plot} ends with none of {', '.join(PLOTTED)}")
+            check_picture(Path(plot))
             files.append((_writable("plot", plot), write_plot))
-            check_plot()
         settings = BenchSettings(n, rounds, message.encode() if message else None, on)
         await self._engine.start_probe(settings)
-        asked = f"{rounds} rounds of {n} sessions"
+        options = {"message": shlex.quote(message) if message else None, "on": on}
+        asked = _described(f"{rounds} rounds of {n} sessions", options)
         self._runs.begin(self._run(BENCH, asked, files))
         return f"Bench: {asked}"
 
@@ -121,8 +123,9 @@ class FindCommands:
             raise UsageError("find: a limit of at least one session is needed")
         settings = make(**{takes[name]: value for name, value in options.items()})
         await self._engine.start_probe(settings)
-        self._runs.begin(self._run(FIND, what, []))
-        return f"Find: {what}"
+        asked = _described(what, options)
+        self._runs.begin(self._run(FIND, asked, []))
+        return f"Find: {asked}"
 
     async def found(self, **which: bool) -> ProbeFigures:
         """Return what is known."""
@@ -137,14 +140,11 @@ class FindCommands:
             await self._engine.wait_probe(name)
             await self._write(files)
 
-        async def known() -> Iterable[str]:
-            return found_text(await self._engine.probe_figures(name))
-
-        async def figures() -> Sequence[object]:
+        async def outcome() -> Outcome:
             found = await self._engine.probe_figures(name)
-            return found.rounds if isinstance(found, BenchFigures) else [found]
+            return Outcome(found, list(found_text(found)), found_table(found))
 
-        return Run(name, asked, ended, known, figures, partial(self._engine.stop_probe, name))
+        return Run(name, asked, ended, outcome, partial(self._engine.stop_probe, name))
 
     async def _write(self, files: Iterable[tuple[Path, _Write]]) -> None:
         """Write what was asked for; raises SessionerError."""
@@ -170,6 +170,18 @@ def _writable(option: str, name: str) -> Path:
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(f"bench: {option} {name} cannot be written; name a file in a directory that there is")
     return path
+
+
+def _described(what: str, options: Mapping[str, Any]) -> str:
+    """Return what is tried in one line, with the options that were given."""
+    return ", ".join([what, *(f"{_typed(name)} {_shown(name, value)}" for name, value in options.items() if value)])
+
+
+def _shown(name: str, value: Any) -> str:
+    """Return the value of an option as it is typed."""
+    if name in ("for_", "up_to"):
+        return format_duration(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _typed(name: str) -> str:

@@ -6,8 +6,18 @@ from typing import Final
 from common.render import by_reason, field, progress_bar
 from common.units import format_duration, format_milliseconds
 from initiator.probes.ages import AgeBucket, AgesFigures
-from initiator.probes.figures import BenchFigures, IdleFigures, Progress, RateFigures, SessionsFigures, Spread
+from initiator.probes.figures import (
+    BenchFigures,
+    IdleFigures,
+    KeepaliveFigures,
+    ProbeFigures,
+    Progress,
+    RateFigures,
+    SessionsFigures,
+    Spread,
+)
 from initiator.probes.idleness import Memory
+from initiator.reports.history import Row, Table
 
 _BOUNDS: Final = {
     None: "being stopped",
@@ -28,7 +38,7 @@ def progress_text(now: Progress) -> str:
     return f"{now.name}: {now.trying}{left}"
 
 
-def found_text(now: BenchFigures | SessionsFigures | RateFigures | IdleFigures) -> Iterator[str]:
+def found_text(now: ProbeFigures) -> Iterator[str]:
     """Yield the lines of what a probe has found."""
     if isinstance(now, BenchFigures):
         return bench_text(now)
@@ -37,6 +47,17 @@ def found_text(now: BenchFigures | SessionsFigures | RateFigures | IdleFigures) 
     if isinstance(now, RateFigures):
         return rate_text(now)
     return idle_text(now)
+
+
+def found_table(now: ProbeFigures) -> Table:
+    """Return what a report shows of what a probe has found."""
+    if isinstance(now, BenchFigures):
+        return bench_table(now)
+    if isinstance(now, SessionsFigures):
+        return sessions_table(now)
+    if isinstance(now, RateFigures):
+        return rate_table(now)
+    return idle_table(now)
 
 
 def ages_text(now: AgesFigures) -> Iterator[str]:
@@ -68,7 +89,7 @@ def bench_text(now: BenchFigures) -> Iterator[str]:
     settings = now.settings
     rounds = f"{settings.rounds} rounds of {settings.sessions} sessions"
     yield field("Bench", f"{rounds}, {len(now.rounds)} made in {format_duration(now.seconds)}")
-    yield field("Echoes verified", f"{now.answered} of {settings.sessions * settings.rounds}")
+    yield field("Echoes verified", _verified(now))
     yield field("Failed", by_reason(now.failures))
     yield field("Establishment", _spread(now.connect))
     yield field("Echo from the barrier", _spread(now.corrected))
@@ -76,6 +97,25 @@ def bench_text(now: BenchFigures) -> Iterator[str]:
     for done in now.rounds:
         failed = f", failed {by_reason(done.failures)}" if done.failures else ""
         yield field(f"Round {done.round}", f"{_spread(done.raw)}{failed}")
+
+
+def bench_table(now: BenchFigures) -> Table:
+    """Return a row for each round, with the times from the sending to the echo."""
+    rows: list[Row] = [
+        {
+            "round": done.round,
+            "answered": done.answered,
+            "failed": by_reason(done.failures),
+            **{name: format_milliseconds(value) for name, value in _times(done.raw)},
+        }
+        for done in now.rounds
+    ]
+    summary = f"Echoes verified: {_verified(now)}, in {format_duration(now.seconds)}"
+    return Table(rows, f"{summary}; failed: {by_reason(now.failures)}")
+
+
+def _verified(now: BenchFigures) -> str:
+    return f"{now.answered} of {now.settings.sessions * now.settings.rounds}"
 
 
 def sessions_text(now: SessionsFigures) -> Iterator[str]:
@@ -91,16 +131,29 @@ def sessions_text(now: SessionsFigures) -> Iterator[str]:
     yield field("The search ended by", _BOUNDS.get(now.bound, f"{now.bound} of this host"))
 
 
+def sessions_table(now: SessionsFigures) -> Table:
+    """Return one row."""
+    row: Row = {
+        "tried": now.tried,
+        "refused": by_reason(now.refused),
+        "held beside": now.beside,
+        "still confirmed": now.confirmed,
+        "after": format_duration(now.held_for),
+        "lost": by_reason(now.losses),
+        "lost while opening": now.evicted,
+    }
+    ended = f"ended by {_BOUNDS.get(now.bound, f'{now.bound} of this host')}"
+    return Table([row], f"Sessions the path takes: {_least(now)}{now.most}, {ended}")
+
+
 def rate_text(now: RateFigures) -> Iterator[str]:
     """Yield the lines of a search for the highest rate of new sessions, and a line for each rate that was tried."""
     for trial in now.trials:
         verdict = f"failed {by_reason(trial.failures)}" if trial.failures else "none failed"
         unsent = f", {trial.unsent} not sent in time" if trial.unsent else ""
         yield f"{trial.phase} {trial.rate:.1f} a second: {trial.sent_rate:.1f} sent, {verdict}{unsent}"
-    held = f"for {format_duration(now.settings.seconds)} without a failure"
-    best = f"{_least_rate(now)}{now.good:.1f} a second {held}" if now.good else f"none found {held}"
-    yield field("Highest rate", best)
-    yield field("Lowest rate that failed", f"{now.bad:.1f} a second" if now.bad else "none")
+    yield field("Highest rate", _best(now))
+    yield field("Lowest rate that failed", _worst(now))
     if now.taken is not None:
         yield field("Taken when overloaded", f"{now.taken:.1f} a second")
     yield field("Establishment", _spread(now.connect))
@@ -108,6 +161,31 @@ def rate_text(now: RateFigures) -> Iterator[str]:
         yield field("The search ended by", "being stopped")
     elif now.host_bound:
         yield field("The search ended by", "this host, which can send no faster")
+
+
+def rate_table(now: RateFigures) -> Table:
+    """Return a row for each rate that was tried."""
+    rows: list[Row] = [
+        {
+            "trial": trial.phase,
+            "rate": f"{trial.rate:,.1f}/s",
+            "sent": trial.sent,
+            "sent/s": f"{trial.sent_rate:,.1f}",
+            "not sent in time": trial.unsent,
+            "failed": by_reason(trial.failures),
+        }
+        for trial in now.trials
+    ]
+    return Table(rows, f"Highest rate: {_best(now)}; lowest rate that failed: {_worst(now)}")
+
+
+def _best(now: RateFigures) -> str:
+    held = f"for {format_duration(now.settings.seconds)} without a failure"
+    return f"{_least_rate(now)}{now.good:.1f} a second {held}" if now.good else f"none found {held}"
+
+
+def _worst(now: RateFigures) -> str:
+    return f"{now.bad:.1f} a second" if now.bad else "none"
 
 
 def idle_text(now: IdleFigures) -> Iterator[str]:
@@ -120,12 +198,34 @@ def idle_text(now: IdleFigures) -> Iterator[str]:
     if found.later:
         yield field("Remembered for longer", f"{found.later} groups")
     for kept in now.keepalive:
-        verdict = "holds" if not kept.failures else "does not hold" if not kept.answered else "holds some of"
         counts = f"{kept.answered} answered, failed {by_reason(kept.failures)}"
-        yield field(f"Keepalive every {kept.idle} s", f"{verdict} those silent for {kept.silent:.1f} s: {counts}")
+        yield field(f"Keepalive every {kept.idle} s", f"{_holds(kept)} those silent for {kept.silent:.1f} s: {counts}")
     groups = f"{now.groups} groups spoken on, {now.sessions} sessions, in {format_duration(now.seconds)}"
     yield field("Tried", f"{groups}{'' if now.done else ', then stopped'}")
     yield field("Could not be opened", by_reason(now.failures))
+
+
+def idle_table(now: IdleFigures) -> Table:
+    """Return a row for each keepalive that was tried."""
+    rows: list[Row] = [
+        {
+            "keepalive every": format_duration(kept.idle),
+            "silent for": format_duration(kept.silent),
+            "answered": kept.answered,
+            "failed": by_reason(kept.failures),
+            "verdict": _holds(kept).removesuffix(" of"),
+        }
+        for kept in now.keepalive
+    ]
+    found = now.memory
+    summary = f"Idle sessions remembered {_remembered(found)}; then answered by {_reaction(found.answers)}"
+    return Table(rows, f"{summary}; {now.groups} groups spoken on, {now.sessions} sessions")
+
+
+def _holds(kept: KeepaliveFigures) -> str:
+    if not kept.failures:
+        return "holds"
+    return "holds some of" if kept.answered else "does not hold"
 
 
 def _remembered(found: Memory) -> str:
@@ -148,6 +248,9 @@ def _least(now: SessionsFigures) -> str:
 
 
 def _spread(times: Spread) -> str:
-    names = ("min", "p50", "p95", "p99", "max")
+    return "  ".join(f"{name} {format_milliseconds(value)}" for name, value in _times(times))
+
+
+def _times(times: Spread) -> Iterator[tuple[str, float]]:
     values = (times.lowest, times.p50, times.p95, times.p99, times.highest)
-    return "  ".join(f"{name} {format_milliseconds(value)}" for name, value in zip(names, values, strict=True))
+    return zip(("min", "p50", "p95", "p99", "max"), values, strict=True)

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from common.render import by_reason, field
 from common.units import format_bandwidth, format_duration, format_milliseconds
+from initiator.reports.history import Row, Table
 from initiator.snapshot import LatencyRow, QueryFigures, RateFound, SendFigures
+from initiator.totals import MessageTotals, QueryTotals
 
 
 def query_text(now: QueryFigures) -> Iterator[str]:
@@ -14,7 +16,7 @@ def query_text(now: QueryFigures) -> Iterator[str]:
     yield field("Queries due", f"{now.due} ({now.due / seconds:.1f} a second)")
     yield field("Queries sent", f"{now.sent} ({now.sent / seconds:.1f} a second)")
     yield field("Queries answered", f"{now.answered} ({now.answered / seconds:.1f} a second)")
-    yield field("Queries failed", by_reason(_failed(now)))
+    yield field("Queries failed", by_reason(_counted(QueryTotals().plus(now).failed)))
     yield field("Answers by code", by_reason(now.rcodes))
     yield field("Answers truncated", now.truncated)
     yield field("Answers not counted", by_reason(_uncounted(now)))
@@ -32,19 +34,48 @@ def latency_text(rows: Iterable[LatencyRow]) -> Iterator[str]:
         yield f"{row.name:<11} {row.kind:<10} {values}  max {format_milliseconds(row.highest)}  ({row.count})"
 
 
+def query_table(now: QueryFigures) -> Table:
+    """Return what a report shows of a run of queries."""
+    seconds = now.seconds or 1.0
+    row: Row = {
+        "duration": format_duration(now.seconds),
+        "due": now.due,
+        "due/s": f"{now.due / seconds:,.1f}",
+        "answered": now.answered,
+        "answered/s": f"{now.answered / seconds:,.1f}",
+        "failed": by_reason(_counted(QueryTotals().plus(now).failed)),
+        "answers by code": by_reason(now.rcodes),
+    }
+    return Table([row])
+
+
+def rate_found_table(found: RateFound) -> Table:
+    """Return what a report shows of a search for a rate."""
+    rows: list[Row] = [
+        {
+            "rate": f"{tried.rate:,.1f}/s",
+            "answered/s": f"{tried.answered:,.1f}",
+            "p95": format_milliseconds(tried.p95),
+            "does": tried.does,
+        }
+        for tried in found.tried
+    ]
+    return Table(rows, f"Highest rate: {_highest_rate(found)}")
+
+
 def rate_found_text(found: RateFound) -> Iterator[str]:
     """Yield the lines of a search for a rate."""
     for tried in found.tried:
         verdict = "does" if tried.does else "is too much"
         p95 = format_milliseconds(tried.p95)
         yield f"{tried.rate:.1f} a second {verdict}: {tried.answered:.1f} answered a second, p95 {p95}"
+    yield field("Highest rate", _highest_rate(found))
+
+
+def _highest_rate(found: RateFound) -> str:
     bound = f", {found.bad:.1f} does not" if found.bad else ""
     best = f"{found.good:.1f} a second" if found.good else "none"
-    yield field("Highest rate", f"{best} with p95 within {format_milliseconds(found.latency)}{bound}")
-
-
-def _failed(now: QueryFigures) -> dict[str, int]:
-    return _counted({"timeout": now.timeouts, "session lost": now.lost, "unsent": now.unsent})
+    return f"{best} with p95 within {format_milliseconds(found.latency)}{bound}"
 
 
 def _uncounted(now: QueryFigures) -> dict[str, int]:
@@ -60,13 +91,34 @@ def send_text(now: SendFigures) -> Iterator[str]:
         yield field("Missed", f"{by_reason(_counted(now.missed))} {now.unit}")
     yield field("Messages sent", f"{now.sent} ({now.sent / seconds:.1f} a second)")
     if now.awaiting:
-        failed = {"session lost": now.lost, "unanswered": now.unanswered, **now.wrong}
+        failed = MessageTotals().plus(now).failed
         yield field("Messages answered", f"{now.answered} ({now.answered / seconds:.1f} a second)")
         yield field("Messages failed", by_reason(_counted(failed)))
         yield field("Answers unexpected", now.unexpected)
     up, down = now.traffic.sent / seconds, now.traffic.received / seconds
     yield field("Bandwidth", f"{format_bandwidth(up)} up, {format_bandwidth(down)} down")
     yield from (f"Wrong echo on {text}" for text in now.told)
+
+
+def send_table(now: SendFigures) -> Table:
+    """Return what a report shows of a run of messages: what was asked for only where something was."""
+    seconds = now.seconds or 1.0
+    row: Row = {"duration": format_duration(now.seconds)}
+    if now.due:
+        unit = "" if now.unit == "messages" else f" {now.unit}"
+        row |= {f"due{unit}": now.due, f"missed{unit}": by_reason(_counted(now.missed))}
+    row |= {"sent": now.sent, "sent/s": f"{now.sent / seconds:,.1f}"}
+    if now.awaiting:
+        row |= {
+            "answered": now.answered,
+            "answered/s": f"{now.answered / seconds:,.1f}",
+            "failed": by_reason(_counted(MessageTotals().plus(now).failed)),
+        }
+    row |= {
+        "up": format_bandwidth(now.traffic.sent / seconds),
+        "down": format_bandwidth(now.traffic.received / seconds),
+    }
+    return Table([row])
 
 
 def _counted(counts: dict[str, int]) -> dict[str, int]:

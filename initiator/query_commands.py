@@ -1,7 +1,7 @@
 """The commands of the query workload, and those that change the rate of whatever runs."""
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -10,8 +10,8 @@ from common.commands import Command
 from common.errors import UsageError
 from common.shell import Shell
 from common.units import format_duration
-from initiator.load_render import query_text, rate_found_text
-from initiator.runs import Run, Runs
+from initiator.load_render import query_table, query_text, rate_found_table, rate_found_text
+from initiator.runs import Outcome, Run, Runs, outcome_of
 from initiator.snapshot import QueryFigures, RateFound
 from initiator.workers import AnyEngine
 from initiator.workloads.query import TIMEOUT, QuerySettings
@@ -112,8 +112,7 @@ class QueryCommands:
             _NAME,
             _described(settings),
             self._engine.wait_query,
-            self._known,
-            self._figures,
+            self._outcome,
             self._engine.stop_query,
         )
 
@@ -123,21 +122,13 @@ class QueryCommands:
         async def ended() -> None:
             found.append(await self._engine.search_query_rate(latency))
 
-        async def known() -> Iterable[str]:
-            return rate_found_text(found[0]) if found else await self._known()
+        async def outcome() -> Outcome:
+            return outcome_of(found[0], rate_found_text, rate_found_table) if found else await self._outcome()
 
-        async def figures() -> Sequence[object]:
-            return found[0].tried if found else await self._figures()
+        return Run(_NAME, _described(settings), ended, outcome, self._engine.stop_query)
 
-        return Run(_NAME, _described(settings), ended, known, figures, self._engine.stop_query)
-
-    async def _known(self) -> Iterable[str]:
-        figures = (await self._engine.snapshot()).query
-        return query_text(figures) if figures else ()
-
-    async def _figures(self) -> Sequence[object]:
-        figures = (await self._engine.snapshot()).query
-        return [figures] if figures else []
+    async def _outcome(self) -> Outcome:
+        return outcome_of((await self._engine.snapshot()).query, query_text, query_table)
 
 
 def _query_settings(rate: float | None, seed: int, options: Mapping[str, Any]) -> QuerySettings:

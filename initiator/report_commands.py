@@ -4,22 +4,24 @@ import asyncio
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from common.commands import Command
-from common.errors import NotMetError
+from common.errors import NotMetError, UsageError
 from common.shell import Shell
 from initiator.expectations import parse_expectation
 from initiator.figures import figures_of
-from initiator.history import History, history_of
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text
-from initiator.plot import draw
-from initiator.recorder import Recorder
-from initiator.report import Report, report_text, write_report
+from initiator.probes.figures import BENCH, FIND
+from initiator.reports.history import History, history_of
+from initiator.reports.plot import draw
+from initiator.reports.recorder import Recorder
+from initiator.reports.report import Report, report_text, write_report
 from initiator.runs import Runs
 from initiator.snapshot import LatencyRow
 from initiator.workers import AnyEngine
@@ -84,7 +86,7 @@ class ReportCommands:
         ran = now.query or now.send
         report = Report(
             settings=self._runs.latest,
-            seconds=ran.seconds if ran else 0.0,
+            seconds=ran.seconds if ran else self._recorder.timeline.samples[-1].time,
             asked=now.asked,
             held=now.held,
             established=now.established,
@@ -95,6 +97,8 @@ class ReportCommands:
             query=now.query,
             send=now.send,
             churn=now.churn,
+            bench=await self._found(BENCH),
+            find=await self._found(FIND),
             latencies=list(_rows(latencies, self._percentiles)),
         )
         if file is not None:
@@ -131,6 +135,11 @@ class ReportCommands:
         """Start afresh."""
         await self._engine.reset_latencies()
         return "All latencies start afresh"
+
+    async def _found(self, name: str) -> Any:
+        """Return what the last probe of that name has found, None where there was none."""
+        with suppress(UsageError):
+            return await self._engine.probe_figures(name)
 
     async def _history(self, latencies: Latencies) -> Callable[[], History]:
         """Return what works the history out, which may take a while, from the figures of this moment."""

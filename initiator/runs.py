@@ -2,33 +2,50 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from common.errors import SessionerError, UsageError
 from common.shell import Shell
 from common.standard import in_time
-from initiator.history import FinishedRun, table_of
+from initiator.reports.history import FinishedRun, Table
 
 # Finished runs that a report tells of, the latest ones.
 _FINISHED: Final = 100
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is known of a run: all its figures, a dataclass or None, the lines that tell of it, what a report shows."""
+
+    figures: object
+    lines: list[str]
+    table: Table
+
+
+def outcome_of(figures: T | None, text: Callable[[T], Iterable[str]], table: Callable[[T], Table]) -> Outcome:
+    """Return figures with what is said and shown of them, which is nothing where there are none."""
+    if figures is None:
+        return Outcome(None, [], Table([]))
+    return Outcome(figures, list(text(figures)), table(figures))
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One of them, with what repeats it in one line.
 
-    `ended` returns when it is over; it may raise SessionerError, which is told as the error of a command is. `known`
-    gives the lines that tell of it, `figures` what a report has of it, as dataclasses of one kind, `stop` ends it
-    sooner.
+    `ended` returns when it is over; it may raise SessionerError, which is told as the error of a command is. `outcome`
+    gives what is known of it by now, `stop` ends it sooner.
     """
 
     name: str
     settings: str
     ended: Callable[[], Coroutine[Any, Any, None]]
-    known: Callable[[], Awaitable[Iterable[str]]]
-    figures: Callable[[], Awaitable[Sequence[object]]]
+    outcome: Callable[[], Awaitable[Outcome]]
     stop: Callable[[], Awaitable[None]]
 
 
@@ -69,7 +86,7 @@ class Runs:
         """Show what is known of all that still run, at the end."""
         for run, task in list(self._tasks.values()):
             task.cancel()
-            await self._shell.sink.show(_lines(await run.known()))
+            await self._shell.sink.show(_lines((await run.outcome()).lines))
 
     async def _still_running(self) -> str:
         return f"{' and '.join(self._tasks)} still running"
@@ -80,8 +97,9 @@ class Runs:
             await run.ended()
         except SessionerError as error:
             failure = error
-        self.finished.append(FinishedRun(run.name, run.settings, table_of(await run.figures())))
-        self._shell.sink.note(_lines(await run.known()))
+        outcome = await run.outcome()
+        self.finished.append(FinishedRun(run.name, run.settings, outcome.table, outcome.figures))
+        self._shell.sink.note(_lines(outcome.lines))
         if failure:
             self._shell.note_failure(failure)
         del self._tasks[run.name]

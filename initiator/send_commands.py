@@ -2,15 +2,15 @@
 
 import secrets
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from common.commands import Command
 from common.errors import SessionerError, UsageError
 from common.escapes import unescape
 from common.units import format_bandwidth, format_duration, format_milliseconds
-from initiator.load_render import rate_found_text, send_text
-from initiator.runs import Run, Runs
+from initiator.load_render import rate_found_table, rate_found_text, send_table, send_text
+from initiator.runs import Outcome, Run, Runs, outcome_of
 from initiator.snapshot import RateFound
 from initiator.workers import AnyEngine
 from initiator.workloads.expressions import Template, parse_message, read_message
@@ -84,7 +84,7 @@ class SendCommands:
         return "Messages: no more are sent"
 
     def _run(self, settings: SendSettings) -> Run:
-        return Run(_NAME, settings.asking, self._ended, self._known, self._figures, self._engine.stop_send)
+        return Run(_NAME, settings.asking, self._ended, self._outcome, self._engine.stop_send)
 
     def _search(self, settings: SendSettings, latency: float) -> Run:
         found: list[RateFound] = []
@@ -92,13 +92,10 @@ class SendCommands:
         async def ended() -> None:
             found.append(await self._engine.search_send_rate(latency))
 
-        async def known() -> Iterable[str]:
-            return rate_found_text(found[0]) if found else await self._known()
+        async def outcome() -> Outcome:
+            return outcome_of(found[0], rate_found_text, rate_found_table) if found else await self._outcome()
 
-        async def figures() -> Sequence[object]:
-            return found[0].tried if found else await self._figures()
-
-        return Run(_NAME, settings.asking, ended, known, figures, self._engine.stop_send)
+        return Run(_NAME, settings.asking, ended, outcome, self._engine.stop_send)
 
     async def _ended(self) -> None:
         await self._engine.wait_send()
@@ -106,13 +103,8 @@ class SendCommands:
         if now and now.stopped_on:
             raise SessionerError(f"send: stopped: {now.stopped_on}")
 
-    async def _known(self) -> Iterable[str]:
-        figures = (await self._engine.snapshot()).send
-        return send_text(figures) if figures else ()
-
-    async def _figures(self) -> Sequence[object]:
-        figures = (await self._engine.snapshot()).send
-        return [figures] if figures else []
+    async def _outcome(self) -> Outcome:
+        return outcome_of((await self._engine.snapshot()).send, send_text, send_table)
 
 
 def _send_settings(text: Sequence[str], options: Mapping[str, Any]) -> SendSettings:

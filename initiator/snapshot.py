@@ -116,6 +116,21 @@ class Snapshot:
     probes: tuple[Progress, ...] = ()
     workers: WorkerFigures | None = None
 
+    @property
+    def queries_asked_rate(self) -> float:
+        """The queries asked for a second at this moment, 0.0 where none are."""
+        return self.query.asked_rate if self.query and self.query.running else 0.0
+
+    @property
+    def messages_asked_rate(self) -> float:
+        """The messages asked for a second at this moment, 0.0 where none are, or no rate is."""
+        return self.send.asked_rate or 0.0 if self.send and self.send.running else 0.0
+
+    @property
+    def transactions_asked_rate(self) -> float:
+        """The short sessions asked for a second at this moment, 0.0 where only what is under way is waited for."""
+        return self.churn.now.asked if self.churn and self.churn.now and self.churn.seconds_left else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class TargetSnapshot:

@@ -1,8 +1,10 @@
-"""What became of the queries and messages of several runs together."""
+"""What became of the queries, messages and short sessions of several runs together."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
+from initiator.churn_figures import ChurnCounts, failed_of
 from initiator.snapshot import QueryFigures, SendFigures
 
 
@@ -21,6 +23,11 @@ class QueryTotals:
     malformed: int = 0
     truncated: int = 0
     rcodes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """All that was due and not answered in time, by reason."""
+        return {"timeout": self.timeouts, "session lost": self.lost, "unsent": self.unsent}
 
     def plus(self, figures: QueryFigures) -> "QueryTotals":
         """Return the totals with one more run."""
@@ -41,6 +48,11 @@ class MessageTotals:
     missed: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def failed(self) -> dict[str, int]:
+        """All that was sent and had no answer, or a wrong one, by reason."""
+        return {"session lost": self.lost, "unanswered": self.unanswered, **self.wrong}
+
     def plus(self, figures: SendFigures) -> "MessageTotals":
         """Return the totals with one more run."""
         names = ("sent", "answered", "lost", "unanswered", "unexpected")
@@ -50,15 +62,35 @@ class MessageTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class ChurnTotals:
+    """Counts as in ChurnCounts, since the start of the process; `failed` has all that was due and came to nothing."""
+
+    due: int = 0
+    begun: int = 0
+    completed: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+
+    def plus(self, rows: Sequence[ChurnCounts]) -> "ChurnTotals":
+        """Return the totals with some more rates that were tried."""
+        names = ("due", "begun", "completed")
+        counts = {name: getattr(self, name) + sum(getattr(row, name) for row in rows) for name in names}
+        return ChurnTotals(**counts, failed=sum((Counter(failed_of(row)) for row in rows), self.failed))
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
-    """Both."""
+    """All of them."""
 
     queries: QueryTotals = field(default_factory=QueryTotals)
     messages: MessageTotals = field(default_factory=MessageTotals)
+    churn: ChurnTotals = field(default_factory=ChurnTotals)
 
-    def plus(self, query: QueryFigures | None, send: SendFigures | None) -> "Totals":
-        """Return the totals with one more run, of either kind."""
+    def plus(
+        self, query: QueryFigures | None = None, send: SendFigures | None = None, churn: Sequence[ChurnCounts] = ()
+    ) -> "Totals":
+        """Return the totals with one more run of each kind that is given, and so many rates of churn."""
         return Totals(
             self.queries.plus(query) if query else self.queries,
             self.messages.plus(send) if send else self.messages,
+            self.churn.plus(churn),
         )

@@ -279,7 +279,7 @@ class Workers(Divided, Campaigns):
             raise UsageError("there is no target; `target add ADDR:PORT` adds one")
 
     async def totals(self) -> Totals:
-        """Return what became of the queries and messages of all runs, as it was told last."""
+        """Return what became of the queries, messages and short sessions of all runs, as it was told last."""
         return merged([*(told.state.totals for told in self.pool.states()), *self._remaining_totals], {})
 
     async def latencies(self) -> Latencies:

@@ -88,9 +88,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         settings = _settings(options)
         for mode in (options.mode, *(mode for _, mode in options.listen)):
             check_mode(mode, settings)
+        exporters = exporters_of(options)
     except UsageError as error:
         parser.error(str(error))
-    return Options(options.listen, options.mode, settings, exporters_of(options), process_of(options))
+    return Options(options.listen, options.mode, settings, exporters, process_of(options))
 
 
 def _add_mode_options(parser: Parser) -> None:

@@ -38,14 +38,12 @@ def add_exporter_options(parser: Parser) -> None:
     add(
         "--statsd-namespace",
         type=option(parse_namespace),
-        default=NAMESPACE,
         metavar="NS",
         help=f"what the names of the figures begin with ({NAMESPACE})",
     )
     add(
         "--statsd-window",
         type=option(parse_window),
-        default=WINDOW,
         metavar="T",
         help=f"send the figures of so long a time at once ({WINDOW:.0f}s)",
     )
@@ -58,8 +56,16 @@ def add_exporter_options(parser: Parser) -> None:
 
 
 def exporters_of(options: argparse.Namespace) -> Exporters:
-    """Return the Exporters that parsed options describe."""
-    return Exporters(options.statsd, options.statsd_namespace, options.statsd_window, options.prometheus)
+    """Return the Exporters that parsed options describe; raises UsageError."""
+    for name in ("namespace", "window"):
+        if options.statsd is None and getattr(options, f"statsd_{name}") is not None:
+            raise UsageError(f"--statsd-{name} needs a server to send to; add --statsd HOST:PORT")
+    return Exporters(
+        options.statsd,
+        NAMESPACE if options.statsd_namespace is None else options.statsd_namespace,
+        WINDOW if options.statsd_window is None else options.statsd_window,
+        options.prometheus,
+    )
 
 
 def parse_server(text: str) -> Endpoint:

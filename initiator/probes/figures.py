@@ -191,3 +191,7 @@ class IdleFigures:
     groups: int
     memory: Memory
     keepalive: list[KeepaliveFigures]
+
+
+FindFigures = SessionsFigures | RateFigures | IdleFigures
+ProbeFigures = BenchFigures | FindFigures

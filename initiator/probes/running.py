@@ -11,15 +11,12 @@ from initiator.dialer import Dialer
 from initiator.probes.bench import Bench
 from initiator.probes.figures import (
     BENCH,
-    BenchFigures,
     BenchSample,
     BenchSettings,
-    IdleFigures,
     IdleSettings,
+    ProbeFigures,
     Progress,
-    RateFigures,
     RateSettings,
-    SessionsFigures,
     SessionsSettings,
 )
 from initiator.probes.idle import FindIdle
@@ -29,7 +26,6 @@ from initiator.probes.sessions import FindSessions
 from initiator.target import Target
 
 ProbeSettings = BenchSettings | SessionsSettings | RateSettings | IdleSettings
-ProbeFigures = BenchFigures | SessionsFigures | RateFigures | IdleFigures
 Probe = Bench | FindSessions | FindRate | FindIdle
 
 _NONE: Final = "no {} has begun yet"

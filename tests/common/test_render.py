@@ -90,6 +90,12 @@ def test_json_has_no_needless_spaces() -> None:
     assert as_json(result) == '{"count":1,"pair":[2,3],"counts":{"rst":4},"inner":{"name":"a","seconds":null}}'
 
 
+@pytest.mark.parametrize(("value", "text"), [(b"hello", "hello"), ("\xfc".encode(), "\xfc"), (b"\xff\0", "\\xff\0")])
+def test_bytes_are_text(value: bytes, text: str) -> None:
+    """What was to be sent can be read, and what is no UTF-8 is escaped."""
+    assert json.loads(as_json({"message": value})) == {"message": text}
+
+
 def test_long_json_is_the_same_json() -> None:
     """What is made for a file reads as what is printed."""
     results = {"rows": [{"a": 1.5, "b": None, "c": [True, "x"]}] * 1000}

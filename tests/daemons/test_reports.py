@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from initiator.charts import charts_of, format_count
-from initiator.page import page
+from initiator.reports.charts import charts_of, format_count
+from initiator.reports.page import page
 from tests.daemons.test_programs import program
-from tests.initiator import reports
+from tests.initiator.reports import sample
 from tests.support import PATIENCE, Daemon, initiator, responder
 
 pytestmark = pytest.mark.program
@@ -147,6 +147,33 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield directory
 
 
+@pytest.fixture(scope="module", params=[(), ("--workers", "2")], ids=["one process", "workers"])
+def of_every_kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give the directory of the reports of an initiator that has done all there is, and what it printed."""
+    from tests.conftest import find_free_ports
+
+    directory, first = tmp_path_factory.mktemp("reports"), find_free_ports(2)
+    with responder(first, 2), initiator(first, 2, "--seed", "5", *request.param) as front:
+        front.send("set 20", "wait held 30s", "query 200 for 1200ms seed 7", "wait query 20s")
+        front.send("send 'n{message}' marker 'n{message}' rate 10 for 1200ms seed 7", "wait send 20s")
+        front.send("churn 50 100 for 500ms seed 7", "wait churn 30s")
+        front.send("saturate from 20 by 2 for 200ms seed 7", "sleep 600ms", "stop saturate", "wait saturate 30s")
+        front.send(
+            "bench 50 rounds 3 message 'hello you'",
+            "wait bench 30s",
+            "find sessions limit 30 for 500ms",
+            "wait find 30s",
+        )
+        # What workers tell is up to a second old.
+        front.send("sleep 1500ms", "report")
+        for name in ("a.json", "a.html"):
+            front.send(f"report {directory / name}")
+        output, errors, code = front.end()
+        assert code == 0, output + errors
+        (directory / "printed").write_text(output)
+    yield directory
+
+
 def embedded(text: str) -> Any:
     """Return the figures that a page carries."""
     found = re.search(r'<script type="application/json" id="figures">(.*?)</script>', text, re.DOTALL)
@@ -204,7 +231,7 @@ def _is_drawn(figure: dict[str, Any], width: int) -> None:
 
 
 def test_a_page_with_one_sample_and_one_value_is_drawn(tmp_path: Path) -> None:
-    whole = reports.report()
+    whole = sample.report()
     assert whole.history
     for name, values in whole.history.timeline.items():
         whole.history.timeline[name] = (
@@ -216,7 +243,7 @@ def test_a_page_with_one_sample_and_one_value_is_drawn(tmp_path: Path) -> None:
 
 
 def test_hostile_text_does_nothing_in_a_browser(tmp_path: Path) -> None:
-    text = page(reports.report()).replace("set 20", "&lt;script&gt;console.error(1)&lt;/script&gt;")
+    text = page(sample.report()).replace("set 20", "&lt;script&gt;console.error(1)&lt;/script&gt;")
     measured = shown(tmp_path, text)
     assert measured["1200"]["scripts"] == 1
 
@@ -248,12 +275,12 @@ def test_a_report_tells_all_that_happened(written: Path) -> None:
     texts = [mark["text"] for mark in history["marks"]]
     assert texts[:3] == ["ping interval 100ms-300ms", "set 40", "wait 30s"]
     assert [run["title"] for run in history["runs"]] == ["query", "query"]
-    first, second = (run["rows"][0] for run in history["runs"])
+    first, second = (run["figures"] for run in history["runs"])
     assert (first["due"], NAME in history["runs"][0]["settings"]) == (first["answered"], True)
     # The last sample is of the moment of the report, and its totals are those of the report.
     assert timeline["held"][-1] == report["held"]
     assert timeline["established"][-1] == report["established"]
-    assert timeline["answered"][-1] == first["answered"] + second["answered"]
+    assert timeline["queries_answered"][-1] == first["answered"] + second["answered"]
     assert {reason: counts[-1] for reason, counts in timeline["failures"].items()} == report["failures"]
     assert report["failures"]["refused"] >= 1
     assert max(timeline["asked"]) == 41
@@ -263,6 +290,65 @@ def test_a_report_tells_all_that_happened(written: Path) -> None:
     ]
     for row, curve in zip(report["latencies"], history["curves"], strict=True):
         assert curve["points"][-1][1] == pytest.approx(row["highest"])
+
+
+def test_runs_of_every_kind_are_in_the_timeline_with_their_numbers(of_every_kind: Path) -> None:
+    history = json.loads((of_every_kind / "a.json").read_text())["history"]
+    timeline, runs = history["timeline"], {run["title"]: run["figures"] for run in history["runs"]}
+    assert list(runs) == ["query", "send", "churn", "saturate", "bench", "find"]
+    assert timeline["queries_answered"][-1] == runs["query"]["answered"] > 0
+    assert timeline["messages_sent"][-1] == runs["send"]["sent"] > 100
+    assert timeline["messages_answered"][-1] == runs["send"]["answered"] > 100
+    rows = [*runs["churn"]["rows"], *runs["saturate"]["rows"]]
+    assert timeline["transactions_completed"][-1] == sum(row["completed"] for row in rows) >= 75
+    failed: dict[str, int] = {}
+    for row in rows:
+        for reason, count in {**row["failed"], "stopped": row["stopped"], "not begun in time": row["unbegun"]}.items():
+            failed[reason] = failed.get(reason, 0) + count
+    told = {reason: counts[-1] for reason, counts in timeline["transactions_failed"].items()}
+    assert told == {reason: count for reason, count in failed.items() if count}
+    for name in ("queries_asked_rate", "messages_asked_rate", "query_p95", "message_p95"):
+        assert any(timeline[name]), name
+
+
+def test_what_is_shown_of_a_run_is_what_was_counted(of_every_kind: Path) -> None:
+    runs = embedded((of_every_kind / "a.html").read_text())["history"]["runs"]
+    tables = {run["title"]: run["table"]["rows"] for run in runs}
+    figures = {run["title"]: run["figures"] for run in runs}
+    for name in ("query", "send"):
+        (row,) = tables[name]
+        assert {column: figures[name][column] for column in ("due", "answered")} == {
+            column: row[column] for column in ("due", "answered")
+        }
+    for name in ("churn", "saturate"):
+        assert [row["completed"] for row in tables[name]] == [row["completed"] for row in figures[name]["rows"]]
+    assert [row["asked/s"] for row in tables["churn"]] == ["50.0", "100.0"]
+    assert [row["answered"] for row in tables["bench"]] == [50, 50, 50]
+    assert figures["bench"]["settings"]["message"] == "hello you"
+    settings = {run["title"]: run["settings"] for run in runs}
+    assert settings["bench"] == "3 rounds of 50 sessions, message 'hello you'"
+    assert settings["find"] == "sessions, limit 30, for 0.5s"
+    assert tables["find"][0]["tried"] == figures["find"]["tried"] == 30
+    for row in (row for rows in tables.values() for row in rows):
+        assert len(row) <= 10
+
+
+def test_the_last_bench_and_search_are_printed(of_every_kind: Path) -> None:
+    printed = (of_every_kind / "printed").read_text()
+    assert "Echoes verified          : 150 of 150" in printed
+    assert "Sessions the path takes  : at least 30" in printed
+    assert "Saturated                : not yet" in printed
+
+
+def test_a_page_of_every_kind_fits_the_screen(of_every_kind: Path, tmp_path: Path) -> None:
+    measured = shown(tmp_path, (of_every_kind / "a.html").read_text())
+    for width in ("390", "1200"):
+        seen = measured[width]
+        assert seen["wide"] <= seen["room"] == int(width)
+        titles = {figure["title"] for figure in seen["figures"]}
+        assert {"Queries", "Messages", "Short sessions", "Latency of messages over time"} <= titles
+        for figure in seen["figures"]:
+            _is_drawn(figure, int(width))
 
 
 def test_the_page_has_the_figures_of_the_json(written: Path) -> None:
@@ -279,7 +365,9 @@ def test_the_page_has_the_figures_of_the_json(written: Path) -> None:
 
 def test_what_is_printed_has_no_history(free_ports: FreePorts) -> None:
     with Daemon("initiator", "--target", f"127.0.0.1:{free_ports(1)}") as front:
-        assert front.ask("report --json")["history"] is None
+        report = front.ask("report --json")
+        assert report["history"] is None
+        assert report["seconds"] > 0, "without a run the traffic is that since the start"
 
 
 @pytest.mark.parametrize("seed", [(), ("--seed", "12"), ("--seed=12",)])

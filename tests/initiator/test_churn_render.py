@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from initiator.churn_figures import ChurnFigures, Phase, Summary, Verdict
-from initiator.churn_render import churn_text, toolbar_part
+from initiator.churn_render import churn_table, churn_text, toolbar_part
 from tests.initiator.workloads.test_saturation import row
 
 RUN = ChurnFigures("churn", running=False, rows=(row(100),), now=None, seconds_left=0.0, verdict=None)
@@ -62,3 +62,44 @@ def test_the_toolbar_shows_what_is_tried_and_the_time_left() -> None:
     assert toolbar_part(run) == "churn: 100 of 100/s, 4.0s left"
     assert toolbar_part(replace(run, seconds_left=0.0, now=row(100, under_way=7))) == "churn: 100 of 100/s, 7 under way"
     assert toolbar_part(replace(run, now=None)) == "churn: resting"
+
+
+def test_a_report_has_a_row_for_each_rate_with_what_matters_most() -> None:
+    slow = Summary(970, 0.0001, 0.002, 0.003, 0.0304, 0.5, 0.00025)
+    none = Summary(0, 0, 0, 0, 0, 0, 0)
+    rows = (
+        row(100, completed=970, failed={"rst": 30}, whole=Phase(slow, slow)),
+        row(2000, achieved=0.0, completed=0, failed={"timeout": 20_000}, whole=Phase(none, none), busy=0.99),
+    )
+    table = churn_table(replace(RUN, rows=rows, now=row(7)))
+    assert table.rows == [
+        {
+            "asked/s": "100.0",
+            "achieved/s": "100.0",
+            "completed": 970,
+            "failed": "30 (rst 30)",
+            "p50": "2.0 ms",
+            "p99": "30.4 ms",
+            "max": "500 ms",
+            "busy": "20%",
+            "own limit": False,
+        },
+        {
+            "asked/s": "2,000.0",
+            "achieved/s": "0.0",
+            "completed": 0,
+            "failed": "20000 (timeout 20000)",
+            "p50": None,
+            "p99": None,
+            "max": None,
+            "busy": "99%",
+            "own limit": True,
+        },
+    ]
+    assert table.summary == ""
+
+
+def test_a_report_says_where_a_search_ended() -> None:
+    verdict = Verdict(50.0, 100.0, "2.0% failed")
+    table = churn_table(replace(RUN, name="saturate", verdict=verdict))
+    assert table.summary == "Saturated: 50.0 a second does, 100.0 does not: 2.0% failed"

@@ -231,6 +231,11 @@ def test_without_a_target_the_remedy_is_told(capsys: pytest.CaptureFixture[str],
     assert "no target: give --target ADDR:PORT[-PORT], or --loopback" in line
 
 
+def test_what_is_of_statsd_is_refused_without_a_server(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, *TARGET, "--statsd-window", "2s")
+    assert "--statsd-window needs a server to send to; add --statsd HOST:PORT" in line
+
+
 def test_an_argument_without_an_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """An address alone is not taken for a target."""
     assert "10.0.0.1:80" in refusal(capsys, "10.0.0.1:80", "--loopback")

@@ -11,6 +11,7 @@ from common.errors import UsageError
 from common.exporters.settings import Exporters
 from initiator.engine import Engine
 from initiator.exporters import exporting, families, published
+from initiator.workloads.churn import ChurnSettings
 from initiator.workloads.query import QuerySettings
 from initiator.workloads.questions import DEFAULT_NAME, DEFAULT_TYPE, build_question
 from initiator.workloads.schedule import constant
@@ -94,6 +95,51 @@ async def test_the_queries_of_all_runs_are_counted() -> None:
     assert found["query_seconds_sum corrected"] >= found["query_seconds_sum raw"] > 0
     assert (found["queries_asked_per_second"], found["queries_outstanding"]) == (0, 0)
     assert found["sent_bytes_total"] == found["received_bytes_total"] > 70 * 20
+
+
+async def test_the_short_sessions_of_all_runs_are_counted() -> None:
+    async with both() as (engine, _, _):
+        none = await values(engine)
+        for rates in ([100.0], [50.0, 100.0]):
+            await engine.start_churn(rates, ChurnSettings(seconds=0.2, request=b"x"))
+            await engine.wait_churn()
+        found = await values(engine)
+    assert (none["transactions_due_total"], none["transactions_completed_total"]) == (0, 0)
+    assert {none[f"{what}_asked_per_second"] for what in ("queries", "messages", "transactions")} == {0}
+    assert found["transactions_due_total"] == found["transactions_begun_total"] == 50
+    assert found["transactions_completed_total"] == 50
+    assert found["sessions_established_total"] == 1, "they are none of those held"
+
+
+async def test_the_rate_of_short_sessions_is_told_while_it_is_asked_for() -> None:
+    async with both() as (engine, _, _):
+        await engine.start_churn([20.0], ChurnSettings(seconds=600, request=b"x"))
+        await status(engine, lambda now: now.churn and now.churn.now)
+        found = await values(engine)
+        await engine.stop_churn()
+        ended = await values(engine)
+    assert (found["transactions_asked_per_second"], ended["transactions_asked_per_second"]) == (20, 0)
+    assert ended["transactions_due_total"] == ended["transactions_completed_total"] + sum(
+        value for name, value in ended.items() if name.startswith("transactions_failed_total")
+    )
+
+
+async def test_short_sessions_that_fail_are_told_by_reason() -> None:
+    with Peer(backlog=None) as refusing, server() as (sock, endpoint):
+        async with initiating([refusing.address]) as engine:
+            await engine.start_churn([100.0], ChurnSettings(seconds=0.1))
+            await engine.wait_churn()
+            found = await values(engine)
+            async with exporting(Exporters(endpoint, "box", 60), engine):
+                datagram = await told(sock)
+    assert found["transactions_failed_total refused"] == found["transactions_due_total"] == 10
+    assert found["transactions_completed_total"] == 0
+    begun = int(found["transactions_begun_total"])
+    assert [datagram[f"box.transactions.{name}"] for name in ("begun", "completed", "failed")] == [
+        f"{begun}|c",
+        "0|c",
+        "10|c",
+    ]
 
 
 async def test_what_is_published_does_not_change_any_more() -> None:

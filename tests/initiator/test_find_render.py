@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from initiator.find_render import ages_text, found_text, progress_text
+from initiator.find_render import ages_text, found_table, found_text, progress_text
 from initiator.probes.ages import AgeBucket, AgesFigures, AgesRow
 from initiator.probes.figures import (
     BenchFigures,
@@ -13,6 +13,7 @@ from initiator.probes.figures import (
     IdleFigures,
     IdleSettings,
     KeepaliveFigures,
+    ProbeFigures,
     Progress,
     RateFigures,
     RateSettings,
@@ -22,9 +23,12 @@ from initiator.probes.figures import (
     Spread,
 )
 from initiator.probes.idleness import Memory
+from initiator.reports.history import Row
 
 SPREAD = Spread(0.0001, 0.001, 0.002, 0.003, 0.2)
 SPREAD_TEXT = "min 0.100 ms  p50 1.0 ms  p95 2.0 ms  p99 3.0 ms  max 200 ms"
+KEEPALIVE = ("keepalive every", "silent for", "answered", "failed", "verdict")
+TIMES = {"min": "0.100 ms", "p50": "1.0 ms", "p95": "2.0 ms", "p99": "3.0 ms", "max": "200 ms"}
 NONE = Spread(0.0, 0.0, 0.0, 0.0, 0.0)
 
 BENCH = BenchFigures(
@@ -176,3 +180,78 @@ def test_ages() -> None:
     assert list(ages_text(AgesFigures({}, rows)))[-1].startswith("... and 2 more")
     assert list(ages_text(AgesFigures({}, []))) == ["No session has been lost"]
     assert "97d02h or more" in list(ages_text(AgesFigures({"rst": [AgeBucket(8388608.0, None, 1)]}, [])))[1]
+
+
+@pytest.mark.parametrize(
+    ("now", "summary", "rows"),
+    [
+        (
+            BENCH,
+            "Echoes verified: 199 of 200, in 0.5s; failed: 1 (rst 1)",
+            [
+                {"round": 1, "answered": 100, "failed": "0", **TIMES},
+                {"round": 2, "answered": 99, "failed": "1 (rst 1)", **TIMES},
+            ],
+        ),
+        (
+            SESSIONS,
+            "Sessions the path takes: 1000, ended by the path, which takes no more",
+            [
+                {
+                    "tried": 1048,
+                    "refused": "48 (timeout 48)",
+                    "held beside": 10,
+                    "still confirmed": 999,
+                    "after": "2.0s",
+                    "lost": "1 (rst 1)",
+                    "lost while opening": 0,
+                }
+            ],
+        ),
+        (
+            replace(SESSIONS, bound="descriptors"),
+            "Sessions the path takes: at least 1000, ended by descriptors of this host",
+            None,
+        ),
+        (
+            RATE,
+            "Highest rate: 485.0 a second for 2.0s without a failure; lowest rate that failed: 514.0 a second",
+            [
+                {
+                    "trial": "ramp",
+                    "rate": "800.0/s",
+                    "sent": 400,
+                    "sent/s": "797.8",
+                    "not sent in time": 2,
+                    "failed": "3 (timeout 3)",
+                },
+                {
+                    "trial": "try",
+                    "rate": "485.0/s",
+                    "sent": 970,
+                    "sent/s": "485.0",
+                    "not sent in time": 0,
+                    "failed": "0",
+                },
+            ],
+        ),
+        (
+            IDLE,
+            "Idle sessions remembered for 2.97 s, and forgotten after 3.06 s; then answered by silence (9);"
+            " 82 groups spoken on, 318 sessions",
+            [
+                dict(zip(KEEPALIVE, row, strict=True))
+                for row in (
+                    ("1.0s", "4.2s", 3, "0", "holds"),
+                    ("2.0s", "4.2s", 1, "2 (rst 2)", "holds some"),
+                    ("5.0s", "4.2s", 0, "3 (timeout 3)", "does not hold"),
+                )
+            ],
+        ),
+    ],
+)
+def test_a_report_has_what_matters_most(now: ProbeFigures, summary: str, rows: list[Row] | None) -> None:
+    table = found_table(now)
+    assert table.summary == summary
+    if rows is not None:
+        assert table.rows == rows

@@ -3,15 +3,19 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from common.errors import UsageError
+from initiator.find_render import found_text
 from initiator.latencies import Latencies
-from initiator.load_render import latency_text, query_text, rate_found_text
-from initiator.report import Report, report_text, write_report
+from initiator.load_render import latency_text, query_table, query_text, rate_found_table, rate_found_text, send_table
+from initiator.reports.report import Report, report_text, write_report
 from initiator.snapshot import LatencyRow, QueryFigures, RateFound, RateTried, Segments
 from initiator.traffic import Traffic
+from tests.initiator.test_find_render import BENCH, IDLE
+from tests.initiator.test_totals import MESSAGES
 
 ENDED = QueryFigures(
     asked_rate=1000.0,
@@ -51,6 +55,8 @@ REPORT = Report(
     segments=Segments(20, 500, 480, 1),
     send=None,
     churn=None,
+    bench=None,
+    find=None,
     query=ENDED,
     latencies=ROWS,
 )
@@ -121,3 +127,46 @@ def test_a_report_is_written_as_its_name_says(tmp_path: Path) -> None:
     ]
     with pytest.raises(UsageError, match=r"ends with none of \.html, \.json, \.csv or \.hgrm"):
         write_report(tmp_path / "a.txt", REPORT, Latencies())
+
+
+def test_a_report_has_one_row_of_a_run_of_queries() -> None:
+    assert query_table(ENDED).rows == [
+        {
+            "duration": "10s",
+            "due": 10_000,
+            "due/s": "1,000.0",
+            "answered": 9_900,
+            "answered/s": "990.0",
+            "failed": "100 (timeout 70, session lost 20, unsent 10)",
+            "answers by code": "9900 (NOERROR 9000, NXDOMAIN 900)",
+        }
+    ]
+    assert query_table(replace(ENDED, seconds=0.0, due=0)).rows[0]["due/s"] == "0.0"
+
+
+@pytest.mark.parametrize(
+    ("changes", "columns"),
+    [
+        ({}, "duration due missed sent sent/s answered answered/s failed up down"),
+        ({"unit": "bytes", "awaiting": False}, "duration due bytes missed bytes sent sent/s up down"),
+        ({"due": 0}, "duration sent sent/s answered answered/s failed up down"),
+    ],
+)
+def test_a_report_has_what_is_known_of_a_run_of_messages(changes: dict[str, Any], columns: str) -> None:
+    (row,) = send_table(replace(MESSAGES, seconds=2.0, **changes)).rows
+    assert " ".join(row) == columns
+    assert row["sent/s"] == "1.0"
+    assert row.get("failed") in (None, "22 (foreign 9, unanswered 7, session lost 6)")
+
+
+def test_a_report_has_a_row_for_each_rate_that_was_tried() -> None:
+    found = RateFound(0.005, 1000.0, None, [RateTried(1000.0, 998.5, 0.0021, does=True)])
+    table = rate_found_table(found)
+    assert table.rows == [{"rate": "1,000.0/s", "answered/s": "998.5", "p95": "2.1 ms", "does": True}]
+    assert table.summary == "Highest rate: 1000.0 a second with p95 within 5.0 ms"
+
+
+def test_the_last_bench_and_the_last_search_are_in_the_report() -> None:
+    lines = list(report_text(replace(REPORT, query=None, bench=BENCH, find=IDLE)))
+    for line in (*found_text(BENCH), *found_text(IDLE)):
+        assert line in lines

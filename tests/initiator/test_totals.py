@@ -1,10 +1,13 @@
 """Tests of the totals of several runs."""
 
+from collections import Counter
 from dataclasses import fields, replace
 
+from common.workers.merge import merged
 from initiator.snapshot import QueryFigures, SendFigures
-from initiator.totals import MessageTotals, QueryTotals, Totals
+from initiator.totals import ChurnTotals, MessageTotals, QueryTotals, Totals
 from initiator.traffic import Traffic
+from tests.initiator.workloads.test_saturation import row
 
 RUN = QueryFigures(
     asked_rate=10.0,
@@ -66,3 +69,28 @@ def test_every_count_of_messages_is_in_the_totals() -> None:
     assert totals.wrong == {"foreign": 18}
     assert totals.missed == {"late": 3, "session full": 4}  # bytes are no messages
     assert MessageTotals() == Totals().plus(RUN, None).messages
+
+
+def test_every_rate_of_churn_is_in_the_totals() -> None:
+    rows = (row(10, completed=97, failed={"rst": 2}, unbegun=1, begun=99), row(20, completed=190, failed={"rst": 10}))
+    now = row(30, completed=100, stopped=150, under_way=50)
+    totals = Totals().plus(churn=[*rows, now]).plus(RUN).plus(churn=rows).churn
+    assert totals == ChurnTotals(
+        due=2 * (100 + 200) + 300,
+        begun=2 * (99 + 200) + 300,
+        completed=2 * (97 + 190) + 100,
+        failed=Counter({"rst": 24, "not begun in time": 2, "stopped": 150}),
+    )
+    # All that was due has come to something, but for what is under way.
+    assert totals.due == totals.completed + sum(totals.failed.values()) + now.under_way
+
+
+def test_the_totals_of_workers_add_up() -> None:
+    run = [row(10, failed={"rst": 2})]
+    parts = [Totals().plus(RUN, MESSAGES, run), Totals().plus(RUN), Totals().plus(churn=run)]
+    assert merged(parts, {}) == Totals().plus(RUN, MESSAGES, run).plus(RUN).plus(churn=run)
+
+
+def test_what_failed_is_told_by_reason() -> None:
+    assert QueryTotals().plus(RUN).failed == {"timeout": 5, "session lost": 6, "unsent": 4}
+    assert MessageTotals().plus(MESSAGES).failed == {"session lost": 6, "unanswered": 7, "foreign": 9}

@@ -226,6 +226,11 @@ def test_without_a_listener_the_option_is_named(capsys: pytest.CaptureFixture[st
     assert "-l/--listen" in refusal(capsys, "--debug")
 
 
+def test_what_is_of_statsd_is_refused_without_a_server(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, *LISTEN, "--statsd-window", "2s")
+    assert "--statsd-window needs a server to send to; add --statsd HOST:PORT" in line
+
+
 def test_an_argument_without_an_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """An address alone is not taken for a listener."""
     assert "10.0.0.1:80" in refusal(capsys, "10.0.0.1:80", *LISTEN)

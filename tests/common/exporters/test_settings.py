@@ -35,6 +35,14 @@ def test_everything_may_be_asked_for() -> None:
     )
 
 
+@pytest.mark.parametrize("arguments", [("--statsd-window", "2s"), ("--statsd-namespace", "lab")])
+def test_what_is_of_statsd_needs_a_server(arguments: tuple[str, str]) -> None:
+    name, _ = arguments
+    with pytest.raises(UsageError, match=f"^{name} needs a server to send to; add --statsd HOST:PORT$"):
+        parsed("--prometheus", "9464", *arguments)
+    assert parsed("--statsd", "stats:8125", *arguments).statsd
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [

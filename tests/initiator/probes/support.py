@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from common.addresses import Address, Endpoint
 from initiator.engine import Engine
-from initiator.probes.running import ProbeFigures, ProbeSettings
+from initiator.probes.figures import ProbeFigures
+from initiator.probes.running import ProbeSettings
 from initiator.settings import Settings
 from tests.support import until
 

@@ -1,11 +1,12 @@
 """Tests of what the charts of a report show."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from common.histogram import Histogram
-from initiator.charts import (
+from initiator.reports.charts import (
     Chart,
     Scale,
     charts_of,
@@ -17,8 +18,8 @@ from initiator.charts import (
     per_second,
     short_number,
 )
-from initiator.history import Curve
-from tests.initiator.reports import history
+from initiator.reports.history import Curve
+from tests.initiator.reports.sample import history
 
 
 @pytest.mark.parametrize(
@@ -68,20 +69,37 @@ def titles(charts: list[Chart]) -> list[str]:
     return [chart.title for chart in charts]
 
 
+def quiet_columns() -> dict[str, Any]:
+    """Return the columns of a timeline in which nothing has happened but sessions."""
+    columns: dict[str, Any] = {}
+    for name, values in history().timeline.items():
+        if isinstance(values, dict):
+            columns[name] = {}
+        elif name.endswith(("_p50", "_p95")):
+            columns[name] = [None, None, None]
+        elif name.startswith(("queries", "messages", "transactions", "sent", "received")):
+            columns[name] = [0, 0, 0]
+    return columns
+
+
 def test_only_what_occurred_has_a_chart() -> None:
-    none = {name: [0, 0, 0] for name in ("answered", "asked_rate", "sent", "received")}
-    quiet = history(losses={}, failures={}, unanswered={}, p50=[None] * 3, p95=[None] * 3, **none)
+    quiet = history(**quiet_columns())
     quiet = replace(quiet, curves=[])
     assert titles(charts_of(quiet)) == ["Held sessions", "New sessions"]
     assert titles(charts_of(history())) == [
         "Held sessions",
         "New sessions",
         "Queries",
+        "Messages",
+        "Short sessions",
         "Traffic",
         "Lost sessions",
         "Failed attempts",
         "Failed queries",
+        "Failed messages",
+        "Failed short sessions",
         "Latency of queries over time",
+        "Latency of messages over time",
         "Latency: query",
         "Latency: ping",
     ]
@@ -95,14 +113,50 @@ def test_every_series_has_a_value_for_each_place() -> None:
 
 
 def test_charts_over_time_have_the_numbers_of_the_timeline() -> None:
-    held, new, queries, traffic, lost, *_ = charts_of(history())
+    held, new, queries, messages, short, traffic, lost, *_ = charts_of(history())
     assert held.at == [0.0, 1.0, 2.0]
     assert [series.values for series in held.series] == [[0, 20, 20], [0, 20, 18]]
     assert new.series[0].values == [None, 25, 3]
     assert [series.values for series in queries.series] == [[0, 100, 100], [None, 90, 100]]
+    assert {series.name: series.values for series in messages.series} == {
+        "asked for": [0, 40, 40],
+        "sent": [None, 30, 35],
+        "answered": [None, 25, 35],
+    }
+    assert {series.name: series.values for series in short.series} == {
+        "asked for": [0, 50, 50],
+        "completed": [None, 45, 50],
+    }
     assert [series.values for series in traffic.series] == [[None, 8000, 8000], [None, 4000, 4000]]
     assert {series.name: series.values for series in lost.series} == {"fin": [0, 1, 1], "rst": [0, 0, 4]}
     assert held.marks == [(0.1, "set 20"), (0.5, 'query 100 name "<b>&" (x2)')]
+
+
+@pytest.mark.parametrize(
+    ("columns", "title", "series"),
+    [
+        ({"queries_asked_rate": [0, 9, 9]}, "Queries", ["asked for", "answered"]),
+        ({"queries_answered": [0, 9, 9]}, "Queries", ["answered"]),
+        ({"messages_asked_rate": [0, 9, 9]}, "Messages", ["asked for", "sent"]),
+        ({"messages_sent": [0, 9, 9]}, "Messages", ["sent"]),
+        ({"messages_sent": [0, 9, 9], "messages_answered": [0, 0, 9]}, "Messages", ["sent", "answered"]),
+        ({"transactions_asked_rate": [0, 9, 9]}, "Short sessions", ["asked for", "completed"]),
+        ({"transactions_failed": {"rst": [0, 0, 1]}}, "Failed short sessions", ["rst"]),
+        ({"messages_failed": {"altered": [0, 0, 1]}}, "Failed messages", ["altered"]),
+    ],
+)
+def test_a_workload_has_a_chart_of_what_is_known_of_it(columns: dict[str, Any], title: str, series: list[str]) -> None:
+    """What was asked for and never came is a line along 0; what was not asked for has none."""
+    *_, chart = charts_of(replace(history(**{**quiet_columns(), **columns}), curves=[]))
+    assert (chart.title, [one.name for one in chart.series]) == (title, series)
+
+
+@pytest.mark.parametrize(("name", "highest"), [("queries", 7.0), ("messages", 1.5)])
+def test_latencies_over_time_are_those_of_the_timeline(name: str, highest: float) -> None:
+    chart = next(chart for chart in charts_of(history()) if chart.title == f"Latency of {name} over time")
+    assert [one.name for one in chart.series] == ["p50", "p95"]
+    assert [one.values[0] for one in chart.series] == [None, None]
+    assert chart.series[1].values[2] == highest
 
 
 def test_both_curves_of_a_latency_are_in_one_chart() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-from initiator.charts import Axis, Scale
+from initiator.reports.charts import Axis, Scale
 
 # Steps between ticks of a time, in seconds: those that clocks and calendars have.
 _TIME_STEPS: Final = (

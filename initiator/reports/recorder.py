@@ -9,8 +9,8 @@ from typing import Final
 from common.errors import SessionerError
 from common.shell import Shell
 from initiator.latencies import Latencies
+from initiator.reports.timeline import Timeline
 from initiator.snapshot import Snapshot
-from initiator.timeline import Timeline
 from initiator.workers import AnyEngine
 
 _INTERVAL: Final = 1.0
@@ -34,7 +34,7 @@ class Recorder:
     async def sample(self) -> tuple[Snapshot, Latencies]:
         """Take a sample now, too, and return what it was taken of."""
         now, latencies = await self._engine.snapshot(), await self._engine.latencies()
-        self.timeline.take(self._elapsed(), now, await self._engine.totals(), latencies.query.corrected)
+        self.timeline.take(self._elapsed(), now, await self._engine.totals(), latencies)
         return now, latencies
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from common.histogram import Histogram
+from initiator.latencies import Latencies
 from initiator.snapshot import Snapshot
 from initiator.totals import Totals
 
@@ -21,8 +22,9 @@ class Sample(NamedTuple):
     """The figures at `time`, in seconds since the start, and what is known of the stretch that ends there.
 
     All counts are totals since the start, `sent` and `received` of bytes. `lowest_held` and `highest_held` are those of
-    the stretch. `asked_rate` is what a workload was asked for, events a second. `p50` and `p95`, in seconds, are those
-    of the answers of one second, None where there were none; a stretch has the highest of its seconds.
+    the stretch. What a workload was asked for is a rate, in events a second, 0.0 where none was asked for;
+    `transactions` are the sessions that churn opens. The percentiles, in seconds, are those of the answers of one
+    second, corrected, None where there were none; a stretch has the highest of its seconds.
     """
 
     time: float
@@ -35,11 +37,20 @@ class Sample(NamedTuple):
     failures: Mapping[str, int]
     sent: int
     received: int
-    asked_rate: float
-    answered: int
-    unanswered: Mapping[str, int]
-    p50: float | None
-    p95: float | None
+    queries_asked_rate: float
+    queries_answered: int
+    queries_failed: Mapping[str, int]
+    messages_asked_rate: float
+    messages_sent: int
+    messages_answered: int
+    messages_failed: Mapping[str, int]
+    transactions_asked_rate: float
+    transactions_completed: int
+    transactions_failed: Mapping[str, int]
+    query_p50: float | None
+    query_p95: float | None
+    message_p50: float | None
+    message_p95: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +71,16 @@ class Timeline:
         self.earlier = 0
         self._most = samples
         self._seconds = 1
-        self._latency: Histogram | None = None
+        self._queries = _Recent()
+        self._messages = _Recent()
 
-    def take(self, time: float, now: Snapshot, totals: Totals, latency: Histogram) -> None:
-        """Add the figures of a moment, not before the last ones; `latency` is of all answers since some time before.
+    def take(self, time: float, now: Snapshot, totals: Totals, latencies: Latencies) -> None:
+        """Add the figures of a moment, not before the last ones; `latencies` are of all since some time before.
 
         To be called at most some times a second.
         """
-        p50, p95 = self._percentiles(latency)
-        queries = totals.queries
+        query_p50, query_p95 = self._queries.percentiles(latencies.query.corrected)
+        message_p50, message_p95 = self._messages.percentiles(latencies.message.corrected)
         self.add(
             Sample(
                 time=round(time, 3),
@@ -81,11 +93,23 @@ class Timeline:
                 failures=now.failures,
                 sent=now.traffic.sent,
                 received=now.traffic.received,
-                asked_rate=now.query.asked_rate if now.query and now.query.running else 0.0,
-                answered=queries.answered,
-                unanswered={"timeout": queries.timeouts, "session lost": queries.lost, "unsent": queries.unsent},
-                p50=p50,
-                p95=p95,
+                queries_asked_rate=now.queries_asked_rate,
+                queries_answered=totals.queries.answered,
+                queries_failed=totals.queries.failed,
+                messages_asked_rate=now.messages_asked_rate,
+                messages_sent=totals.messages.sent,
+                messages_answered=totals.messages.answered,
+                messages_failed={
+                    **{f"not sent, {reason}": count for reason, count in totals.messages.missed.items()},
+                    **totals.messages.failed,
+                },
+                transactions_asked_rate=now.transactions_asked_rate,
+                transactions_completed=totals.churn.completed,
+                transactions_failed=totals.churn.failed,
+                query_p50=query_p50,
+                query_p95=query_p95,
+                message_p50=message_p50,
+                message_p95=message_p95,
             )
         )
 
@@ -108,9 +132,16 @@ class Timeline:
         self.earlier += len(self.marks) == self.marks.maxlen
         self.marks.append(Mark(round(time, 3), text))
 
-    def _percentiles(self, latency: Histogram) -> tuple[float, float] | tuple[None, None]:
-        """Return what was measured since the last time."""
-        before, self._latency = self._latency, latency
+
+class _Recent:
+    """What was measured since the last time that it was asked for."""
+
+    def __init__(self) -> None:
+        self._before: Histogram | None = None
+
+    def percentiles(self, latency: Histogram) -> tuple[float, float] | tuple[None, None]:
+        """Return the p50 and the p95, in seconds."""
+        before, self._before = self._before, latency
         recent = latency
         if before and before.count:
             recent = latency.since(before) if latency.count != before.count else Histogram()
@@ -140,8 +171,10 @@ def _append(samples: list[Sample], sample: Sample, seconds: int) -> None:
         samples[-1] = sample._replace(
             lowest_held=min(last.lowest_held, sample.lowest_held),
             highest_held=max(last.highest_held, sample.highest_held),
-            p50=_highest(last.p50, sample.p50),
-            p95=_highest(last.p95, sample.p95),
+            query_p50=_highest(last.query_p50, sample.query_p50),
+            query_p95=_highest(last.query_p95, sample.query_p95),
+            message_p50=_highest(last.message_p50, sample.message_p50),
+            message_p95=_highest(last.message_p95, sample.message_p95),
         )
     else:
         samples.append(sample)

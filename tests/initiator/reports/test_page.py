@@ -10,16 +10,19 @@ from xml.etree import ElementTree
 
 import pytest
 
-from initiator.charts import charts_of
-from initiator.history import FinishedRun
 from initiator.latencies import Latencies
-from initiator.page import chart_rows, page, table
-from initiator.report import write_report
-from initiator.svg import BROAD, SIZES
-from initiator.timeline import Mark
-from tests.initiator.reports import HOSTILE, history, report
+from initiator.reports.charts import charts_of
+from initiator.reports.history import Cell, FinishedRun, Table
+from initiator.reports.page import chart_rows, page, table
+from initiator.reports.report import write_report
+from initiator.reports.svg import BROAD, SIZES
+from initiator.reports.timeline import Mark
+from tests.initiator.reports.sample import HOSTILE, history, report
+from tests.initiator.reports.test_timeline import CHURN, QUERY, SEND
 
 VOID = {"meta"}
+
+ROW = report().latencies[0]
 
 
 class Document(HTMLParser):
@@ -135,22 +138,32 @@ def test_every_number_of_the_json_is_in_a_table(document: Document) -> None:
     history = json.loads(document.figures)["history"]
     head, *rows = document.tables["samples"]
     assert head[:4] == ["time", "asked", "held", "lowest held"]
+    expected: dict[str, list[float | None]] = {}
+    for name, values in history["timeline"].items():
+        of_reasons = values if isinstance(values, dict) else {"": values}
+        expected |= {f"{name.replace('_', ' ')} {reason}".strip(): column for reason, column in of_reasons.items()}
+    assert head == list(expected)
     for name, column in zip(head, zip(*rows, strict=True), strict=True):
-        found = history["timeline"].get(name.replace(" ", "_"))
-        if found is None:
-            of, _, reason = name.rpartition(" ")
-            found = history["timeline"][of][reason]
-        assert [None if cell == "\N{EN DASH}" else float(cell.replace(",", "")) for cell in column] == found, name
+        found = [None if cell == "\N{EN DASH}" else float(cell.replace(",", "")) for cell in column]
+        assert found == expected[name], name
     points = [row[3:] for row in document.tables["points"][1:]]
-    expected = [point[1:] for curve in history["curves"] for point in curve["points"]]
-    assert [[float(cell.replace(",", "")) for cell in point] for point in points] == expected
+    of_curves = [point[1:] for curve in history["curves"] for point in curve["points"]]
+    assert [[float(cell.replace(",", "")) for cell in point] for point in points] == of_curves
 
 
 def test_each_finished_run_has_a_table() -> None:
     made = history()
-    run = FinishedRun("bench", "size 100", [{"size": 100, "per second": 5.5}])
+    run = FinishedRun("bench", "size 100", Table([{"size": 100, "per second": 5.5}]), None)
     document = Document(page(replace(report(), history=replace(made, runs=[*made.runs, run]))))
     assert document.tables["run 2"] == [["size", "per second"], ["100", "5.5"]]
+    assert "all of <it>" in document.text
+
+
+def test_a_run_without_rows_is_told_in_words() -> None:
+    run = FinishedRun("find", "idle", Table([], "remembered for 3 s"), None)
+    document = Document(page(replace(report(), history=replace(history(), runs=[run]))))
+    assert "remembered for 3 s" in document.text
+    assert "run 1" not in document.tables
 
 
 @pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<img src=x>", '"><b>', "&amp;", "\x1b[31m<"])
@@ -161,7 +174,7 @@ def test_what_somebody_typed_is_text(text: str) -> None:
         command=text,
         marks=[Mark(1.0, text)],
         targets=[replace(made.targets[0], target=text)],
-        runs=[FinishedRun(text, text, [{text: text}])],
+        runs=[FinishedRun(text, text, Table([{text: text}], text), text)],
     )
     whole = replace(report(), settings=text, history=hostile)
     plain = Document(page(report()))
@@ -170,7 +183,21 @@ def test_what_somebody_typed_is_text(text: str) -> None:
     assert document.elements.count("script") == 1
     assert document.tables["run 1"] == [[text], [text]]
     assert json.loads(document.figures)["history"]["marks"][0]["text"] == text
-    assert document.text.count(text) >= 6
+    assert document.text.count(text) >= 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "tile"),
+    [
+        ({"query": QUERY}, "queries answered90of 100 due in the latest run"),
+        ({"send": SEND}, "messages answered60of 70 sent in the latest run"),
+        ({"send": replace(SEND, awaiting=False)}, "messages sent70in the latest run"),
+        ({"churn": CHURN}, "short sessions1,100of 1,500 due in the latest churn"),
+        ({"latencies": [replace(ROW, name="message")]}, "message p5026.0 msp99 50.4 ms"),
+    ],
+)
+def test_what_ran_last_is_among_what_to_look_at_first(changes: dict[str, Any], tile: str) -> None:
+    assert tile in Document(page(replace(report(), **changes))).text.replace("\n", "")
 
 
 def test_what_is_not_there_is_left_out() -> None:
@@ -205,6 +232,25 @@ def test_a_table_aligns_numbers_and_writes_what_is_missing() -> None:
         (number, "12,345"),
     ]
     assert table([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "aligned"),
+    [
+        (["1", "2,000.5"], True),
+        (["6.0s", "1h"], True),
+        (["12%", "3.5 ms", "8.0 kbps", "2,000.0/s"], True),
+        (["0", "3 (rst 3)"], False),
+        (["3 (rst 3)", "0"], False),
+        (["try", "ramp"], False),
+        ([None, "127.0.0.1:1"], False),
+        ([None, None], True),
+        ([1, None, 2.5, True], True),
+    ],
+)
+def test_a_column_is_aligned_as_numbers_where_all_of_it_are(values: list[Cell], aligned: bool) -> None:
+    text = table([{"a": value} for value in values])
+    assert text.count(' class="n"') == (1 + len(values) if aligned else 0)
 
 
 def test_a_row_of_a_chart_has_all_its_series() -> None:

@@ -1,28 +1,23 @@
 """The charts of a report as a picture, drawn by matplotlib where that is installed."""
 
-import io
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from common.errors import UsageError
-from initiator.charts import Chart, charts_of
-from initiator.history import History
-from initiator.scales import ruler
-from initiator.style import DASHES, LIGHT
-from initiator.svg import styled
+from initiator.reports.charts import Chart, charts_of
+from initiator.reports.history import History
+from initiator.reports.pictures import check_picture, dress, new_picture, write_picture
+from initiator.reports.scales import ruler
+from initiator.reports.style import DASHES, LIGHT
+from initiator.reports.svg import styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_FORMATS: Final = (".png", ".svg")
-
-# Inches of one chart and around it, and dots of an inch.
+# Inches of one chart.
 _WIDTH: Final = 7.2
 _HEIGHT: Final = 3.7
-_MARGIN: Final = 0.14
-_DOTS: Final = 120
 
 _TICKS: Final = (8, 5)
 
@@ -31,41 +26,23 @@ _APART: Final = 0.035
 
 
 def draw(path: Path, history: History, kind: str | None) -> None:
-    """Write a picture of the charts of a kind, or of all, in the format that the file's name ends with.
+    """Write a picture of the charts of a kind, or of all, in one column, or in two where there are more than two.
 
     It takes a second or so, and may be called in a thread. Raises UsageError.
     """
-    if path.suffix not in _FORMATS:
-        raise UsageError(f"plot: {path} ends with none of {' or '.join(_FORMATS)}")
+    check_picture(path)
     charts = [chart for chart in charts_of(history) if kind in (None, chart.kind)]
     if not charts:
         raise UsageError(f"plot: there is nothing to draw for `{kind}` so far")
-    data = _picture(charts, path.suffix.removeprefix("."))
-    try:
-        path.write_bytes(data)
-    except OSError as failure:
-        raise UsageError(f"plot: {path} cannot be written: {failure.strerror}") from None
-
-
-def _picture(charts: Sequence[Chart], suffix: str) -> bytes:
-    """Return the charts in one column, or in two where there are more than two."""
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError:
-        raise UsageError("plot: matplotlib is missing; install it with: pip install 'sessioner[plot]'") from None
-    # What it says of its caches would go to the terminal, past the prompt.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     columns = 1 if len(charts) < 3 else 2
     rows = -(-len(charts) // columns)
-    layout = ConstrainedLayoutEngine(w_pad=_MARGIN, h_pad=_MARGIN)
-    figure = Figure(figsize=(_WIDTH * columns, _HEIGHT * rows), dpi=_DOTS, layout=layout)
-    figure.set_facecolor(LIGHT["card"])
+    figure = new_picture(_WIDTH * columns, _HEIGHT * rows)
     for number, chart in enumerate(charts, 1):
         _draw_chart(figure.add_subplot(rows, columns, number), chart)
-    data = io.BytesIO()
-    figure.savefig(data, format=suffix)
-    return data.getvalue()
+    try:
+        write_picture(path, figure)
+    except OSError as failure:
+        raise UsageError(f"plot: {path} cannot be written: {failure.strerror}") from None
 
 
 def _draw_chart(axes: "Axes", chart: Chart) -> None:
@@ -95,16 +72,7 @@ def _draw_chart(axes: "Axes", chart: Chart) -> None:
     axes.set_ylim(0, 1)
     axes.set_xticks([x.place(value) for value, _ in x.ticks], [text for _, text in x.ticks])
     axes.set_yticks([y.place(value) for value, _ in y.ticks], [text for _, text in y.ticks])
-    axes.set_xlabel(chart.x.title, color=LIGHT["soft"])
-    axes.set_ylabel(chart.y.title, color=LIGHT["soft"])
-    axes.set_title(chart.title, loc="left", pad=16, fontsize=11, fontweight="bold", color=LIGHT["text"])
-    axes.tick_params(colors=LIGHT["soft"], labelsize=8.5)
-    axes.grid(axis="y", color=LIGHT["grid"])
-    axes.set_axisbelow(True)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(LIGHT["axis"])
-    axes.legend(fontsize=8.5, frameon=False, loc="lower right", bbox_to_anchor=(1, 1.04), ncols=4, borderaxespad=0)
+    dress(axes, chart.title, chart.x.title, chart.y.title)
 
 
 def _draw_marks(axes: "Axes", places: Sequence[float]) -> None:

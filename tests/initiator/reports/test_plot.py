@@ -9,18 +9,16 @@ from xml.etree import ElementTree
 import pytest
 
 from common.errors import UsageError
-from initiator.plot import draw
-from initiator.timeline import Mark
-from tests.initiator.reports import history
+from initiator.reports.plot import draw
+from initiator.reports.timeline import Mark
+from tests.initiator.reports.sample import history
 from tests.support import ROOT, environment
 
+pytestmark = pytest.mark.usefixtures("fonts")
+
+FAILURES = ("losses", "failures", "queries_failed", "messages_failed", "transactions_failed")
+
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _fonts(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Draw once before the tests: matplotlib keeps the fonts that it has used open."""
-    draw(tmp_path_factory.mktemp("fonts") / "a.png", history(), None)
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -30,7 +28,7 @@ def size_of(path: Path) -> tuple[int, int]:
     return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
 
-@pytest.mark.parametrize(("kind", "charts"), [("held", 1), ("rates", 3), ("failures", 3), ("latency", 3), (None, 10)])
+@pytest.mark.parametrize(("kind", "charts"), [("held", 1), ("rates", 5), ("failures", 5), ("latency", 4), (None, 15)])
 def test_a_picture_grows_with_its_charts(tmp_path: Path, kind: str | None, charts: int) -> None:
     draw(tmp_path / "a.png", history(), kind)
     columns = 1 if charts < 3 else 2
@@ -60,7 +58,7 @@ def test_what_somebody_typed_does_no_harm(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_drawn_costs_one_line(tmp_path: Path, name: str, kind: str | None, error: str) -> None:
     with pytest.raises(UsageError, match=error):
-        draw(tmp_path / name, history(losses={}, failures={}, unanswered={}), kind)
+        draw(tmp_path / name, history(**{failure: {} for failure in FAILURES}), kind)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -72,11 +70,11 @@ import sys
 from pathlib import Path
 import initiator.__main__
 from common.errors import UsageError
-from initiator.plot import draw
-from tests.initiator.reports import history
+from initiator.reports.plot import draw
+from tests.initiator.reports.sample import history
 assert "matplotlib" not in sys.modules
 if {missing}:
-    sys.modules["matplotlib.figure"] = None
+    sys.modules["matplotlib"] = None
 try:
     draw(Path({str(tmp_path / "a.png")!r}), history(), "held")
     print("drawn")

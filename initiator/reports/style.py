@@ -132,6 +132,7 @@ main{{padding:18px 12px 40px}}
 .chart.wide,figure.broad .chart.wide{{display:none}}
 .chart.narrow{{display:block}}
 figure{{padding:14px 10px 8px}}
+th,td{{padding:4px 6px}}
 h1{{font-size:1.5rem}}
 .tiles{{grid-template-columns:repeat(2,minmax(0,1fr))}}
 }}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initiator.charts import Chart, Series, charts_of
-from initiator.svg import BROAD, SIZES, Size, path_of, styled, svg_of
-from tests.initiator.reports import HOSTILE, history
+from initiator.reports.charts import Chart, Series, charts_of
+from initiator.reports.svg import BROAD, SIZES, Size, path_of, styled, svg_of
+from tests.initiator.reports.sample import HOSTILE, history
 
 points = st.lists(st.none() | st.tuples(st.floats(0, 999), st.floats(0, 999)), max_size=50)
 

@@ -8,12 +8,13 @@ from typing import Any, Self
 from common.hdr import percentile_rows
 from common.histogram import Histogram
 from initiator.latencies import Latencies
+from initiator.reports.timeline import Mark, Sample, columns
 from initiator.settings import Settings
 from initiator.snapshot import TargetSnapshot
-from initiator.timeline import Mark, Sample, columns
 
 # A cell of a table.
 Cell = str | int | float | bool | None
+Row = dict[str, Cell]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,21 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """What a report shows of a run: the figures that matter most, in rows of the same columns, and a line on it all."""
+
+    rows: list[Row]
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A finished run: what it was, its settings in one line, and its figures as the rows of a table."""
+    """A finished run: what it was, its settings in one line, what is shown of it, and all its figures, a dataclass."""
 
     title: str
     settings: str
-    rows: list[dict[str, Cell]]
+    table: Table
+    figures: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +87,7 @@ def curves_of(latencies: Latencies) -> Iterator[Curve]:
                 yield Curve.of(name, kind, histogram)
 
 
-def table_of(figures: Sequence[object]) -> list[dict[str, Cell]]:
-    """Return dataclasses as rows that all have the same columns, None where one has no such figure."""
-    rows = [flat(each) for each in figures]
-    columns = dict.fromkeys(column for row in rows for column in row)
-    return [{column: row.get(column) for column in columns} for row in rows]
-
-
-def flat(figures: object) -> dict[str, Cell]:
+def flat(figures: object) -> Row:
     """Return the figures of a dataclass as a row; those of nested ones have their full names, lists are left out."""
     return dict(_flat("", figures))
 

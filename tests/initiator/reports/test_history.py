@@ -7,8 +7,8 @@ import pytest
 
 from common.histogram import Histogram
 from common.render import as_json
-from initiator.history import Curve, curves_of, table_of
-from tests.initiator.reports import history, latencies
+from initiator.reports.history import Curve, curves_of, flat
+from tests.initiator.reports.sample import history, latencies
 
 
 def test_there_is_a_curve_for_all_that_was_measured() -> None:
@@ -56,11 +56,10 @@ class _Outer:
     end: float | None = None
 
 
-def test_figures_are_rows_with_the_same_columns() -> None:
-    """Nested figures have their full names, and one that another row alone has is None."""
-    rows = table_of([_Outer("a", _Inner(0.5, {"rst": 1})), _Outer("b", _Inner(0.25, {"fin": 2}))])
-    assert rows == [
-        {"name": "a", "latency.p50": 0.5, "latency.reasons.rst": 1, "end": None, "latency.reasons.fin": None},
-        {"name": "b", "latency.p50": 0.25, "latency.reasons.rst": None, "end": None, "latency.reasons.fin": 2},
-    ]
-    assert table_of([]) == []
+def test_figures_are_a_row_in_which_nested_ones_have_their_full_names() -> None:
+    assert flat(_Outer("a", _Inner(0.5, {"rst": 1}))) == {
+        "name": "a",
+        "latency.p50": 0.5,
+        "latency.reasons.rst": 1,
+        "end": None,
+    }

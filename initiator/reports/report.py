@@ -13,10 +13,12 @@ from common.render import by_reason, field, long_json
 from common.units import format_bandwidth, format_duration
 from initiator.churn_figures import ChurnFigures
 from initiator.churn_render import churn_text
-from initiator.history import History
+from initiator.find_render import found_text
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text, query_text, send_text
-from initiator.page import page
+from initiator.probes.figures import BenchFigures, FindFigures
+from initiator.reports.history import History
+from initiator.reports.page import page
 from initiator.snapshot import LatencyRow, QueryFigures, Segments, SendFigures
 from initiator.traffic import Traffic
 
@@ -27,7 +29,8 @@ _FORMATS: Final = ".html, .json, .csv or .hgrm"
 class Report:
     """What was asked for, what became of it, and how it was set; times in seconds, rates in bytes a second.
 
-    `settings` repeats the run. `segments` is a sample of sessions. `history` is there in what is written to a file.
+    `settings` repeats the run; `seconds` and `traffic` are those of the last run over the held sessions, or since the
+    start where there was none. `segments` is a sample of sessions. `history` is there in what is written to a file.
     """
 
     settings: str
@@ -42,6 +45,8 @@ class Report:
     query: QueryFigures | None
     send: SendFigures | None
     churn: ChurnFigures | None
+    bench: BenchFigures | None
+    find: FindFigures | None
     latencies: list[LatencyRow]
     history: History | None = None
 
@@ -62,6 +67,9 @@ def report_text(report: Report) -> Iterator[str]:
         yield from send_text(report.send)
     if report.churn:
         yield from churn_text(report.churn)
+    for found in (report.bench, report.find):
+        if found:
+            yield from found_text(found)
     yield field("Bytes sent and received", f"{traffic.sent}, {traffic.received}")
     yield field("Bandwidth", f"{format_bandwidth(up)} up, {format_bandwidth(down)} down")
     yield field("Bandwidth of a session", f"{format_bandwidth(up / held)} up, {format_bandwidth(down / held)} down")

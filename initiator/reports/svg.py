@@ -9,8 +9,8 @@ from html import escape
 from itertools import pairwise, zip_longest
 from typing import Final
 
-from initiator.charts import ASKED, Chart, Series, Values
-from initiator.scales import Ruler, ruler
+from initiator.reports.charts import ASKED, Chart, Series, Values
+from initiator.reports.scales import Ruler, ruler
 
 # Places that can be pointed at, beside each other.
 _PLACES: Final = 120

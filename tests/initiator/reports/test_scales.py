@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initiator.charts import Axis, Scale, format_elapsed, format_percentile, short_number
-from initiator.scales import Ruler, nice_step, ruler
+from initiator.reports.charts import Axis, Scale, format_elapsed, format_percentile, short_number
+from initiator.reports.scales import Ruler, nice_step, ruler
 
 
 def axis(scale: Scale, *, whole: bool = False) -> Axis:

@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.histogram import Histogram
-from initiator.snapshot import QueryFigures, Snapshot
-from initiator.timeline import Mark, Sample, Timeline, columns
+from initiator.churn_figures import ChurnFigures
+from initiator.latencies import Latencies
+from initiator.reports.timeline import Mark, Sample, Timeline, columns
+from initiator.snapshot import QueryFigures, SendFigures, Snapshot
 from initiator.totals import Totals
 from initiator.traffic import Traffic
+from tests.initiator.workloads.test_saturation import row
 
 NOW = Snapshot(
     age=0.0,
@@ -67,12 +70,66 @@ QUERY = QueryFigures(
     traffic=Traffic(),
 )
 
+SEND = SendFigures(
+    asked_rate=36.0,
+    rate=2.0,
+    sent_rate=30.0,
+    answered_rate=30.0,
+    seconds=2.0,
+    running=True,
+    sessions=18,
+    unit="messages",
+    due=72,
+    sent=70,
+    missed={"late": 2, "session full": 0},
+    awaiting=True,
+    answered=60,
+    lost=3,
+    unanswered=4,
+    unexpected=0,
+    wrong={"altered": 1},
+    told=(),
+    stopped_on="",
+    traffic=Traffic(),
+)
+
+CHURN = ChurnFigures(
+    name="churn",
+    running=True,
+    rows=(row(100, failed={"rst": 2}),),
+    now=row(50, completed=100, unbegun=1),
+    seconds_left=4.0,
+    verdict=None,
+)
+
 
 def sample(time: float, held: int = 0, counted: int = 0, p95: float | None = None) -> Sample:
     """Return a sample whose totals are all alike."""
-    losses, failures = {"rst": counted}, {"refused": counted}
     return Sample(
-        *(time, held, held, held, held, counted, losses, failures, counted, counted, 1.0, counted, {}, p95, p95)
+        time=time,
+        asked=held,
+        held=held,
+        lowest_held=held,
+        highest_held=held,
+        established=counted,
+        losses={"rst": counted},
+        failures={"refused": counted},
+        sent=counted,
+        received=counted,
+        queries_asked_rate=1.0,
+        queries_answered=counted,
+        queries_failed={},
+        messages_asked_rate=1.0,
+        messages_sent=counted,
+        messages_answered=counted,
+        messages_failed={},
+        transactions_asked_rate=1.0,
+        transactions_completed=counted,
+        transactions_failed={},
+        query_p50=p95,
+        query_p95=p95,
+        message_p50=None,
+        message_p95=p95,
     )
 
 
@@ -110,8 +167,10 @@ def test_what_is_thinned_out_keeps_totals_extremes_and_order(
     assert min(grown, default=0) >= 0
     assert min(one.lowest_held for one in kept) == min(one.held for one in given_samples)
     assert max(one.highest_held for one in kept) == max(one.held for one in given_samples)
-    known = [one.p95 for one in given_samples if one.p95 is not None]
-    assert max((one.p95 for one in kept if one.p95 is not None), default=None) == max(known, default=None)
+    known = [one.query_p95 for one in given_samples if one.query_p95 is not None]
+    for name in ("query_p50", "query_p95", "message_p95"):
+        seen = [value for one in kept if (value := getattr(one, name)) is not None]
+        assert max(seen, default=None) == max(known, default=None)
     # A sample that is kept was given, but for what it says of its stretch.
     times = {one.time: one for one in given_samples}
     assert all(times[one.time].losses == one.losses and times[one.time].held == one.held for one in kept)
@@ -130,7 +189,7 @@ def test_a_run_of_days_has_between_half_and_all_of_the_samples(jitter: float) ->
 
 def test_figures_of_a_moment_become_a_sample() -> None:
     timeline = Timeline()
-    timeline.take(1.23456, NOW, Totals(), histogram())
+    timeline.take(1.23456, NOW, Totals(), Latencies())
     assert timeline.samples == [
         Sample(
             time=1.235,
@@ -143,11 +202,20 @@ def test_figures_of_a_moment_become_a_sample() -> None:
             failures={"refused": 1},
             sent=200,
             received=100,
-            asked_rate=0.0,
-            answered=0,
-            unanswered={"timeout": 0, "session lost": 0, "unsent": 0},
-            p50=None,
-            p95=None,
+            queries_asked_rate=0.0,
+            queries_answered=0,
+            queries_failed={"timeout": 0, "session lost": 0, "unsent": 0},
+            messages_asked_rate=0.0,
+            messages_sent=0,
+            messages_answered=0,
+            messages_failed={"session lost": 0, "unanswered": 0},
+            transactions_asked_rate=0.0,
+            transactions_completed=0,
+            transactions_failed={},
+            query_p50=None,
+            query_p95=None,
+            message_p50=None,
+            message_p95=None,
         )
     ]
 
@@ -159,24 +227,54 @@ def test_queries_of_one_run_after_another_add_up() -> None:
     later = replace(begun, due=300, answered=200, timeouts=5)
     for second, query in enumerate((None, QUERY, ended, ended, begun, later, later)):
         if query is begun:
-            before = before.plus(ended, None)
-        timeline.take(second, replace(NOW, query=query), before.plus(query, None), histogram())
-    assert [one.answered for one in timeline.samples] == [0, 90, 110, 110, 110, 310, 310]
-    assert [one.asked_rate for one in timeline.samples] == [0, 50, 0, 0, 50, 50, 50]
-    assert [one.unanswered["timeout"] for one in timeline.samples] == [0, 4, 4, 4, 4, 9, 9]
-    assert timeline.samples[-1].unanswered == {"timeout": 9, "session lost": 1, "unsent": 2}
+            before = before.plus(ended)
+        timeline.take(second, replace(NOW, query=query), before.plus(query), Latencies())
+    assert [one.queries_answered for one in timeline.samples] == [0, 90, 110, 110, 110, 310, 310]
+    assert [one.queries_asked_rate for one in timeline.samples] == [0, 50, 0, 0, 50, 50, 50]
+    assert [one.queries_failed["timeout"] for one in timeline.samples] == [0, 4, 4, 4, 4, 9, 9]
+    assert timeline.samples[-1].queries_failed == {"timeout": 9, "session lost": 1, "unsent": 2}
 
 
-def test_percentiles_are_those_of_what_came_since_the_last_time() -> None:
-    timeline, latency = Timeline(), histogram(1, 1, 1)
+def test_messages_and_short_sessions_become_figures_of_a_sample() -> None:
+    timeline = Timeline()
+    runs = ((SEND, CHURN), (replace(SEND, running=False), replace(CHURN, now=None)))
+    for time, (send, churn) in enumerate(runs):
+        timeline.take(
+            time, replace(NOW, send=send, churn=churn), Totals().plus(None, send, churn.all_rows), Latencies()
+        )
+    timeline.take(2, replace(NOW, send=replace(SEND, asked_rate=None)), Totals(), Latencies())
+    timeline.take(3, replace(NOW, churn=replace(CHURN, seconds_left=0.0)), Totals(), Latencies())
+    with_both, after = timeline.samples[:2]
+    assert [one.messages_asked_rate for one in timeline.samples] == [36, 0, 0, 0]
+    assert [one.transactions_asked_rate for one in timeline.samples] == [50, 0, 0, 0]
+    assert (with_both.messages_sent, with_both.messages_answered) == (70, 60)
+    assert with_both.messages_failed == {
+        "not sent, late": 2,
+        "session lost": 3,
+        "unanswered": 4,
+        "altered": 1,
+    }
+    assert (with_both.transactions_completed, after.transactions_completed) == (1100, 1000)
+    assert with_both.transactions_failed == {"rst": 2, "not begun in time": 1}
+    assert after.transactions_failed == {"rst": 2}
+
+
+@pytest.mark.parametrize("name", ["query", "message"])
+def test_percentiles_are_those_of_what_came_since_the_last_time(name: str) -> None:
+    timeline, latencies = Timeline(), Latencies()
+    latency = getattr(latencies, name).corrected
+    latency.merge(histogram(1, 1, 1))
+    latencies.ping.corrected.merge(histogram(900))
     steps: list[list[float]] = [[], [8], [], [2, 2, 2], [4], [5]]
     for second, more in enumerate(steps):
         if second == 4:
             latency.reset()
         latency.merge(histogram(*more))
-        timeline.take(second, NOW, Totals(), latency.copy())
-    p50 = [one.p50 and round(one.p50 * 1000) for one in timeline.samples]
-    assert p50 == [1, 8, None, 2, 4, 5]
+        timeline.take(second, NOW, Totals(), latencies.copy())
+    p50 = [getattr(one, f"{name}_p50") for one in timeline.samples]
+    assert [value and round(value * 1000) for value in p50] == [1, 8, None, 2, 4, 5]
+    other = "message" if name == "query" else "query"
+    assert not any(getattr(one, f"{other}_p95") for one in timeline.samples)
 
 
 def test_commands_are_kept_with_how_often_they_came_in_succession() -> None:
@@ -197,4 +295,4 @@ def test_columns_have_a_list_for_each_figure_and_reason() -> None:
     assert made["time"] == [0, 1, 2]
     assert made["losses"] == {"rst": [0, 3, 5]}
     assert made["failures"] == {"refused": [0, 3, 0], "timeout": [0, 0, 7]}
-    assert made["unanswered"] == {}
+    assert made["queries_failed"] == {}

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from common.render import by_reason, long_json
 from common.units import format_duration, format_milliseconds
-from initiator.charts import Chart, Scale, charts_of, format_elapsed
-from initiator.history import Cell, FinishedRun, History, flat
-from initiator.style import STYLE
-from initiator.svg import BROAD, SIZES, styled, svg_of
+from initiator.reports.charts import Chart, Scale, charts_of, format_elapsed
+from initiator.reports.history import Cell, FinishedRun, History, Row, flat
+from initiator.reports.style import STYLE
+from initiator.reports.svg import BROAD, SIZES, styled, svg_of
+from initiator.totals import ChurnTotals
 
 if TYPE_CHECKING:
-    from initiator.report import Report
+    from initiator.reports.report import Report
 
 # Commands and rows that are shown without being asked for.
 _OPEN: Final = 24
 
 # A cell of text that is aligned as a number is.
-_NUMBER: Final = re.compile(r"\d[\d,]*(\.\d+)?( [%\w]+)?|[\d dh:]+:[\d.]+")
+_NUMBER: Final = re.compile(r"\d[\d,]*(\.\d+)?( ?[%\w/]+)?|[\d dh:]+:[\d.]+")
 
 _HEAD: Final = """<!DOCTYPE html>
 <html lang="en">
@@ -57,7 +58,7 @@ def page(report: "Report") -> str:
     return "".join(parts)
 
 
-def table(rows: Sequence[dict[str, Cell]], *, name: str = "") -> str:
+def table(rows: Sequence[Row], *, name: str = "") -> str:
     """Return rows that have the same columns as a table; numbers are aligned to the right."""
     if not rows:
         return ""
@@ -74,11 +75,11 @@ def table(rows: Sequence[dict[str, Cell]], *, name: str = "") -> str:
     )
 
 
-def chart_rows(chart: Chart) -> list[dict[str, Cell]]:
+def chart_rows(chart: Chart) -> list[Row]:
     """Return the points of a chart as the rows of a table: each place, and the value of each series there."""
-    rows: list[dict[str, Cell]] = []
+    rows: list[Row] = []
     for index, at in enumerate(chart.at):
-        row: dict[str, Cell] = {chart.x.title: chart.x.shown(at)}
+        row: Row = {chart.x.title: chart.x.shown(at)}
         for series in chart.series:
             value = series.values[index]
             row[series.name] = None if value is None else chart.y.shown(value)
@@ -101,17 +102,22 @@ def _summary(report: "Report") -> Iterator[str]:
         ("lost", f"{sum(report.losses.values()):,}", _reasons(report.losses)),
         ("failed attempts", f"{sum(report.failures.values()):,}", _reasons(report.failures)),
     ]
-    if report.query:
-        query = report.query
-        share = f"of {query.due:,} due in the latest run"
-        tiles.append(("queries answered", f"{query.answered:,}", share))
+    if query := report.query:
+        tiles.append(("queries answered", f"{query.answered:,}", f"of {query.due:,} due in the latest run"))
+    if (send := report.send) and send.awaiting:
+        tiles.append(("messages answered", f"{send.answered:,}", f"of {send.sent:,} sent in the latest run"))
+    elif send:
+        tiles.append(("messages sent", f"{send.sent:,}", "in the latest run"))
+    if churn := report.churn:
+        counts = ChurnTotals().plus(churn.all_rows)
+        tiles.append(("short sessions", f"{counts.completed:,}", f"of {counts.due:,} due in the latest {churn.name}"))
     for row in report.latencies:
-        if row.name == "query" and row.kind == "corrected":
+        if row.name in ("query", "message") and row.kind == "corrected":
             texts = [(f"p{name}", value) for name, value in row.percentiles.items()]
             middle, *others = texts[:4]
             tiles.append(
                 (
-                    f"query {middle[0]}",
+                    f"{row.name} {middle[0]}",
                     format_milliseconds(middle[1]),
                     ", ".join(f"{name} {format_milliseconds(value)}" for name, value in others),
                 )
@@ -145,7 +151,7 @@ def _setting_text(value: object) -> str:
 
 
 def _commands(history: History) -> Iterator[str]:
-    rows: list[dict[str, Cell]] = [
+    rows: list[Row] = [
         {"": number, "time": format_elapsed(mark.time), "command": mark.text, "times": mark.times}
         for number, mark in enumerate(history.marks, 1)
     ]
@@ -187,7 +193,7 @@ def _latencies(report: "Report", charts: Sequence[Chart]) -> Iterator[str]:
     """Yield the percentiles of every latency, and a chart of each."""
     if not report.latencies:
         return
-    rows: list[dict[str, Cell]] = [
+    rows: list[Row] = [
         {
             "latency": row.name,
             "kind": row.kind,
@@ -216,12 +222,14 @@ def _runs(runs: Sequence[FinishedRun]) -> Iterator[str]:
     yield '<section id="runs">\n<h2>Finished runs</h2>\n'
     for number, run in enumerate(runs, 1):
         yield f"<h3>{number}. {escape(run.title)}</h3>\n<p><code>{escape(run.settings)}</code></p>\n"
-        yield table(run.rows, name=f"run {number}")
+        if run.table.summary:
+            yield f"<p>{escape(run.table.summary)}</p>\n"
+        yield table(run.table.rows, name=f"run {number}")
     yield "</section>\n"
 
 
 def _targets(history: History) -> Iterator[str]:
-    rows: list[dict[str, Cell]] = [
+    rows: list[Row] = [
         {
             "target": target.target,
             "share": target.share,
@@ -251,7 +259,7 @@ def _everything(report: "Report", history: History) -> Iterator[str]:
     ]
     yield '<section id="all">\n<h2>All figures</h2>\n'
     samples = list(_samples(history.timeline))
-    points: list[dict[str, Cell]] = [
+    points: list[Row] = [
         {"latency": curve.name, "kind": curve.kind, "percentile": 100 * place, "seconds": seconds, "values": values}
         for curve in history.curves
         for place, seconds, values in curve.points
@@ -265,7 +273,7 @@ def _everything(report: "Report", history: History) -> Iterator[str]:
     yield "</section>\n"
 
 
-def _samples(timeline: Mapping[str, Any]) -> Iterator[dict[str, Cell]]:
+def _samples(timeline: Mapping[str, Any]) -> Iterator[Row]:
     """Yield the samples of a timeline, with a column for each reason."""
     columns: dict[str, list[Cell]] = {}
     for name, values in timeline.items():
@@ -299,10 +307,10 @@ def _day(history: History) -> str:
     return history.begun.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _aligned(column: str, rows: Sequence[dict[str, Cell]]) -> str:
+def _aligned(column: str, rows: Sequence[Row]) -> str:
     """Return the class of a column of numbers; one without any value is one, too."""
-    value = next((row[column] for row in rows if row[column] is not None), 0)
-    return "" if isinstance(value, str) and not _NUMBER.fullmatch(value) else ' class="n"'
+    texts = (value for row in rows if isinstance(value := row[column], str))
+    return ' class="n"' if all(map(_NUMBER.fullmatch, texts)) else ""
 
 
 def _cell(value: Cell) -> str:

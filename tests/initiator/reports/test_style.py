@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from initiator.style import DARK, DASHES, LIGHT, STYLE
+from initiator.reports.style import DARK, DASHES, LIGHT, STYLE
 
 THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 

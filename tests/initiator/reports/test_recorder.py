@@ -10,7 +10,7 @@ from common.logs import Logs
 from common.shell import Shell
 from initiator.commands import Commands
 from initiator.engine import Engine
-from initiator.recorder import Recorder
+from initiator.reports.recorder import Recorder
 from initiator.settings import Settings
 from tests.support import Peer, until
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from common.units import format_bandwidth
-from initiator.history import Curve, History
+from initiator.reports.history import Curve, History
 
 # A latency's axis is logarithmic where the greatest value is so many times the median.
 _WIDE: Final = 20
@@ -167,15 +167,7 @@ def _over_time(history: History) -> Iterator[Chart]:
         Series("held", timeline["held"], low=timeline["lowest_held"], high=timeline["highest_held"]),
     )
     yield chart("rates", "New sessions", "Established a second.", _RATES, rate("established", timeline["established"]))
-    if any(timeline["asked_rate"]) or any(timeline["answered"]):
-        yield chart(
-            "rates",
-            "Queries",
-            "How many were asked for, and how many were answered a second.",
-            _RATES,
-            Series(ASKED, timeline["asked_rate"], steps=True),
-            rate("answered", timeline["answered"]),
-        )
+    yield from _workloads(timeline, chart, rate)
     if any(timeline["sent"]) or any(timeline["received"]):
         yield chart(
             "rates",
@@ -186,16 +178,30 @@ def _over_time(history: History) -> Iterator[Chart]:
             rate("received", timeline["received"], 8),
         )
     yield from _failures(timeline, chart)
-    if any(value is not None for value in timeline["p95"]):
-        yield chart(
-            "latency",
-            "Latency of queries over time",
-            "Percentiles of what was answered within a second, corrected; a point that stands for several seconds has"
-            " the highest of them.",
-            _latency_axis(timeline["p95"], statistics.median(filter(None, timeline["p50"]))),
-            Series("p50", _milliseconds(timeline["p50"])),
-            Series("p95", _milliseconds(timeline["p95"])),
-        )
+    yield from _percentiles(timeline, chart)
+
+
+def _workloads(
+    timeline: Mapping[str, Any], chart: Callable[..., Chart], rate: Callable[..., Series]
+) -> Iterator[Chart]:
+    """Yield a chart for each workload that has done something: what was asked for, and what became of it a second."""
+    for name, title, note, counted in (
+        ("queries", "Queries", "How many were asked for, and how many were answered a second.", ("answered",)),
+        ("messages", "Messages", "How many were asked for, sent and answered a second.", ("sent", "answered")),
+        (
+            "transactions",
+            "Short sessions",
+            "How many were asked for by churn or saturate, and how many were completed a second.",
+            ("completed",),
+        ),
+    ):
+        asked, (first, *others) = timeline[f"{name}_asked_rate"], counted
+        if any(asked) or any(timeline[f"{name}_{first}"]):
+            shown = [first, *(each for each in others if any(timeline[f"{name}_{each}"]))]
+            known = [Series(ASKED, asked, steps=True)] if any(asked) else []
+            yield chart(
+                "rates", title, note, _RATES, *known, *(rate(each, timeline[f"{name}_{each}"]) for each in shown)
+            )
 
 
 def _failures(timeline: Mapping[str, Any], chart: Callable[..., Chart]) -> Iterator[Chart]:
@@ -203,11 +209,29 @@ def _failures(timeline: Mapping[str, Any], chart: Callable[..., Chart]) -> Itera
     for name, title, note in (
         ("losses", "Lost sessions", "Established sessions that ended without being asked to, in total, by reason."),
         ("failures", "Failed attempts", "Attempts that came to nothing, in total, by reason."),
-        ("unanswered", "Failed queries", "Queries that were not answered, in total, by reason."),
+        ("queries_failed", "Failed queries", "Queries that were not answered, in total, by reason."),
+        ("messages_failed", "Failed messages", "Messages not sent when due, or not answered, in total, by reason."),
+        ("transactions_failed", "Failed short sessions", "Those that were not completed, in total, by reason."),
     ):
         if timeline[name]:
             series = [Series(reason, counts, steps=True) for reason, counts in timeline[name].items()]
             yield chart("failures", title, note, _TOTALS, *series)
+
+
+def _percentiles(timeline: Mapping[str, Any], chart: Callable[..., Chart]) -> Iterator[Chart]:
+    """Yield a chart over time for each latency that was measured."""
+    for name, what in (("query", "queries"), ("message", "messages")):
+        p50, p95 = timeline[f"{name}_p50"], timeline[f"{name}_p95"]
+        if any(value is not None for value in p95):
+            yield chart(
+                "latency",
+                f"Latency of {what} over time",
+                "Percentiles of what was answered within a second, corrected; a point that stands for several seconds"
+                " has the highest of them.",
+                _latency_axis(p95, statistics.median(value for value in p50 if value is not None)),
+                Series("p50", _milliseconds(p50)),
+                Series("p95", _milliseconds(p95)),
+            )
 
 
 def _by_percentile(curves: Sequence[Curve]) -> Iterator[Chart]:

@@ -1,0 +1,1 @@
+"""Reports: what happened over time, as text, a page, files and pictures."""
