@@ -5,13 +5,13 @@ from typing import Final
 from common.system import closing_limits, closing_sessions
 
 # Sessions closed between two looks, each of which takes a tenth of a millisecond; seconds between those of a pause.
-AT_ONCE: Final = 256
+AT_ONCE: Final = 128
 LOOK: Final = 0.25
 
 # The part of the kernel's tables that is filled at full speed, and the part that is filled while none of that is in
 # TIME_WAIT no more; the rest is for other processes.
-_FAST: Final = 0.75
-_SLOW: Final = 0.15
+_FAST: Final = 0.9
+_SLOW: Final = 0.05
 
 # Seconds that a session is in TIME_WAIT: TCP_TIMEWAIT_LEN in include/net/tcp.h.
 _TIME_WAIT: Final = 60.0

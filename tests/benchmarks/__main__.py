@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from tests.benchmarks import arrivals, churn, growth, idle, memory, messages, opening, prompt, queries
+from tests.benchmarks import arrivals, churn, growth, idle, memory, messages, opening, prompt, queries, table, workers
 from tests.benchmarks.harness import Figure
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -19,7 +19,9 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "queries": queries.measure,
     "arrivals": arrivals.measure,
     "messages": messages.measure,
+    "table": table.measure,
     "churn": churn.measure,
+    "workers": workers.measure,
 }
 
 

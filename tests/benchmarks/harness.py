@@ -70,7 +70,7 @@ def compile_program(name: str, *shared: str) -> None:
 def floor_listening(ports: int) -> Iterator[list[int]]:
     """Give the ports of a raw responder."""
     with subprocess.Popen(
-        [FLOOR / "floor_responder", "127.0.0.1", "0", str(ports)],
+        [FLOOR / "floor_responder", "127.0.0.1", str(find_free_ports(ports)), str(ports)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -84,7 +84,7 @@ def floor_listening(ports: int) -> Iterator[list[int]]:
 def floor_set_up(sessions: int, ports: int) -> SetUp:
     """Open sessions from the raw initiator to the raw responder."""
     with subprocess.Popen(
-        [FLOOR / "floor_responder", "127.0.0.1", "0", str(ports)],
+        [FLOOR / "floor_responder", "127.0.0.1", str(find_free_ports(ports)), str(ports)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -136,7 +136,7 @@ def chi_square_uniform(counts: Sequence[int]) -> tuple[float, float]:
 
 @contextmanager
 def _listening(name: str, ports: int, *arguments: str) -> Iterator[Program]:
-    with _started(name, "0", str(ports), *arguments) as process:
+    with _started(name, str(find_free_ports(ports)), str(ports), *arguments) as process:
         assert process.stdout
         yield Program(process, [int(port) for port in process.stdout.readline().split()])
 
