@@ -13,6 +13,7 @@ from common.addresses import Address, Endpoint
 from common.errors import UsageError
 from common.options import Process
 from common.paging import all_rows
+from common.workers.process import Zygote
 from initiator.engine import Engine
 from initiator.settings import Settings
 from initiator.workers import Workers, open_engine
@@ -32,7 +33,8 @@ async def both(count: int, ports: int = 2, **settings: Any) -> AsyncIterator[tup
     async with aclosing(Responder(ResponderSettings())) as responder:
         found = [await responder.add_listeners(Endpoint("127.0.0.1", 0, 0)) for _ in range(ports)]
         endpoints = [Endpoint(host, port, port) for ((host, port),) in found]
-        async with aclosing(Workers(Settings(seed=1, **settings), count, "asyncio")) as workers:
+        origin = Zygote("initiator.worker", "asyncio")
+        async with aclosing(Workers(Settings(seed=1, **settings), count, origin)) as workers:
             await workers.open()
             for endpoint in endpoints:
                 await workers.add_targets(endpoint, 10)

@@ -1,0 +1,38 @@
+"""The commands that only a fleet has."""
+
+from collections.abc import Sequence
+
+from common.commands import Command
+from common.fleet.console import Fleet
+from common.fleet.figures import NodeRow, nodes_text
+from common.shell import Shell
+
+
+class FleetCommands:
+    """What runs behind the rows of a fleet; `quit` takes the place of the one that all daemons have."""
+
+    def __init__(self, fleet: Fleet, shell: Shell) -> None:
+        self._fleet = fleet
+        self._shell = shell
+
+    def rows(self) -> list[Command]:
+        """Return the rows in the order in which help shows them."""
+        return [
+            Command("nodes", "", "every node of the fleet", self.nodes, nodes_text, reports=True),
+            Command("detach", "", "leave, and let the fleet go on", self.detach),
+            Command("quit", "", "end the fleet with all its sessions, and leave", self.quit),
+        ]
+
+    async def nodes(self) -> Sequence[NodeRow]:
+        """Return a row for each engine."""
+        rows: Sequence[NodeRow] = await self._fleet.node_rows()
+        return rows
+
+    async def detach(self) -> None:
+        """Leave the fleet as it is."""
+        self._shell.leaving = True
+
+    async def quit(self) -> None:
+        """End the fleet, and leave."""
+        self._fleet.ends = True
+        self._shell.leaving = True
