@@ -117,10 +117,16 @@ def add_process_options(parser: Parser) -> None:
 def _parse_workers(text: str) -> int | None:
     if text == "auto":
         return None
-    count = int(text) if text.isdecimal() and text.isascii() and len(text) < 5 else 0
-    if not 1 <= count <= MOST_WORKERS:
+    count = _count_of(text)
+    if not count:
         raise UsageError(f'"{text}" is no number of workers: give one from 1 to {MOST_WORKERS}, or auto')
     return count
+
+
+def _count_of(text: str) -> int:
+    """Return a number of processes, 0 for what is none."""
+    count = int(text) if text.isdecimal() and text.isascii() and len(text) < 5 else 0
+    return count if count <= MOST_WORKERS else 0
 
 
 def _parse_cluster(text: str) -> str:
@@ -131,8 +137,8 @@ def _parse_cluster(text: str) -> str:
 
 
 def _parse_per_node(text: str) -> int:
-    count = _parse_workers(text)
-    if count is None:
+    count = _count_of(text)
+    if not count:
         raise UsageError(f'"{text}" is no number of engines: give one from 1 to {MOST_WORKERS}')
     return count
 

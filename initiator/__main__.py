@@ -64,6 +64,7 @@ async def _service(
         greeting = greeting_text(await engine.snapshot(), await engine.settings())
         if isinstance(engine, Fleet):
             engine.ends = False
+            await commands.adopt(engine)
         yield Service(greeting, commands.rows(), toolbar, addresses)
         await commands.close()
 

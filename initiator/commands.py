@@ -91,6 +91,12 @@ class Commands:
         """Keep record of what happens, until the end."""
         self._report.start(self._shell)
 
+    async def adopt(self, fleet: Fleet) -> None:
+        """Go on with what runs in a fleet already."""
+        asked = await fleet.runs_asked()
+        await self._query.adopt(asked.get("query"))
+        await self._send.adopt(asked.get("send"))
+
     async def close(self) -> None:
         """Show what is known of what still runs, at the end."""
         await self._report.close()

@@ -57,6 +57,11 @@ class QueryCommands:
             Command("slower", "[PERCENT]", "lower the rate of what runs, by 15 % or so many", self.slower),
         ]
 
+    async def adopt(self, settings: QuerySettings | None) -> None:
+        """Go on with queries that another console has begun."""
+        if settings and await self._running():
+            self._runs.begin(self._run(settings))
+
     async def query(
         self, off: bool = False, rate: float | None = None, latency: float | None = None, **options: Any
     ) -> str:

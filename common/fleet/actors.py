@@ -61,10 +61,10 @@ class Actors:
     """
 
     covers: Final = True
-    ended: Final = "is missing: what it held, the others hold"
     back: Final = "is back"
 
-    def __init__(self, module: str, per_node: int) -> None:
+    def __init__(self, module: str, per_node: int, ended: str) -> None:
+        self.ended = ended
         self._module = module
         self._per_node = per_node
         self.places = [place for place in all_places() for _ in range(per_node)]

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from common.commands import Command
 from common.fleet.console import Fleet
-from common.fleet.figures import NodeRow, nodes_text
+from common.fleet.figures import NodeLimits, NodeRow, limits_text, nodes_text
 from common.shell import Shell
 
 
 class FleetCommands:
-    """What runs behind the rows of a fleet; `quit` takes the place of the one that all daemons have."""
+    """What runs behind the rows of a fleet; `limits` and `quit` take the place of those that all daemons have."""
 
     def __init__(self, fleet: Fleet, shell: Shell) -> None:
         self._fleet = fleet
@@ -19,6 +19,14 @@ class FleetCommands:
         """Return the rows in the order in which help shows them."""
         return [
             Command("nodes", "", "every node of the fleet", self.nodes, nodes_text, reports=True),
+            Command(
+                "limits",
+                "[N]",
+                "the limits that N sessions would meet on each node",
+                self.limits,
+                limits_text,
+                reports=True,
+            ),
             Command("detach", "", "leave, and let the fleet go on", self.detach),
             Command("quit", "", "end the fleet with all its sessions, and leave", self.quit),
         ]
@@ -27,6 +35,11 @@ class FleetCommands:
         """Return a row for each engine."""
         rows: Sequence[NodeRow] = await self._fleet.node_rows()
         return rows
+
+    async def limits(self, n: int | None = None) -> Sequence[NodeLimits]:
+        """Return the limits of each node."""
+        limits: Sequence[NodeLimits] = await self._fleet.node_limits(n)
+        return limits
 
     async def detach(self) -> None:
         """Leave the fleet as it is."""

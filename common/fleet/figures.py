@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from common.limits import Limit, render_limits
 from common.render import by_reason
 from common.units import format_duration
 
@@ -30,6 +31,14 @@ class NodeRow:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class NodeLimits:
+    """The limits of one node."""
+
+    node: str
+    limits: list[Limit]
+
+
 _TITLES = ("Node", "Host", "State", "Held", "Asked", "Rate", "Descriptors", "Load", "Losses")
 
 
@@ -42,6 +51,13 @@ def nodes_text(rows: Sequence[NodeRow]) -> Iterator[str]:
     for row in rows:
         if row.note:
             yield f"{row.node}: {row.note}"
+
+
+def limits_text(nodes: Sequence[NodeLimits]) -> Iterator[str]:
+    """Yield the limits of one node after the other."""
+    for node in nodes:
+        yield f"Node {node.node}:"
+        yield from render_limits(node.limits)
 
 
 def _cells(row: NodeRow) -> tuple[str, ...]:

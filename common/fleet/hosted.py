@@ -11,12 +11,16 @@ from time import monotonic
 from typing import Any, Final
 
 from common.errors import SessionerError
+from common.limits import Limit, assess
 from common.logs import ROOT
 from common.runtime import settle_collector
-from common.system import raise_descriptor_limit
+from common.system import raise_descriptor_limit, read_system
 from common.workers.serving import OWN, PERIOD, Birth, Forward, Told
 
 log = logging.getLogger(ROOT)
+
+# The method that returns the limits of the node, which all have beside those of their engine.
+LIMITS: Final = "limits"
 
 # Lines of the log that wait to be asked for: those of ten seconds in which all is said that may be.
 _LINES: Final = 2000
@@ -127,8 +131,12 @@ class Hosted:
         await self._engine.aclose()
 
     def _method(self, name: str) -> Callable[..., Awaitable[Any]]:
-        method: Callable[..., Awaitable[Any]] = OWN.get(name) or getattr(self._engine, name)
+        own: Callable[..., Awaitable[Any]] | None = self._limits if name == LIMITS else OWN.get(name)
+        method: Callable[..., Awaitable[Any]] = own or getattr(self._engine, name)
         return method
+
+    async def _limits(self, sessions: int | None) -> list[Limit]:
+        return assess(read_system(), await self._engine.demand(sessions))
 
     async def _now(self) -> NodeTold:
         state = await self._worker.state_of(self._engine)

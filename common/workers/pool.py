@@ -307,11 +307,12 @@ class Pool(Generic[S]):
         task.add_done_callback(self._replacing.discard)
 
     async def _replace(self, member: Member[S]) -> None:
-        if self._origin.covers and self._cover:
+        if self._origin.covers:
             async with self.changing:
                 member.away = True
-                await self._attempt(self._cover(), member)
                 self._changes += 1
+                if self._cover:
+                    await self._attempt(self._cover(), member)
             member.replaced.set()
         if monotonic() - member.begun < _PAUSE:
             await asyncio.sleep(_PAUSE)

@@ -28,6 +28,9 @@ _LINK: Final = "to-bridge"
 # What `ray start` says when a node is up.
 _STARTED: Final = "Ray runtime started"
 
+# Nodes would take each other's sockets in the folder. The head's is for its console as well.
+_OWN_FOLDER: Final = 'mount -t tmpfs tmpfs "$0" && exec "$@"'
+
 # Ray itself, and what it imports, warns of its own doings.
 _WARNINGS: Final = ("env", "PYTHONWARNINGS=default")
 
@@ -91,13 +94,16 @@ class Cluster:
         logs = {}
         for number in numbers:
             logs[number] = self._folder / f"{number}-{monotonic()}.log"
-            role = ["--head", f"--port={PORT}", "--include-dashboard=false"] if number == 0 else [f"--address={ADDRESS}"]
+            role = (
+                ["--head", f"--port={PORT}", "--include-dashboard=false"] if number == 0 else [f"--address={ADDRESS}"]
+            )
             ray = str(Path(sys.executable).with_name("ray"))
             with logs[number].open("wb") as log:
                 self._nodes[number] = subprocess.Popen(
                     [
                         *self.hosts[number].prefix,
                         *("unshare", "--pid", "--fork", "--kill-child", "--mount-proc"),
+                        *(() if number == 0 else ("sh", "-c", _OWN_FOLDER, str(self._folder))),
                         *(ray, "start", "--block", "--disable-usage-stats", f"--node-ip-address={NODES[number]}"),
                         *("--num-cpus=0", "--object-store-memory=80000000", f"--temp-dir={self._folder}"),
                         *role,
