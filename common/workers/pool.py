@@ -139,7 +139,10 @@ class Pool(Generic[S]):
             begun.append(await self._begin(number))
 
         try:
-            await asyncio.gather(*map(begin, range(len(self.members), count)))
+            numbers = range(len(self.members), count)
+            for failure in await asyncio.gather(*map(begin, numbers), return_exceptions=True):
+                if failure:
+                    raise failure
             begun.sort(key=lambda member: member.number)
             await asyncio.gather(*(member.first for member in begun))
         except BaseException:
