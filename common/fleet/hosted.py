@@ -4,7 +4,8 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from time import monotonic
@@ -66,6 +67,7 @@ class Hosted:
         self._lines: deque[tuple[int, Any]] = deque(maxlen=_LINES)
         self._last = 0
         self._heard = monotonic()
+        self._forward = Forward(self._tell)
         self._spoken: asyncio.Event
         self._watching: asyncio.Task[None] | None = None
         self._engine: Any
@@ -75,7 +77,7 @@ class Hosted:
         self._spoken = asyncio.Event()
         log.propagate = False
         log.setLevel(birth.level)
-        log.addHandler(Forward(self._tell))
+        log.addHandler(self._forward)
         warning = raise_descriptor_limit()
         settle_collector()
         try:
@@ -93,7 +95,7 @@ class Hosted:
         self, number: int, method: str, arguments: Sequence[Any], keywords: Mapping[str, Any], reading: bool
     ) -> Answer:
         """Call a method of the engine; `number` is what the call can be cancelled by."""
-        calling = asyncio.ensure_future(self._method(method)(*arguments, **keywords))
+        calling = asyncio.create_task(self._carry_out(method, arguments, keywords))
         self._calls[number] = calling
         try:
             await asyncio.wait((calling,))
@@ -119,9 +121,8 @@ class Hosted:
         """Return what is new after the line of that number, as soon as there is some, or in a second."""
         self._heard = monotonic()
         if self._last <= after:
-            waiting = asyncio.ensure_future(self._spoken.wait())
-            await asyncio.wait((waiting,), timeout=PERIOD)
-            waiting.cancel()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._spoken.wait(), PERIOD)
         return News(await self._now(), self._last, [line for number, line in self._lines if number > after])
 
     async def end(self) -> None:
@@ -129,11 +130,21 @@ class Hosted:
         if self._watching:
             self._watching.cancel()
         await self._engine.aclose()
+        self.forget_log()
 
-    def _method(self, name: str) -> Callable[..., Awaitable[Any]]:
-        own: Callable[..., Awaitable[Any]] | None = self._limits if name == LIMITS else OWN.get(name)
-        method: Callable[..., Awaitable[Any]] = own or getattr(self._engine, name)
-        return method
+    def forget_log(self) -> None:
+        """Take no more note of what is logged."""
+        log.removeHandler(self._forward)
+
+    @property
+    def under_way(self) -> int:
+        """How many calls are under way."""
+        return len(self._calls)
+
+    async def _carry_out(self, method: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+        if method == LIMITS:
+            return await self._limits(*arguments)
+        return await (OWN.get(method) or getattr(self._engine, method))(*arguments, **keywords)
 
     async def _limits(self, sessions: int | None) -> list[Limit]:
         return assess(read_system(), await self._engine.demand(sessions))

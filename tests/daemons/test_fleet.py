@@ -20,8 +20,11 @@ TARGETS: Final = 4
 ADDRESSES: Final = f"{BESIDE}:{FIRST}-{FIRST + TARGETS - 1}"
 SESSIONS: Final = 1500
 
-# Seconds within which the share of a node that has died is held by the others.
+# Seconds without news of a node within which the others hold its share.
 TAKEN_OVER: Final = 10
+
+# Each node takes those that it has.
+SOURCES: Final = ("--source-ip", f"{NODES[0]}-{NODES[-1]}")
 
 Rows = list[dict[str, Any]]
 
@@ -83,7 +86,7 @@ def test_a_node_that_dies_is_taken_over_and_gets_its_share_back(cluster: Cluster
 
     Meanwhile queries go on at the rate that was asked for, and the console is closed and another one is opened.
     """
-    with console(cluster, "initiator", "--target", ADDRESSES, "--name", "lab", "--seed", "5") as front:
+    with console(cluster, "initiator", "--target", ADDRESSES, "--name", "lab", *SOURCES) as front:
         front.ask(f"set {SESSIONS}", "wait 30s", "status --json")
         rows = nodes_until(front, lambda rows: held(rows) == [SESSIONS // 3] * 3)
         assert [row["node"] for row in rows] == list(NODES)
@@ -100,12 +103,11 @@ def test_a_node_that_dies_is_taken_over_and_gets_its_share_back(cluster: Cluster
         before = front.until(lambda now: now["query"]["answered"] > 300)["query"]
 
         cluster.kill(2)
-        killed = monotonic()
         now = front.until(lambda now: now["held"] == SESSIONS and now["workers"]["missing"])
         assert list(now["workers"]["missing"]) == [NODES[2]]
         assert now["losses"] == {"worker": SESSIONS // 3}
         assert beside.until(lambda now: now["held"] == SESSIONS)
-        assert monotonic() - killed < TAKEN_OVER
+        assert front.ask("status --json")["workers"]["missing"][NODES[2]] < TAKEN_OVER
         rows = front.ask("nodes --json")
         assert (states(rows), held(rows)) == (["there", "there", "missing"], [SESSIONS // 2, SESSIONS // 2, 0])
         assert front.until(lambda now: now["query"]["answered_rate"] > 270)["query"]["answered"] > before["answered"]
@@ -185,17 +187,13 @@ def test_every_node_listens_on_its_own(cluster: Cluster) -> None:
         assert "Traceback" not in errors
 
 
-def test_what_cannot_be_is_refused(cluster: Cluster, beside: Daemon) -> None:
+def test_what_cannot_be_is_refused(cluster: Cluster) -> None:
     """Each in one line that says what is wrong; and nothing is left of it."""
     assert "there is no Ray cluster at" in refusal(cluster, "--target", ADDRESSES, "--fleet", f"{NODES[0]}:1")
     wrong = refusal(cluster, "--target", ADDRESSES, "--source-ip", NODES[0], NODES[1])
     assert wrong.endswith(
         f"no engine can be begun on {NODES[2]}: it has none of the source addresses: {NODES[0]}, {NODES[1]}"
     )
-    with console(cluster, "initiator", "--target", ADDRESSES, "--source-ip", "10.202.1.1-10.202.1.3") as front:
-        assert front.ask("set 6", "wait 30s", "status --json")["held"] == 6
-        front.end("quit")
-    beside.until(lambda now: now["held"] == 0)
 
 
 def test_without_ray_the_extra_is_named() -> None:
