@@ -165,6 +165,8 @@ def process_of(options: argparse.Namespace) -> Process:
         for name, usual in (("per_node", 1), ("name", None), ("attach", None)):
             if values[name] != usual:
                 raise UsageError(f"--{name.replace('_', '-')} goes with --fleet HOST:PORT")
+    elif options.attach is not None and (options.name is not None or options.per_node != 1):
+        raise UsageError("--attach goes without --name and --per-node: the fleet is what it is already")
     elif options.workers != 1:
         raise UsageError("--workers goes without --fleet; --per-node N begins several engines on each node")
     return Process(**{name: values[name] for name in Process.__slots__})

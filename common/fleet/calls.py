@@ -84,7 +84,8 @@ class ActorCaller:
 
     async def listen(self) -> None:
         """Ask for news until the actor is lost or closed."""
-        last, heard = 0, monotonic()
+        last: int | None = None
+        heard = monotonic()
         while not self.gone:
             asking = asyncio.ensure_future(result_of(self._actor.news.remote(last)))
             asking.add_done_callback(forget)

@@ -3,16 +3,22 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from common.errors import SessionerError, UsageError
+from common.logs import ROOT
 from common.options import Process
 from common.workers.calls import GoneError
+from common.workers.serving import SET_LOG_LEVEL
 
 if TYPE_CHECKING:
     from common.fleet.calls import ActorCaller
 
 log = logging.getLogger("sessioner")
+
+# Seconds between two looks at the log's level.
+_BEAT: Final = 0.2
 
 # Seconds that the end of a fleet may take.
 _PATIENCE: Final = 10.0
@@ -29,6 +35,7 @@ class Fleet:
         self.ends = False
         self._caller = caller
         self._listening = asyncio.create_task(caller.listen())
+        self._beating = asyncio.create_task(self._beat())
 
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         """Return a method of the engine."""
@@ -45,6 +52,7 @@ class Fleet:
 
     async def aclose(self) -> None:
         """End the fleet, or leave it to go on."""
+        self._beating.cancel()
         if self.ends and not self._caller.gone:
             self._caller.close()
             if self._caller.ending:
@@ -53,7 +61,16 @@ class Fleet:
         elif not self._caller.gone:
             log.warning("Fleet %s goes on; --attach %s finds it again, and `quit` there ends it", self.name, self.name)
             self._caller.leave()
-        await self._listening
+        await asyncio.wait((self._listening, self._beating))
+
+    async def _beat(self) -> None:
+        """Let the fleet log as much as is shown here."""
+        level = None
+        with suppress(GoneError):
+            while True:
+                if level != (level := logging.getLogger(ROOT).level):
+                    await self._caller.call(SET_LOG_LEVEL, (level,), reading=True)
+                await asyncio.sleep(_BEAT)
 
 
 async def open_fleet(daemon: str, settings: Any, process: Process) -> Fleet:

@@ -65,7 +65,7 @@ class Hosted:
         self._patience = patience
         self._calls: dict[int, asyncio.Task[Any]] = {}
         self._lines: deque[tuple[int, Any]] = deque(maxlen=_LINES)
-        self._last = 0
+        self._last = self._given = 0
         self._heard = monotonic()
         self._forward = Forward(self._tell)
         self._spoken: asyncio.Event
@@ -117,13 +117,18 @@ class Hosted:
         if number in self._calls:
             self._calls[number].cancel()
 
-    async def news(self, after: int) -> News:
-        """Return what is new after the line of that number, as soon as there is some, or in a second."""
+    async def news(self, after: int | None) -> News:
+        """Return what is new after the line of that number, as soon as there is some, or in a second.
+
+        None is for what nobody has been told yet.
+        """
         self._heard = monotonic()
+        after = self._given if after is None else after
         if self._last <= after:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._spoken.wait(), PERIOD)
-        return News(await self._now(), self._last, [line for number, line in self._lines if number > after])
+        self._given = self._last
+        return News(await self._now(), self._given, [line for number, line in self._lines if number > after])
 
     async def end(self) -> None:
         """Close every session."""

@@ -136,6 +136,9 @@ def test_a_node_that_dies_is_taken_over_and_gets_its_share_back(cluster: Cluster
         _, errors, code = front.end("quit")
         assert code == 0
         assert "Traceback" not in errors
+        # What happened while nobody was attached is told to the next one, once.
+        assert f"{NODES[2]} is missing" not in errors
+        assert errors.count(f"{NODES[2]} is back") == 1
     beside.until(lambda now: now["held"] == 0)
     assert "there is no initiator fleet lab" in refusal(cluster, "--attach", "lab")
 

@@ -303,6 +303,8 @@ def test_keepalive_that_the_kernel_would_refuse_is_refused(text: str, most: int)
         (["--fleet", "head:6379", "--per-node", "0"], "no number of engines"),
         (["--fleet", "head:6379", "--per-node", "auto"], "no number of engines"),
         (["--fleet", "head:6379", "--name", "a b"], '"a b" is no name of a fleet'),
+        (["--fleet", "head:6379", "--attach", "lab", "--name", "lab"], "--attach goes without --name"),
+        (["--fleet", "head:6379", "--attach", "lab", "--per-node", "2"], "--attach goes without --name and --per-node"),
         (["--per-node", "2"], "--per-node goes with --fleet"),
         (["--name", "lab"], "--name goes with --fleet"),
         (["--attach", "lab"], "--attach goes with --fleet"),

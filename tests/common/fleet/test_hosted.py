@@ -85,7 +85,8 @@ async def test_what_is_logged_is_news_once() -> None:
         for news in await asyncio.gather(*asking):
             assert news.lines == [Logged("sessioner.responder", logging.WARNING, "one of 2")]
             assert news.last == 1
-        news = await actor.news(1)
+        assert (await actor.news(0)).last == 1
+        news = await actor.news(None)
         assert (news.lines, news.last, news.told.state.snapshot.held) == ([], 1, 0)
         assert news.told.processors >= 1
 
