@@ -108,13 +108,16 @@ class Actors:
 
     async def _find(self, number: int) -> Place:
         """Return the node that an engine is to be on, when it is there."""
+        lost = self.places[number].node
         while True:
             # Those that are being begun are None here, and take their place as well.
             live = {other for other, caller in self._callers.items() if caller is None or not caller.gone}
             used = Counter(self.places[other].node for other in live)
             wanted, others = self.places[number].address, {place.address for place in self.places}
             free = [place for place in await asyncio.to_thread(all_places) if used[place.node] < self._per_node]
+            # Of two at one address, the one that was lost is the dead one.
             own = [place for place in free if place.address == wanted]
+            own.sort(key=lambda place: place.node == lost)
             for place in own or [place for place in free if place.address not in others]:
                 if await _is_there(place):
                     return place

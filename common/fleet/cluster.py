@@ -2,7 +2,11 @@
 
 import asyncio
 import logging
+import os
 import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import ray
@@ -29,6 +33,10 @@ def connect(address: str, daemon: str) -> None:
     except OSError as failure:
         reason = failure.strerror or "it does not answer"
         raise SessionerError(f"there is no Ray cluster at {address}: {reason}; `ray start --head` begins one") from None
+    if not _is_node():
+        raise UsageError(f"no node of Ray runs on this host; `ray start --address={address}` makes it one")
+    # Ray prints what happens to its nodes, wherever the prompt is; nothing else here prints.
+    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
     try:
         ray.init(
             address=address,
@@ -39,7 +47,7 @@ def connect(address: str, daemon: str) -> None:
         )
     except (RayError, RuntimeError, OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise SessionerError(f"Ray cannot be joined at {address} (this host must be a node of it): {reason}") from None
+        raise SessionerError(f"Ray cannot be joined at {address}, does this host have its token? {reason}") from None
 
 
 async def begin_keeper(name: str, daemon: str, settings: Any, per_node: int) -> ActorCaller:
@@ -68,6 +76,15 @@ async def find_keeper(name: str, daemon: str) -> ActorCaller:
     if actor is None:
         raise UsageError(f"there is no {daemon} fleet {name} in this cluster; without --attach one is begun")
     return ActorCaller(actor, _say, _SILENCE)
+
+
+def _is_node() -> bool:
+    """Return whether a node of Ray runs here: without one, Ray ends the process that wants to join."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            if path.read_bytes().partition(b"\0")[0].endswith(b"/raylet"):
+                return True
+    return False
 
 
 def _find(name: str) -> Any | None:

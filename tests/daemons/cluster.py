@@ -16,8 +16,9 @@ from typing import Final, Self
 from tests.daemons.namespaces import Namespace, missing
 from tests.support import PATIENCE, environment
 
-# The addresses of the nodes, the first of which is the head, and of the host beside them.
+# The addresses and names of the nodes, the first of which is the head, and the address of the host beside them.
 NODES: Final = ("10.202.1.1", "10.202.1.2", "10.202.1.3")
+HOSTS: Final = ("host-1", "host-2", "host-3")
 BESIDE: Final = "10.202.1.254"
 PORT: Final = 6379
 ADDRESS: Final = f"{NODES[0]}:{PORT}"
@@ -29,7 +30,8 @@ _LINK: Final = "to-bridge"
 _STARTED: Final = "Ray runtime started"
 
 # Nodes would take each other's sockets in the folder. The head's is for its console as well.
-_OWN_FOLDER: Final = 'mount -t tmpfs tmpfs "$0" && exec "$@"'
+_HEAD: Final = 'hostname "$0"; shift; exec "$@"'
+_OTHER: Final = 'hostname "$0"; mount -t tmpfs tmpfs "$1" && shift && exec "$@"'
 
 # Ray itself, and what it imports, warns of its own doings.
 _WARNINGS: Final = ("env", "PYTHONWARNINGS=default")
@@ -102,8 +104,8 @@ class Cluster:
                 self._nodes[number] = subprocess.Popen(
                     [
                         *self.hosts[number].prefix,
-                        *("unshare", "--pid", "--fork", "--kill-child", "--mount-proc"),
-                        *(() if number == 0 else ("sh", "-c", _OWN_FOLDER, str(self._folder))),
+                        *("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts"),
+                        *("sh", "-c", _HEAD if number == 0 else _OTHER, HOSTS[number], str(self._folder)),
                         *(ray, "start", "--block", "--disable-usage-stats", f"--node-ip-address={NODES[number]}"),
                         *("--num-cpus=0", "--object-store-memory=80000000", f"--temp-dir={self._folder}"),
                         *role,

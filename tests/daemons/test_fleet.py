@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.daemons.cluster import ADDRESS, BESIDE, NODES, Cluster, missing_for_cluster
+from tests.daemons.cluster import ADDRESS, BESIDE, HOSTS, NODES, Cluster, missing_for_cluster
 from tests.support import PATIENCE, Daemon
 
 pytestmark = pytest.mark.namespace
@@ -89,7 +89,7 @@ def test_a_node_that_dies_is_taken_over_and_gets_its_share_back(cluster: Cluster
     with console(cluster, "initiator", "--target", ADDRESSES, "--name", "lab", *SOURCES) as front:
         front.ask(f"set {SESSIONS}", "wait 30s", "status --json")
         rows = nodes_until(front, lambda rows: held(rows) == [SESSIONS // 3] * 3)
-        assert [row["node"] for row in rows] == list(NODES)
+        assert [(row["node"], row["host"]) for row in rows] == list(zip(NODES, HOSTS, strict=True))
         assert [row["asked"] for row in rows] == [SESSIONS // 3] * 3
         assert all(row["load"] > 0 and row["descriptors"][0] >= SESSIONS and not row["losses"] for row in rows)
         beside.send("list --json", "help quit")
@@ -111,7 +111,8 @@ def test_a_node_that_dies_is_taken_over_and_gets_its_share_back(cluster: Cluster
         rows = front.ask("nodes --json")
         assert (states(rows), held(rows)) == (["there", "there", "missing"], [SESSIONS // 2, SESSIONS // 2, 0])
         assert front.until(lambda now: now["query"]["answered_rate"] > 270)["query"]["answered"] > before["answered"]
-        _, errors, code = front.end("detach")
+        output, errors, code = front.end("detach")
+        assert output == ""  # Ray prints nothing of the node that it misses
         assert code == 0
         assert f"{NODES[2]} is missing" in errors
         assert "Fleet lab goes on" in errors
@@ -193,6 +194,9 @@ def test_every_node_listens_on_its_own(cluster: Cluster) -> None:
 def test_what_cannot_be_is_refused(cluster: Cluster) -> None:
     """Each in one line that says what is wrong; and nothing is left of it."""
     assert "there is no Ray cluster at" in refusal(cluster, "--target", ADDRESSES, "--fleet", f"{NODES[0]}:1")
+    apart = (*cluster.prefix(0), "unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    with Daemon("initiator", "--fleet", ADDRESS, "--target", ADDRESSES, prefix=apart) as daemon:
+        assert f"no node of Ray runs on this host; `ray start --address={ADDRESS}`" in daemon.end()[1]
     wrong = refusal(cluster, "--target", ADDRESSES, "--source-ip", NODES[0], NODES[1])
     assert wrong.endswith(
         f"no engine can be begun on {NODES[2]}: it has none of the source addresses: {NODES[0]}, {NODES[1]}"
