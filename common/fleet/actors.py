@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from socket import create_connection
 from typing import Any, Final
 
 import ray
@@ -67,7 +68,8 @@ class Actors:
         self.ended = ended
         self._module = module
         self._per_node = per_node
-        self.places = [place for place in all_places() for _ in range(per_node)]
+        self.places = [place for place in all_places() if _is_there(place) for _ in range(per_node)]
+        self._begun: set[int] = set()
         self._callers: dict[int, ActorCaller | None] = {}
 
     def name_of(self, number: int) -> str:
@@ -77,8 +79,13 @@ class Actors:
 
     async def begin(self, number: int, birth: Birth, told: Callable[[Any], None]) -> ActorCaller:
         """Begin an engine as soon as its node is there, and return what calls it; raises SessionerError."""
+        patience = _BEGIN if number not in self._begun else None
+        self._begun.add(number)
         self._callers.pop(number, None)
-        place = self.places[number] = await self._find(number)
+        try:
+            place = self.places[number] = await asyncio.wait_for(self._find(number), patience)
+        except TimeoutError:
+            raise SessionerError(f"no engine can be begun on {self.places[number].address}: it is gone") from None
         self._callers[number] = None
         actor = actor_at(place.node).remote(self._module, "NODE", _ALONE)
         caller = ActorCaller(actor, told)
@@ -119,16 +126,15 @@ class Actors:
             own = [place for place in free if place.address == wanted]
             own.sort(key=lambda place: place.node == lost)
             for place in own or [place for place in free if place.address not in others]:
-                if await _is_there(place):
+                if await asyncio.to_thread(_is_there, place):
                     return place
             await asyncio.sleep(_LOOK)
 
 
-async def _is_there(place: Place) -> bool:
+def _is_there(place: Place) -> bool:
     """Return whether a node takes connections."""
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(place.address, place.port), _REACH)
-    except OSError:  # TimeoutError is one
+        create_connection((place.address, place.port), _REACH).close()
+    except OSError:
         return False
-    writer.close()
     return True

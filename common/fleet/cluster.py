@@ -1,8 +1,8 @@
 """The cluster that a fleet is in, and the keepers in it by name."""
 
 import asyncio
+import io
 import logging
-import os
 import socket
 import sys
 from contextlib import suppress
@@ -25,6 +25,14 @@ _SILENCE: Final = 10.0
 _BEGIN: Final = 30.0
 
 
+class _Nowhere(io.TextIOBase):
+    """Takes what is printed, and does nothing with it."""
+
+    def write(self, text: str) -> int:
+        """Take it."""
+        return len(text)
+
+
 def connect(address: str, daemon: str) -> None:
     """Join the cluster whose head is at HOST:PORT; blocks for some seconds, and raises SessionerError."""
     host, _, port = address.rpartition(":")
@@ -36,7 +44,7 @@ def connect(address: str, daemon: str) -> None:
     if not _is_node():
         raise UsageError(f"no node of Ray runs on this host; `ray start --address={address}` makes it one")
     # Ray prints what happens to its nodes, wherever the prompt is; nothing else here prints.
-    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
+    sys.stdout = _Nowhere()
     try:
         ray.init(
             address=address,

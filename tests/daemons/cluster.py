@@ -122,6 +122,10 @@ class Cluster:
                 assert monotonic() < end, text
                 sleep(0.05)
 
+    def mend(self) -> None:
+        """Start the nodes that are down."""
+        self.start(*(number for number, _ in enumerate(NODES) if number not in self._nodes))
+
     def kill(self, number: int) -> None:
         """End all of a node at once."""
         node = self._nodes.pop(number)
