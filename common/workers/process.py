@@ -25,9 +25,9 @@ _PATIENCE: Final = 10.0
 class Zygote:
     """The process that workers are forked from, as its console sees it; `module` has the WORKER that they are."""
 
-    ended: Final = "has ended unexpectedly, and is replaced"
-    back: Final = "is replaced"
-    covers: Final = False
+    ended = "has ended unexpectedly, and is replaced"
+    back = "is replaced"
+    covers = False
 
     def __init__(self, module: str, loop: str) -> None:
         self._module = module
