@@ -286,6 +286,7 @@ class Pool(Generic[S]):
             self.on_told(member)
 
         member.caller = await self._origin.begin(number, birth, told)
+        member.name = self._origin.name_of(number)
         member.listening = asyncio.create_task(self._listen(member))
         return member
 
@@ -331,7 +332,8 @@ class Pool(Generic[S]):
                 made.caller.close()
         member.replaced.set()
         self._end_if_gone(made)
-        log.log(logging.WARNING if self._origin.covers else logging.INFO, "%s %s", made.name, self._origin.back)
+        what = self._origin.back if made.name == member.name else f"takes the place of {member.name}"
+        log.log(logging.WARNING if self._origin.covers else logging.INFO, "%s %s", made.name, what)
 
     async def _attempt(self, work: Awaitable[None], member: Member[S]) -> None:
         try:

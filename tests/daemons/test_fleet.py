@@ -182,6 +182,8 @@ def test_every_node_listens_on_its_own(cluster: Cluster) -> None:
         assert behind.ask("status --json")["listeners"] == 2
         behind.send(f"listen add {BESIDE}:7102")
         assert behind.line().startswith(f"cannot listen on {BESIDE}:7102")
+        behind.send("debug on")
+        assert behind.line() == "Debug output enabled"
         targets = [f"{node}:7100" for node in NODES]
         with Daemon("initiator", "--target", *targets, f"{NODES[1]}:7101", prefix=cluster.beside.prefix) as front:
             front.ask("set 400", "wait 30s", "status --json")
@@ -196,6 +198,9 @@ def test_every_node_listens_on_its_own(cluster: Cluster) -> None:
         _, errors, code = behind.end("quit")
         assert code == 1  # of the listener that was refused
         assert "Traceback" not in errors
+        assert f"Accepted {BESIDE}:" in errors
+        assert f"{NODES[2]} is missing: its clients are lost" in errors
+        assert f"{NODES[2]} is back" in errors
 
 
 def test_what_cannot_be_is_refused(cluster: Cluster) -> None:
