@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from common.commands import Command
 from common.errors import UsageError
+from common.fleet.console import Fleet
 from common.shell import Shell
 from common.units import format_duration
 from initiator.load_render import query_text, rate_found_text
@@ -83,9 +84,11 @@ class QueryCommands:
         return f"Queries: {_described(settings)}"
 
     def _csv(self, file: str | None) -> QueryCsv | None:
-        """Return what writes the rows that are asked for."""
+        """Return what writes the rows that are asked for; raises UsageError where there are several processes."""
         if file is None:
             return None
+        if isinstance(self._engine, Fleet):
+            raise UsageError("query: rows are written by one process alone; start the initiator without --fleet")
         return ShownCsv(self._shell.sink.show) if file == "-" else FileCsv(file)
 
     async def faster(self, percent: float = _STEP) -> str:

@@ -165,6 +165,8 @@ def test_a_fleet_outlives_its_console(cluster: Cluster, beside: Daemon) -> None:
         front.send("limits 600 --json")
         limits = front.line()
         assert limits.count('"node":') == 6
+        front.send("query 10 csv -")
+        assert front.line() == "query: rows are written by one process alone; start the initiator without --fleet"
         front.signal(signal.SIGTERM)
         front.process.wait(PATIENCE)
     with console(cluster, "initiator", "--attach", "two") as front:
