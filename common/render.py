@@ -34,7 +34,8 @@ def workers_text(workers: WorkerFigures) -> str:
     """Return how the workers are."""
     replaced = f", {workers.replaced} replaced" if workers.replaced else ""
     silent = [f"{number} silent for {format_duration(seconds)}" for number, seconds in workers.silent.items()]
-    return f"{workers.count}{replaced}{', '.join(['', *silent])}"
+    missing = [f"{name} missing for {format_duration(seconds)}" for name, seconds in workers.missing.items()]
+    return f"{workers.count}{replaced}{', '.join(['', *silent, *missing])}"
 
 
 def by_reason(counts: Mapping[str, int]) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from common.addresses import Endpoint
 from common.daemon import Service, run
+from common.fleet.console import Fleet
 from common.logs import Logs
 from common.shell import Shell
 from initiator.cli import Options, parse_options
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 async def _service(
     options: Options, targets: list[tuple[Endpoint, int | None]], shell: Shell, logs: Logs
 ) -> AsyncIterator[Service]:
-    check_sources(options.settings.source_ips, options.settings.interface)
+    if not options.process.fleet:
+        check_sources(options.settings.source_ips, options.settings.interface)
     engine_opened = open_engine(options.settings, options.process)
     async with aclosing(await engine_opened) as engine, exporting(options.exporters, engine):
         for endpoint, hashsize in targets:
@@ -59,7 +61,10 @@ async def _service(
 
         commands = Commands(engine, shell, logs, options.hashsize)
         commands.start()
-        greeting = greeting_text(await engine.snapshot(), options.settings)
+        greeting = greeting_text(await engine.snapshot(), await engine.settings())
+        if isinstance(engine, Fleet):
+            engine.ends = False
+            await commands.adopt(engine)
         yield Service(greeting, commands.rows(), toolbar, addresses)
         await commands.close()
 

@@ -111,9 +111,16 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     add_exporter_options(parser)
     add_process_options(parser)
     options = parser.parse_args(arguments)
-    if not options.targets and not options.loopback:
+    if not options.targets and not options.loopback and options.attach is None:
         parser.error("no target: give --target ADDR:PORT[-PORT], or --loopback for a first try")
     try:
+        process = process_of(options)
+        if process.fleet and options.loopback:
+            raise UsageError("--loopback goes without --fleet, whose nodes share no loopback")
+        if process.attach is not None:
+            if options.targets:
+                raise UsageError("--target goes without --attach; `target add` adds some")
+            parser.refuse_beside_attach(options)
         settings, exporters = _settings(options), exporters_of(options)
     except UsageError as error:
         parser.error(str(error))
@@ -123,7 +130,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         loopback=options.loopback,
         settings=settings,
         exporters=exporters,
-        process=process_of(options),
+        process=process,
     )
 
 

@@ -7,6 +7,8 @@ from typing import Final
 from common.addresses import Address, Endpoint
 from common.commands import Command, Listing
 from common.dump import dump_command
+from common.fleet.commands import FleetCommands
+from common.fleet.console import Fleet
 from common.logs import Logs
 from common.paging import all_rows
 from common.shell import Shell
@@ -82,11 +84,18 @@ class Commands:
         ]
         stop = Command("stop", f"[{_RUNS}]", "end what runs, and show what is known", self.stop)
         runs = [*self._query.rows(), *self._send.rows(), *self._churn.rows(), *self._find.rows()]
-        return [*own, *runs, stop, *self._report.rows(), *self._standard.rows()]
+        fleet = FleetCommands(self._engine, self._shell).rows() if isinstance(self._engine, Fleet) else []
+        return [*own, *runs, stop, *self._report.rows(), *self._standard.rows(), *fleet]
 
     def start(self) -> None:
         """Keep record of what happens, until the end."""
         self._report.start(self._shell)
+
+    async def adopt(self, fleet: Fleet) -> None:
+        """Go on with what runs in a fleet already."""
+        asked = await fleet.runs_asked()
+        await self._query.adopt(asked.get("query"))
+        await self._send.adopt(asked.get("send"))
 
     async def close(self) -> None:
         """Show what is known of what still runs, at the end."""

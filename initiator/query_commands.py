@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from common.commands import Command
 from common.errors import UsageError
+from common.fleet.console import Fleet
 from common.shell import Shell
 from common.units import format_duration
 from initiator.load_render import query_table, query_text, rate_found_table, rate_found_text
@@ -57,6 +58,11 @@ class QueryCommands:
             Command("slower", "[PERCENT]", "lower the rate of what runs, by 15 % or so many", self.slower),
         ]
 
+    async def adopt(self, settings: QuerySettings | None) -> None:
+        """Go on with queries that another console has begun."""
+        if settings and await self._running():
+            self._runs.begin(self._run(settings))
+
     async def query(
         self, off: bool = False, rate: float | None = None, latency: float | None = None, **options: Any
     ) -> str:
@@ -78,9 +84,11 @@ class QueryCommands:
         return f"Queries: {_described(settings)}"
 
     def _csv(self, file: str | None) -> QueryCsv | None:
-        """Return what writes the rows that are asked for."""
+        """Return what writes the rows that are asked for; raises UsageError where there are several processes."""
         if file is None:
             return None
+        if isinstance(self._engine, Fleet):
+            raise UsageError("query: rows are written by one process alone; start the initiator without --fleet")
         return ShownCsv(self._shell.sink.show) if file == "-" else FileCsv(file)
 
     async def faster(self, percent: float = _STEP) -> str:

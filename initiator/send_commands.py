@@ -54,6 +54,12 @@ class SendCommands:
             Command("echo", _ECHO, "verify every echoed byte, and that it belongs to the session", self.echo),
         ]
 
+    async def adopt(self, settings: SendSettings | None) -> None:
+        """Go on with messages that another console has begun."""
+        now = (await self._engine.snapshot()).send
+        if settings and now and now.running:
+            self._runs.begin(self._run(settings))
+
     async def send(self, off: bool = False, text: Sequence[str] = (), **options: Any) -> str:
         """Send messages, change their rate, or end them."""
         if off:

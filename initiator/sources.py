@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from itertools import cycle
 from socket import AF_INET, AF_INET6, IPPROTO_IP, SO_BINDTODEVICE, SOCK_STREAM, SOL_SOCKET, SocketType
@@ -42,6 +43,16 @@ class Sources:
 def bind_to_device(name: str) -> Option:
     """Return the socket option that lets sessions use one interface alone: socket(7), SO_BINDTODEVICE."""
     return SOL_SOCKET, SO_BINDTODEVICE, name.encode() + b"\0"
+
+
+def own_sources(ips: Sequence[str]) -> tuple[str, ...]:
+    """Return those addresses that this host has."""
+    own = []
+    for ip in ips:
+        with suppress(SessionerError):
+            check_sources((ip,), None)
+            own.append(ip)
+    return tuple(own)
 
 
 def check_sources(ips: Sequence[str], interface: str | None) -> None:

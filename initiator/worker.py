@@ -1,14 +1,20 @@
 """A worker of the initiator: an engine in a process of its own."""
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from common.errors import SessionerError
 from common.workers.serving import Worker
 from initiator.churn_figures import Tally
 from initiator.engine import Engine
+from initiator.settings import Settings
 from initiator.snapshot import Snapshot
+from initiator.sources import check_sources, own_sources
 from initiator.totals import Totals
+
+# Source addresses that are named where none can be used.
+_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +37,17 @@ async def state_of(engine: Engine) -> State:
     return State(await engine.snapshot(), await engine.totals(), pickled, engine.tally())
 
 
+def _at_node(settings: Settings) -> Engine:
+    """Return an engine with those source addresses that its node has; raises SessionerError when it has none."""
+    if settings.source_ips:
+        own = own_sources(settings.source_ips)
+        if not own:
+            named = ", ".join(settings.source_ips[:_SHOWN])
+            raise SessionerError(f"it has none of the source addresses: {named}")
+        settings = replace(settings, source_ips=own)
+    check_sources((), settings.interface)
+    return Engine(settings)
+
+
 WORKER: Final = Worker(Engine, state_of)
+NODE: Final = Worker(_at_node, state_of)

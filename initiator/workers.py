@@ -3,7 +3,7 @@
 import asyncio
 import os
 import pickle
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from common.addresses import Address, Endpoint
 from common.errors import UsageError
+from common.fleet.console import Fleet, open_fleet
 from common.limits import Demand
 from common.options import Process
 from common.paging import Page
@@ -22,7 +23,7 @@ from common.workers.division import divide_up, place_of, respread, seed_of, weig
 from common.workers.every import Divided, alone, begins, ends, every, nothing, same, shared, until_all
 from common.workers.merge import merge_rows, merged
 from common.workers.paging import follow_pages
-from common.workers.pool import Member, Pool
+from common.workers.pool import Member, Origin, Pool
 from common.workers.process import Zygote
 from initiator.churn_figures import Tally
 from initiator.engine import Engine
@@ -113,9 +114,13 @@ def _add_segments(parts: Sequence[Segments]) -> Segments:
 
 
 class Workers(Divided, Campaigns):
-    """Targets whose sessions are spread over workers; None for `count` begins as many as are needed."""
+    """Targets whose sessions are spread over workers; None for `count` begins as many as are needed.
 
-    def __init__(self, settings: Settings, count: int | None, loop: str) -> None:
+    `_shares` has a row for each target, and in it a number for each worker. `_parts` is what those hold that are not
+    away: the same, unless some are.
+    """
+
+    def __init__(self, settings: Settings, count: int | None, origin: Origin) -> None:
         Divided.__init__(self)
         Campaigns.__init__(self)
         self._settings = settings
@@ -125,12 +130,13 @@ class Workers(Divided, Campaigns):
         self._place = Random(settings.seed).random()
         self._targets: dict[Address, tuple[SocketAddress, int]] = {}
         self._shares: dict[Address, list[int]] = {}
+        self._parts = self._shares
         self._ping = settings.ping
         self._stopping: asyncio.Task[None] | None = None
         self._remains: list[Snapshot] = []
         self._remaining_totals: list[Totals] = []
         self._remaining_latencies: list[dict[str, Latency]] = []
-        self.pool: Pool[State] = Pool(Zygote(_MODULE, loop), self.settings_of, self._lost, self._restore)
+        self.pool: Pool[State] = Pool(origin, self.settings_of, self._lost, self._restore, self._cover)
         self.pool.on_told = self._look_at
         if settings.connect_rate:
             self.keep("set_rate", _rate_part, (settings.connect_rate,))
@@ -176,7 +182,8 @@ class Workers(Divided, Campaigns):
                 self._shares[item.address] = [0] * len(self.pool.members)
             await self._spread({item.address: 1 for item in found})
             new = list(self._targets)[len(known) :]
-            await self.pool.each("hold_targets", [[self._rows_of(member, new)] for member in self.pool.members])
+            present = self.pool.present()
+            await self.pool.each("hold_targets", [[self._rows_of(member, new)] for member in present], present)
         return len(found)
 
     async def remove_targets(self, endpoint: Endpoint) -> int:
@@ -187,6 +194,7 @@ class Workers(Divided, Campaigns):
         async with self.pool.changing:
             for address in known:
                 del self._targets[address], self._shares[address]
+                self._parts.pop(address, None)
             await self.ask("forget_targets", same, (known,))
         return len(known)
 
@@ -204,9 +212,7 @@ class Workers(Divided, Campaigns):
                 sum(wanted.values()) + sum(sum(row) for at, row in self._shares.items() if at not in wanted)
             )
             await self._spread(wanted)
-            await self.pool.each(
-                "set_shares", [[self._column_of(member), len(self.pool.members)] for member in self.pool.members]
-            )
+            await self._set_shares()
 
     async def set_ping(self, enabled: bool | None) -> bool:
         """Switch ping as the engine does."""
@@ -343,8 +349,8 @@ class Workers(Divided, Campaigns):
 
     def weights(self, target: Address | None) -> list[float]:
         """Return which part of what goes over the sessions, or over those of a target, each worker is to do."""
-        rows = [self._shares[target]] if target in self._shares else list(self._shares.values())
-        return weights_of([sum(column) for column in zip(*rows, strict=True)] or [0] * len(self.pool.members))
+        rows = [self._parts[target]] if target in self._parts else list(self._parts.values())
+        return weights_of([sum(column) for column in zip(*rows, strict=True)] or [0] * len(self.pool.present()))
 
     def forget_run(self, name: str) -> None:
         """Drop what workers that have ended left of earlier runs."""
@@ -369,12 +375,13 @@ class Workers(Divided, Campaigns):
         )
 
     def _column_of(self, member: Member[State]) -> list[int]:
-        return [row[member.number] for row in self._shares.values()]
+        place = self.pool.present().index(member)
+        return [row[place] for row in self._parts.values()]
 
     def _rows_of(self, member: Member[State], addresses: Sequence[Address]) -> list[tuple[SocketAddress, int, int]]:
-        count = len(self.pool.members)
-        found = ((*self._targets[address], self._shares[address]) for address in addresses)
-        return [(item, divide_up(hashsize, count), row[member.number]) for item, hashsize, row in found]
+        count, place = len(self.pool.members), self.pool.present().index(member)
+        found = ((*self._targets[address], self._parts[address]) for address in addresses)
+        return [(item, divide_up(hashsize, count), row[place]) for item, hashsize, row in found]
 
     async def _grow(self, sessions: int) -> None:
         """Begin the workers that so many sessions need, with all targets and no session yet.
@@ -395,9 +402,39 @@ class Workers(Divided, Campaigns):
         """Change the shares so that the targets have as many sessions as wanted."""
         rows = list(self._shares.values())
         sums = [wanted.get(address, sum(row)) for address, row in self._shares.items()]
-        for number, _ in enumerate(respread(rows, sums)):
-            if number % _ROWS == 0:
-                await asyncio.sleep(0)
+        await _in_turns(respread(rows, sums))
+        await self._part()
+
+    async def _part(self) -> None:
+        """Work out who holds what: each its own, and those that are there also what those that are away held."""
+        present = [member.number for member in self.pool.present()]
+        if len(present) == len(self.pool.members):
+            self._parts = self._shares
+            return
+        rows = [[row[number] for number in present] for row in self._shares.values()]
+        await _in_turns(respread(rows, list(map(sum, self._shares.values())) if present else [0] * len(rows)))
+        self._parts = dict(zip(self._shares, rows, strict=True))
+
+    async def _set_shares(self) -> None:
+        present = self.pool.present()
+        await self.pool.each("set_shares", [[self._column_of(member), len(present)] for member in present], present)
+
+    async def _cover(self) -> None:
+        """Let those that are there do what those that are away did."""
+        await self._part()
+        await self._set_shares()
+        await self.repeat(self.pool.present())
+        await self._divide_query(self.pool.present())
+
+    async def _divide_query(self, members: Sequence[Member[State]]) -> None:
+        """Let some workers send the parts of the queries that are theirs now."""
+        run = self.runs.get("query")
+        left = run.left(run.settings, monotonic() - run.begun) if run and not run.stopped else None
+        if left:
+            weights, present = self.weights(left.target), self.pool.present()
+            parts = [(left.schedule.scaled(weights[present.index(member)]),) for member in members]
+            with suppress(UsageError):  # they have ended
+                await self.pool.each("change_query", parts, members)
 
     def _latency(self, name: str) -> Latency:
         told = [each.state.latencies[name] for each in self.pool.states()]
@@ -465,21 +502,35 @@ class Workers(Divided, Campaigns):
 
     async def _restore(self, member: Member[State]) -> None:
         """Let a new worker hold its shares, and do what the others do."""
+        covered = self._parts is not self._shares
+        await self._part()
         await self._settle_in(member)
         await self.resume(member)
+        if covered:
+            await self._set_shares()
+            await self.repeat(self.pool.present())
+            await self._divide_query([other for other in self.pool.present() if other is not member])
 
     async def _settle_in(self, member: Member[State]) -> None:
         await self.pool.call(member, "hold_targets", self._rows_of(member, list(self._targets)))
         await self.repeat([member])
 
 
-AnyEngine = Engine | Workers
+async def _in_turns(steps: Iterator[None]) -> None:
+    for number, _ in enumerate(steps):
+        if number % _ROWS == 0:
+            await asyncio.sleep(0)
+
+
+AnyEngine = Engine | Workers | Fleet
 
 
 async def open_engine(settings: Settings, process: Process) -> AnyEngine:
     """Return the engine, in this process or in as many as it is to have; raises SessionerError."""
+    if process.fleet:
+        return await open_fleet("initiator", settings, process)
     if process.workers == 1:
         return Engine(settings)
-    workers = Workers(settings, process.workers, process.loop)
+    workers = Workers(settings, process.workers, Zygote(_MODULE, process.loop))
     await workers.open()
     return workers

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from common.daemon import Service, run
+from common.fleet.console import Fleet
 from common.logs import Logs
 from common.shell import Shell
 from common.system import read_system
@@ -32,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             async def addresses() -> list[str]:
                 return [row.listener for row in (await engine.listener_page(0)).rows]
 
-            greeting = greeting_text(await engine.snapshot(), options.settings, read_system().somaxconn)
+            settings = await engine.settings() if isinstance(engine, Fleet) else options.settings
+            greeting = greeting_text(await engine.snapshot(), settings, read_system().somaxconn)
+            if isinstance(engine, Fleet):
+                engine.ends = False
             yield Service(greeting, Commands(engine, shell, logs, options.mode).rows(), toolbar, addresses)
 
     sys.exit(run("responder", options.process, start))

@@ -52,7 +52,6 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         action=_AddListeners,
         nargs="+",
         type=option(parse_endpoint),
-        required=True,
         metavar="ADDR:PORT[-PORT]",
         help="listen on an address, [::] for both families, and a port or a range of ports (repeatable)",
     )
@@ -84,14 +83,22 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     add_exporter_options(parser)
     add_process_options(parser)
     options = parser.parse_args(arguments)
+    if options.listen is None and options.attach is None:
+        parser.error("no listener: give -l/--listen ADDR:PORT[-PORT]")
     try:
+        process = process_of(options)
+        if process.attach is not None:
+            if options.listen:
+                raise UsageError("--listen goes without --attach; `listen add` adds some")
+            parser.refuse_beside_attach(options)
         settings = _settings(options)
-        for mode in (options.mode, *(mode for _, mode in options.listen)):
+        listen = options.listen or []
+        for mode in (options.mode, *(mode for _, mode in listen)):
             check_mode(mode, settings)
         exporters = exporters_of(options)
     except UsageError as error:
         parser.error(str(error))
-    return Options(options.listen, options.mode, settings, exporters, process_of(options))
+    return Options(listen, options.mode, settings, exporters, process)
 
 
 def _add_mode_options(parser: Parser) -> None:

@@ -6,6 +6,8 @@ from functools import partial
 from common.addresses import Address, Endpoint
 from common.commands import Command, Listing
 from common.dump import dump_command
+from common.fleet.commands import FleetCommands
+from common.fleet.console import Fleet
 from common.logs import Logs
 from common.paging import all_rows
 from common.shell import Shell
@@ -23,6 +25,7 @@ class Commands:
         self._engine = engine
         self._logs = logs
         self._mode = mode
+        self._shell = shell
         self._standard = Standard(shell, logs, engine.demand)
 
     def rows(self) -> list[Command]:
@@ -51,7 +54,8 @@ class Commands:
             Command("drop", "N|ADDR [rst|fin]", "end clients' sessions on purpose (fin)", self.drop),
             Command("wait", "[held | clients N] [TIMEOUT]", "go on when N clients are connected", self.wait),
         ]
-        return [*own, *self._standard.rows()]
+        fleet = FleetCommands(self._engine, self._shell).rows() if isinstance(self._engine, Fleet) else []
+        return [*own, *self._standard.rows(), *fleet]
 
     def _status(self, snapshot: Snapshot) -> Iterable[str]:
         return status_text(snapshot, self._logs.debug)

@@ -26,9 +26,9 @@ _HIGHEST_BACKLOG: Final = 2**31 - 1
 _STREAM: Final = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
 
 
-def listen_on(item: SocketAddress, settings: Settings) -> SocketType:
-    """Return a listening socket; raises SessionerError."""
-    sock = _bind(item, settings, shared=False)
+def listen_on(item: SocketAddress, settings: Settings, *, shared: bool = False) -> SocketType:
+    """Return a listening socket, one of several on its address if it is `shared`; raises SessionerError."""
+    sock = _bind(item, settings, shared=shared)
     try:
         sock.listen(min(settings.backlog, _HIGHEST_BACKLOG))
     except OSError as failure:

@@ -1,15 +1,23 @@
 """A worker of the responder: an engine in a process of its own."""
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from common.addresses import Address, address_key
+from common.errors import SessionerError
+from common.resolver import SocketAddress
 from common.workers.serving import Worker
 from responder.engine import Engine
+from responder.listening import listen_on
 from responder.snapshot import Snapshot
 
 # The load from which on a worker is relieved: what comes until that is done has room.
 NEARLY_FULL: Final = 0.85
+
+# Why addresses cannot be listened on.
+Refusals = dict[Address, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +37,30 @@ def _is_nearly_full(engine: Engine) -> bool:
     return engine.load >= NEARLY_FULL
 
 
+class NodeEngine(Engine):
+    """An engine on a node of a fleet, which listens on those addresses that the node has."""
+
+    async def listen_where_possible(self, mode: str, items: Sequence[SocketAddress], shared: bool) -> Refusals:
+        """Listen in a mode on what can be listened on, together with others on this node if `shared`.
+
+        Return why the others cannot be.
+        """
+        refusals: Refusals = {}
+        for item in items:
+            try:
+                sock = listen_on(item, self._settings, shared=shared)
+            except SessionerError as error:
+                refusals[item.address] = str(error)
+            else:
+                await self.take_listeners(mode, [item], [sock])
+        return refusals
+
+    async def close_listeners(self, addresses: Sequence[Address]) -> None:
+        """Stop listening on those of these addresses that are listened on."""
+        for address in addresses:
+            for listener in self._holder.listeners.find(address_key(*address)):
+                self._holder.remove(listener)
+
+
 WORKER: Final = Worker(Engine, state_of, _is_nearly_full)
+NODE: Final = Worker(NodeEngine, state_of)

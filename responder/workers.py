@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from common.addresses import Address, Endpoint
 from common.errors import SessionerError, UsageError
+from common.fleet.console import Fleet, open_fleet
 from common.histogram import Histogram
 from common.limits import Demand
 from common.options import Process
@@ -22,7 +23,7 @@ from common.workers.division import divide_up, workers_needed
 from common.workers.every import Divided, every, nothing, same, shared
 from common.workers.merge import merge_rows, merged
 from common.workers.paging import follow_pages
-from common.workers.pool import Member, Pool
+from common.workers.pool import Member, Origin, Pool
 from common.workers.process import Zygote
 from responder.engine import Engine
 from responder.listening import listen_together
@@ -45,7 +46,7 @@ _LOOK: Final = 0.2
 
 
 @dataclass(slots=True)
-class _Listener:
+class Listener:
     """An address that is listened on: one socket for each seat, kept here so that none of their queues ends."""
 
     item: SocketAddress
@@ -64,19 +65,19 @@ class Workers(Divided):
     start. One of those that have a seat accepts on its sockets, `_accepting`; the others hold clients only.
     """
 
-    def __init__(self, settings: Settings, count: int | None, loop: str) -> None:
+    def __init__(self, settings: Settings, count: int | None, origin: Origin) -> None:
         super().__init__()
         self._settings = settings
         self._auto = count is None
         self._seats = count or len(os.sched_getaffinity(0))
         self._seat_of = list(range(self._seats))
         self._accepting = list(range(self._seats))
-        self._listeners: dict[Address, _Listener] = {}
+        self._listeners: dict[Address, Listener] = {}
         self._buffers_told = False
         self._remains: list[Snapshot] = []
         self._remaining_latencies: list[Histogram] = []
         self._relieving: asyncio.Task[None] | None = None
-        self.pool: Pool[State] = Pool(Zygote(_MODULE, loop), self._settings_of, self._lost, self._restore)
+        self.pool: Pool[State] = Pool(origin, self._settings_of, self._lost, self._restore)
         if self._auto:
             self.pool.on_told = self._look_at
 
@@ -90,12 +91,12 @@ class Workers(Divided):
     async def add_listeners(self, endpoint: Endpoint, mode: str = ECHO) -> list[Address]:
         """Listen as the engine does, with a socket for each seat."""
         check_mode(mode, self._settings)
-        added: dict[Address, _Listener] = {}
+        added: dict[Address, Listener] = {}
         try:
             for item in await resolve(endpoint):
                 sockets = listen_together(item, self._settings, self._seats)
                 address = Address(item.address.host, sockets[0].getsockname()[1])
-                added[address] = _Listener(item, mode, sockets)
+                added[address] = Listener(item, mode, sockets)
         except SessionerError:
             _close(added.values())
             raise
@@ -257,19 +258,21 @@ def _load(member: Member[State]) -> float:
     return _held(member) / highest_descriptor()
 
 
-def _close(listeners: Iterable[_Listener]) -> None:
+def _close(listeners: Iterable[Listener]) -> None:
     for listener in listeners:
         for sock in listener.sockets:
             sock.close()
 
 
-AnyEngine = Engine | Workers
+AnyEngine = Engine | Workers | Fleet
 
 
 async def open_engine(settings: Settings, process: Process) -> AnyEngine:
     """Return the engine, in this process or in as many as it is to have; raises SessionerError."""
+    if process.fleet:
+        return await open_fleet("responder", settings, process)
     if process.workers == 1:
         return Engine(settings)
-    workers = Workers(settings, process.workers, process.loop)
+    workers = Workers(settings, process.workers, Zygote(_MODULE, process.loop))
     await workers.open()
     return workers

@@ -44,7 +44,7 @@ PURE = {
     *(f"initiator.workloads.{name}" for name in ("arrivals", "schedule", "search", "questions", "saturation")),
     *(f"initiator.workloads.{name}" for name in ("expressions", "random_text", "markers", "frames", "turns")),
     *(f"responder.{name}" for name in ("settings", "snapshot", "render", "marker", "rounds")),
-    *(f"common.{name}" for name in ("shares", "workers.division", "workers.merge")),
+    *(f"common.{name}" for name in ("shares", "workers.division", "workers.merge", "fleet.figures")),
     *("initiator.merging", "responder.merging"),
 }
 IMPURE = {

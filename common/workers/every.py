@@ -53,9 +53,10 @@ class Divided:
         self, method: str, divide: Divide, arguments: Sequence[Any], *, keep: bool = False, reading: bool = False
     ) -> list[Any]:
         """Call a method of every worker; return the answers of those that answer. Raises SessionerError."""
-        count = len(self.pool.members)
-        parts = [divide(number, count, *arguments) for number in range(count)]
-        answers = [answer for found in await self.pool.each(method, parts, reading=reading) for answer in found]
+        members = self.pool.present()
+        parts = [divide(number, len(members), *arguments) for number in range(len(members))]
+        found = await self.pool.each(method, parts, members, reading=reading)
+        answers = [answer for each in found for answer in each]
         if not answers:
             raise SessionerError("no worker answers; `status` shows how they are")
         if keep:
@@ -70,24 +71,24 @@ class Divided:
 
     async def repeat(self, members: Sequence[Member[Any]]) -> None:
         """Make the calls that are kept to some workers."""
-        count = len(self.pool.members)
+        present = self.pool.present()
         for method, divide, arguments in self._kept.values():
-            parts = [divide(member.number, count, *arguments) for member in members]
+            parts = [divide(present.index(member), len(present), *arguments) for member in members]
             await self.pool.each(method, parts, members)
 
     async def resume(self, member: Member[Any]) -> None:
         """Let a worker that takes the place of another one do its part of what runs."""
-        now, count = monotonic(), len(self.pool.members)
+        now, present = monotonic(), self.pool.present()
         for run in self.runs.values():
             left = None if run.stopped else run.left(run.settings, now - run.begun)
             if left is not None:
-                await self.pool.call(member, run.method, run.divide(self, member.number, count, left))
+                await self.pool.call(member, run.method, run.divide(self, present.index(member), len(present), left))
 
     async def set_dump(self, dump: Dump | None) -> Dump | None:
         """Show traffic as the engine does; that of one session is shown where most of them are."""
         async with self.pool.changing:
-            held = [member.told.state.snapshot.held if member.told else 0 for member in self.pool.members]
-            fullest = held.index(max(held))
+            held = [member.told.state.snapshot.held if member.told else 0 for member in self.pool.present()]
+            fullest = held.index(max(held, default=0)) if held else 0
 
             def part(number: int, _count: int) -> Sequence[Any]:
                 return (dump if dump and (dump.every or number == fullest) else None,)
@@ -161,8 +162,8 @@ def begins(
 
     async def call(self: Divided, settings: T, /) -> None:
         async with self.pool.changing:
-            members = list(self.pool.members)
-            parts = [divide(self, member.number, len(members), settings) for member in members]
+            members = self.pool.present()
+            parts = [divide(self, number, len(members), settings) for number in range(len(members))]
             outcomes = await self.pool.outcomes(begin, [(part,) for part in parts], members)
             refusals = [outcome for outcome in outcomes if isinstance(outcome, UsageError)]
             if refusals:
@@ -224,12 +225,19 @@ def alone(
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         try:
-            answer: R = await self.pool.members[0].caller.call(name, bound.args[1:])
+            answer: R = await first_present(self.pool).caller.call(name, bound.args[1:])
         except GoneError:
             raise SessionerError("the worker that did it has ended") from None
         return answer
 
     return _like(method, call)
+
+
+def first_present(pool: Pool[Any]) -> Member[Any]:
+    """Return the first worker that is not away; raises SessionerError when all are."""
+    for member in pool.present():
+        return member
+    raise SessionerError("no worker answers; `status` shows how they are")
 
 
 def _like(method: Callable[..., Any], call: Callable[P, R]) -> Callable[P, R]:

@@ -17,12 +17,14 @@ WORKER: Final = "worker"
 class WorkerFigures:
     """How the workers are: how many there are, how many were replaced, which are silent, and for how many seconds.
 
-    The numbers of the silent begin with 1; what they hold is shown as they told it last.
+    The numbers of the silent begin with 1; what they hold is shown as they told it last. Those that are `missing`, by
+    name, hold nothing: the others do their part.
     """
 
     count: int
     replaced: int
     silent: dict[str, float]
+    missing: dict[str, float]
 
 
 def merged(parts: Sequence[T], rules: Mapping[str, Rule]) -> T:

@@ -5,13 +5,12 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from socket import SocketType
 from time import monotonic
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from common.errors import SessionerError, UsageError
 from common.logs import ROOT
-from common.workers.calls import Caller, GoneError, Wire
+from common.workers.calls import GoneError
 from common.workers.merge import WorkerFigures
-from common.workers.process import Zygote
 from common.workers.serving import REFRESH, SET_LOG_LEVEL, Birth, Logged, Told
 
 log = logging.getLogger("sessioner.workers")
@@ -32,26 +31,69 @@ _BEAT: Final = 0.2
 S = TypeVar("S")
 
 
+class Calls(Protocol):
+    """What calls a worker; `gone` says that it has ended."""
+
+    gone: bool
+
+    async def call(
+        self, method: str, arguments: Sequence[Any], sockets: Sequence[SocketType] = (), *, reading: bool = False
+    ) -> Any:
+        """Return what a method returns there, or raise what it raises; GoneError when the worker has ended."""
+
+    async def listen(self) -> None:
+        """Take what it tells until it has ended."""
+
+    def close(self) -> None:
+        """Let it end."""
+
+
+class Origin(Protocol):
+    """Where workers come from; `ended` and `back` are said of one that has ended, and when it is replaced.
+
+    `covers` says that the others do the part of one that has ended until it is replaced, which may take long.
+    """
+
+    @property
+    def ended(self) -> str:
+        """What is said of one that has ended."""
+
+    @property
+    def back(self) -> str:
+        """What is said of it when it is replaced."""
+
+    @property
+    def covers(self) -> bool:
+        """Whether the others do its part meanwhile."""
+
+    def name_of(self, number: int) -> str:
+        """Return what people know a worker by."""
+
+    async def begin(self, number: int, birth: Birth, told: Callable[[Any], None], /) -> Calls:
+        """Begin a worker, and return what calls it; raises SessionerError."""
+
+    async def close(self) -> None:
+        """End every worker that has not ended by itself."""
+
+
 class Member(Generic[S]):
     """A worker as its console sees it: `told` is what it told last, None before that.
 
-    `first` is done when it has told something, `replaced` when another one has taken its place.
+    `first` is done when it has told something, `replaced` when another one has taken its place, or all others its part:
+    then it is `away`.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, name: str) -> None:
         self.number = number
+        self.name = name
+        self.away = False
         self.told: Told[S] | None = None
         self.heard = self.begun = monotonic()
         self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.replaced = asyncio.Event()
         self.missed = False
-        self.caller: Caller
+        self.caller: Calls
         self.listening: asyncio.Task[None]
-
-    @property
-    def name(self) -> str:
-        """What people know it by."""
-        return f"Worker {self.number + 1}"
 
     def silence(self) -> float:
         """Return for how many seconds nothing has been heard of it."""
@@ -63,24 +105,27 @@ class Pool(Generic[S]):
 
     `settings_of` gives the settings of one by its number. `lost` is told of one that ended unasked; `restore` then
     makes its replacement what it was, while nothing else is changed: whoever changes something holds `changing`.
-    `on_told` is called whenever one has told how it is.
+    `cover` lets the others do the part of those that are away. `on_told` is called whenever one has told how it is.
     """
 
     def __init__(
         self,
-        zygote: Zygote,
+        origin: Origin,
         settings_of: Callable[[int], Any],
         lost: Callable[[Member[S]], None],
         restore: Callable[[Member[S]], Awaitable[None]],
+        cover: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.members: list[Member[S]] = []
         self.changing = asyncio.Lock()
         self.replaced = 0
         self.on_told: Callable[[Member[S]], None] = lambda _member: None
-        self._zygote = zygote
+        self._origin = origin
         self._settings_of = settings_of
         self._lost = lost
         self._restore = restore
+        self._cover = cover
+        self._changes = 0
         self._closing = False
         self._replacing: set[asyncio.Task[None]] = set()
         self._warned: dict[str, float] = {}
@@ -89,9 +134,16 @@ class Pool(Generic[S]):
     async def grow(self, count: int) -> list[Member[S]]:
         """Begin workers until there are so many; return the new ones. Raises SessionerError, and begins none then."""
         begun: list[Member[S]] = []
+
+        async def begin(number: int) -> None:
+            begun.append(await self._begin(number))
+
         try:
-            for number in range(len(self.members), count):
-                begun.append(await self._begin(number))
+            numbers = range(len(self.members), count)
+            for failure in await asyncio.gather(*map(begin, numbers), return_exceptions=True):
+                if failure:
+                    raise failure
+            begun.sort(key=lambda member: member.number)
             await asyncio.gather(*(member.first for member in begun))
         except BaseException:
             for member in begun:
@@ -102,6 +154,10 @@ class Pool(Generic[S]):
         for member in begun:
             self._end_if_gone(member)
         return begun
+
+    def present(self) -> list[Member[S]]:
+        """Return those that are not away."""
+        return [member for member in self.members if not member.away]
 
     async def call(
         self,
@@ -160,6 +216,8 @@ class Pool(Generic[S]):
     async def wait(self, method: str, *arguments: Any) -> None:
         """Return when a method, which may take long, has returned in every worker, replacements included.
 
+        One that is away is passed over: the others do its part.
+
         Raises UsageError when all refuse.
         """
         refusals: list[UsageError] = []
@@ -174,17 +232,19 @@ class Pool(Generic[S]):
                     return False
                 except GoneError:
                     await member.replaced.wait()
+                    if self.members[number] is member:
+                        return True
                 else:
                     return True
 
         while True:
             async with self.changing:
                 # One that takes the place of another has by now what that one had.
-                count, replaced = len(self.members), self.replaced
+                count, changes = len(self.members), self._changes
             done = await asyncio.gather(*map(wait_for, range(count)))
             if refusals and not any(done):
                 raise refusals[0]
-            if (count, replaced) == (len(self.members), self.replaced):
+            if (count, changes) == (len(self.members), self._changes):
                 return
 
     async def refresh(self) -> None:
@@ -197,9 +257,10 @@ class Pool(Generic[S]):
 
     def figures(self) -> WorkerFigures:
         """Return how the workers are."""
-        silences = {str(member.number + 1): member.silence() for member in self.members}
+        silences = {str(member.number + 1): member.silence() for member in self.present()}
         silent = {number: seconds for number, seconds in silences.items() if seconds >= SILENT}
-        return WorkerFigures(len(self.members), self.replaced, silent)
+        missing = {member.name: member.silence() for member in self.members if member.away}
+        return WorkerFigures(len(self.members), self.replaced, silent, missing)
 
     async def close(self) -> None:
         """Let every worker close its sessions and end; one that does not is ended."""
@@ -210,15 +271,12 @@ class Pool(Generic[S]):
         await asyncio.gather(*tasks, return_exceptions=True)
         for member in self.members:
             member.caller.close()
-        await self._zygote.close()
+        await self._origin.close()
         await asyncio.gather(*(member.listening for member in self.members))
 
     async def _begin(self, number: int) -> Member[S]:
-        member: Member[S] = Member(number)
-        connection, descriptors = self._zygote.fork()
-        connection.setblocking(False)
-        wire = await Wire.over(connection)
-        wire.send(Birth(self._settings_of(number), logging.getLogger(ROOT).level))
+        member: Member[S] = Member(number, self._origin.name_of(number))
+        birth = Birth(self._settings_of(number), logging.getLogger(ROOT).level)
 
         def told(message: Any) -> None:
             if isinstance(message, Logged):
@@ -229,7 +287,8 @@ class Pool(Generic[S]):
                 member.first.set_result(None)
             self.on_told(member)
 
-        member.caller = Caller(wire, descriptors, told)
+        member.caller = await self._origin.begin(number, birth, told)
+        member.name = self._origin.name_of(number)
         member.listening = asyncio.create_task(self._listen(member))
         return member
 
@@ -246,7 +305,7 @@ class Pool(Generic[S]):
         if member.told is None:
             return
         member.caller.close()
-        log.warning("%s has ended unexpectedly, and is replaced", member.name)
+        log.warning("%s %s", member.name, self._origin.ended)
         self._lost(member)
         member.told = None
         task = asyncio.create_task(self._replace(member))
@@ -254,33 +313,47 @@ class Pool(Generic[S]):
         task.add_done_callback(self._replacing.discard)
 
     async def _replace(self, member: Member[S]) -> None:
+        if self._origin.covers:
+            async with self.changing:
+                member.away = True
+                self._changes += 1
+                if self._cover:
+                    await self._attempt(self._cover(), member)
+            member.replaced.set()
         if monotonic() - member.begun < _PAUSE:
             await asyncio.sleep(_PAUSE)
         made = await self._begin_at_last(member)
         try:
             async with self.changing:
                 self.members[member.number] = made
-                try:
-                    await self._restore(made)
-                finally:
-                    self.replaced += 1
-        except SessionerError as error:
-            log.warning("%s is not restored as it was: %s", member.name, error)
+                await self._attempt(self._restore(made), member)
+                self.replaced += 1
+                self._changes += 1
         finally:
             if self.members[member.number] is not made:
                 made.caller.close()
         member.replaced.set()
         self._end_if_gone(made)
-        log.info("%s is replaced", member.name)
+        what = self._origin.back if made.name == member.name else f"takes the place of {member.name}"
+        log.log(logging.WARNING if self._origin.covers else logging.INFO, "%s %s", made.name, what)
+
+    async def _attempt(self, work: Awaitable[None], member: Member[S]) -> None:
+        try:
+            await work
+        except SessionerError as error:
+            log.warning("%s is not restored as it was: %s", member.name, error)
 
     async def _begin_at_last(self, member: Member[S]) -> Member[S]:
+        told = ""
         while True:
             made = None
             try:
                 made = await self._begin(member.number)
                 await made.first
             except SessionerError as error:
-                log.warning("%s cannot be replaced yet: %s", member.name, error)
+                if told != str(error):
+                    told = str(error)
+                    log.warning("%s cannot be replaced yet: %s", member.name, told)
                 await asyncio.sleep(_PAUSE)
             except asyncio.CancelledError:
                 if made:

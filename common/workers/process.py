@@ -7,11 +7,14 @@ When its console ends, however that comes about, it ends all workers and itself.
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from socket import AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, send_fds, socket, socketpair
-from typing import Final
+from typing import Any, Final
 
 from common.errors import SessionerError
+from common.workers.calls import Caller, Wire
+from common.workers.serving import Birth
 
 _ZYGOTE: Final = "common.workers.zygote"
 
@@ -22,11 +25,27 @@ _PATIENCE: Final = 10.0
 class Zygote:
     """The process that workers are forked from, as its console sees it; `module` has the WORKER that they are."""
 
+    ended = "has ended unexpectedly, and is replaced"
+    back = "is replaced"
+    covers = False
+
     def __init__(self, module: str, loop: str) -> None:
         self._module = module
         self._loop = loop
         self._control: socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+
+    def name_of(self, number: int) -> str:
+        """Return what people know a worker by."""
+        return f"Worker {number + 1}"
+
+    async def begin(self, _number: int, birth: Birth, told: Callable[[Any], None]) -> Caller:
+        """Start a worker, and return what calls it; raises SessionerError."""
+        connection, descriptors = self.fork()
+        connection.setblocking(False)
+        wire = await Wire.over(connection)
+        wire.send(birth)
+        return Caller(wire, descriptors, told)
 
     def fork(self) -> tuple[socket, socket]:
         """Start a worker; return our ends of its connection and of the socket for descriptors.

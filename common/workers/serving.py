@@ -68,7 +68,7 @@ class Logged:
     text: str
 
 
-class _Forward(TextHandler):
+class Forward(TextHandler):
     """Gives lines to the console, at a bounded rate."""
 
     def __init__(self, tell: Callable[[object], None]) -> None:
@@ -94,8 +94,8 @@ class Worker(Generic[E]):
         state_of: Callable[[E], Awaitable[object]],
         is_urgent: Callable[[E], bool] | None = None,
     ) -> None:
-        self._make = make
-        self._state_of = state_of
+        self.make = make
+        self.state_of = state_of
         self._is_urgent = is_urgent
 
     async def live(self, connection: socket, descriptors: socket) -> None:
@@ -106,16 +106,16 @@ class Worker(Generic[E]):
         except GoneError:
             return
         log.setLevel(birth.level)
-        engine = self._make(birth.settings)
+        engine = self.make(birth.settings)
 
         async def tell() -> None:
-            server.tell(Told(os.getpid(), monotonic(), await self._state_of(engine)))
+            server.tell(Told(os.getpid(), monotonic(), await self.state_of(engine)))
 
         server = Server(wire, descriptors, tell)
-        log.addHandler(_Forward(server.tell))
+        log.addHandler(Forward(server.tell))
         telling = asyncio.create_task(self._keep_telling(engine, tell))
         try:
-            await server.serve(lambda name: _OWN.get(name) or getattr(engine, name))
+            await server.serve(lambda name: OWN.get(name) or getattr(engine, name))
         finally:
             telling.cancel()
             await engine.aclose()
@@ -150,4 +150,4 @@ async def _refresh() -> None:
     """Do nothing: how a worker is, it tells before every answer."""
 
 
-_OWN: Final[dict[str, Callable[..., Awaitable[Any]]]] = {SET_LOG_LEVEL: _set_log_level, REFRESH: _refresh}
+OWN: Final[dict[str, Callable[..., Awaitable[Any]]]] = {SET_LOG_LEVEL: _set_log_level, REFRESH: _refresh}

@@ -53,11 +53,15 @@ PROCESS: list[tuple[list[str], str, object]] = [
     (["--loop", "asyncio"], "loop", "asyncio"),
     (["--workers", "4"], "workers", 4),
     (["--workers", "auto"], "workers", None),
+    (["--fleet", "10.0.0.1:6379"], "fleet", "10.0.0.1:6379"),
+    (["--fleet", "[fd00::1]:6379"], "fleet", "[fd00::1]:6379"),
+    (["--fleet", "head:6379", "--per-node", "2"], "per_node", 2),
+    (["--fleet", "head:6379", "--name", "lab-1"], "name", "lab-1"),
 ]
 
 # What decides the targets, or names a file; tested by itself, as are the exporters, in tests/common/exporters.
 OTHERS = {"-t", "--target", "-s", "--hashsize", "--loopback", "--tls-ca", "-h", "--help"}
-OTHERS |= {"--statsd", "--statsd-namespace", "--statsd-window", "--prometheus"}
+OTHERS |= {"--attach", "--statsd", "--statsd-namespace", "--statsd-window", "--prometheus"}
 
 
 def parse(*arguments: str) -> Options:
@@ -292,3 +296,34 @@ def test_keepalive_that_the_kernel_would_refuse_is_refused(text: str, most: int)
     """The kernel takes at most 32,767 seconds and 127 probes (include/net/tcp.h): more would fail every session."""
     with pytest.raises(UsageError, match=f'"{text}": keepalive takes .*{most}'):
         parse_keepalive(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--fleet", "head"], '"head" is no address of a Ray cluster'),
+        (["--fleet", "head:70000"], '"head:70000" is no address of a Ray cluster'),
+        (["--fleet", "head:6379", "--workers", "2"], "--workers goes without --fleet"),
+        (["--fleet", "head:6379", "--workers", "auto"], "--workers goes without --fleet"),
+        (["--fleet", "head:6379", "--per-node", "0"], "no number of engines"),
+        (["--fleet", "head:6379", "--per-node", "auto"], "no number of engines"),
+        (["--fleet", "head:6379", "--name", "a b"], '"a b" is no name of a fleet'),
+        (["--fleet", "head:6379", "--attach", "lab", "--name", "lab"], "--attach goes without --name"),
+        (["--fleet", "head:6379", "--attach", "lab", "--per-node", "2"], "--attach goes without --name and --per-node"),
+        (["--per-node", "2"], "--per-node goes with --fleet"),
+        (["--name", "lab"], "--name goes with --fleet"),
+        (["--attach", "lab"], "--attach goes with --fleet"),
+        (["--fleet", "head:6379", "--attach", "lab"], "--target goes without --attach"),
+    ],
+)
+def test_a_wrong_fleet_is_refused(capsys: pytest.CaptureFixture[str], arguments: list[str], named: str) -> None:
+    """What is no fleet, or does not go with one, is named."""
+    assert named in refusal(capsys, *TARGET, *arguments)
+
+
+def test_a_fleet_that_is_attached_to_is_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Options that say what engines are go without --attach, those of the console itself do not."""
+    attached = ["--fleet", "head:6379", "--attach", "lab"]
+    options = parse_options([*attached, "--exec", "status", "--prometheus", "9464"])
+    assert (options.process.attach, options.process.execute) == ("lab", ["status"])
+    assert "--keepalive goes without --attach" in refusal(capsys, *attached, "--keepalive", "60s")

@@ -1,21 +1,25 @@
 """Tests of the initiator's workers on real processes."""
 
+import asyncio
 import csv
 import inspect
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from common.addresses import Address, Endpoint
-from common.errors import UsageError
+from common.errors import SessionerError, UsageError
 from common.options import Process
 from common.paging import all_rows
+from common.workers.calls import Caller
+from common.workers.process import Zygote
+from common.workers.serving import Birth
 from initiator.engine import Engine
 from initiator.settings import Settings
 from initiator.workers import Workers, open_engine
@@ -34,13 +38,31 @@ pytestmark = pytest.mark.usefixtures("run")
 WITHIN = {"hold_targets", "forget_targets", "set_shares"}
 
 
+class Scattered(Zygote):
+    """Processes that come back when `there` is set, as the nodes of a fleet do; until then the others do their part."""
+
+    covers = True
+
+    def __init__(self, module: str, loop: str) -> None:
+        super().__init__(module, loop)
+        self.there = asyncio.Event()
+        self.there.set()
+
+    async def begin(self, number: int, birth: Birth, told: Callable[[Any], None]) -> Caller:
+        await self.there.wait()
+        return await super().begin(number, birth, told)
+
+
 @asynccontextmanager
-async def both(count: int, ports: int = 2, **settings: Any) -> AsyncIterator[tuple[Workers, Responder, list[Endpoint]]]:
+async def both(
+    count: int, ports: int = 2, kind: type[Zygote] = Zygote, **settings: Any
+) -> AsyncIterator[tuple[Workers, Responder, list[Endpoint]]]:
     """Give so many workers with targets at a responder."""
     async with aclosing(Responder(ResponderSettings())) as responder:
         found = [await responder.add_listeners(Endpoint("127.0.0.1", 0, 0)) for _ in range(ports)]
         endpoints = [Endpoint(host, port, port) for ((host, port),) in found]
-        async with aclosing(Workers(Settings(seed=1, **settings), count, "asyncio")) as workers:
+        origin = kind("initiator.worker", "asyncio")
+        async with aclosing(Workers(Settings(seed=1, **settings), count, origin)) as workers:
             await workers.open()
             for endpoint in endpoints:
                 await workers.add_targets(endpoint, 10)
@@ -197,3 +219,87 @@ async def test_a_demand_is_divided_among_those_that_would_hold_it() -> None:
         demand = await workers.demand(1000)
         assert (demand.sessions, demand.workers, demand.tuples) == (1000, 2, 2)
         assert demand.descriptors < 1000
+
+
+async def test_what_one_that_is_away_held_the_others_hold_until_it_is_back() -> None:
+    async with both(3, kind=Scattered, connect_rate=3000.0) as (workers, responder, endpoints):
+        origin = cast(Scattered, workers.pool._origin)
+        await workers.set_sessions(60, None)
+        await workers.wait_held()
+        await workers.start_query(QuerySettings(constant(60.0), 1, (build_question("a.example", "A"),)))
+        origin.there.clear()
+        os.kill(workers.pool.states()[1].process, signal.SIGKILL)
+
+        async def missing() -> list[str]:
+            return list((await workers.snapshot()).workers.missing)  # type: ignore[union-attr]
+
+        async def is_away() -> bool:
+            return bool(await missing())
+
+        async def is_back() -> bool:
+            return not await missing()
+
+        async def held() -> list[int]:
+            await workers.wait_held()
+            await workers.pool.refresh()
+            return [told.state.snapshot.held for told in workers.pool.states()]
+
+        async def asked_rates() -> list[float]:
+            await workers.pool.refresh()
+            return [told.state.snapshot.query.asked_rate for told in workers.pool.states() if told.state.snapshot.query]
+
+        await until(is_away)
+        assert await missing() == ["Worker 2"]
+        assert await held() == [30, 30]
+        assert (await workers.snapshot()).losses == {"worker": 20}
+        assert await asked_rates() == [30.0, 30.0]
+
+        # All that can be asked for can be asked for meanwhile.
+        await workers.set_sessions(90, None)
+        assert await held() == [45, 45]
+        assert await workers.drop(10, reset=False) == 10
+        await workers.remove_targets(endpoints[0])
+        assert sum(await held()) == 45
+        assert await workers.set_ping(None)
+        await workers.change_query(constant(90.0))
+        assert sum(await asked_rates()) == pytest.approx(90.0)
+
+        origin.there.set()
+        await until(is_back)
+        async with workers.pool.changing:
+            pass  # it does its part by then
+        now = await held()
+        assert (sum(now), min(now) > 0) == (45, True)
+        assert (await workers.snapshot()).ping
+        rates = await asked_rates()
+        assert len(rates) == 3
+        assert sum(rates) == pytest.approx(90.0)
+        await until(lambda: _holds(responder, 45))
+
+
+async def test_when_all_are_away_nothing_is_lost_of_what_was_asked_for() -> None:
+    async with both(2, kind=Scattered) as (workers, _, _):
+        origin = cast(Scattered, workers.pool._origin)
+        await workers.set_sessions(20, None)
+        await workers.wait_held()
+        origin.there.clear()
+        for told in workers.pool.states():
+            os.kill(told.process, signal.SIGKILL)
+
+        async def all_are_away() -> bool:
+            return not workers.pool.present()
+
+        await until(all_are_away)
+        with pytest.raises(SessionerError, match="no worker answers"):
+            await workers.set_ping(None)
+        await workers.set_sessions(30, None)
+        origin.there.set()
+
+        async def all_are_held() -> bool:
+            return len(workers.pool.present()) == 2 and (await workers.snapshot()).held == 30
+
+        await until(all_are_held)
+
+
+async def _holds(responder: Responder, count: int) -> bool:
+    return (await responder.snapshot()).held == count

@@ -47,11 +47,15 @@ PROCESS: list[tuple[list[str], str, object]] = [
     (["--loop", "asyncio"], "loop", "asyncio"),
     (["--workers", "4"], "workers", 4),
     (["--workers", "auto"], "workers", None),
+    (["--fleet", "10.0.0.1:6379"], "fleet", "10.0.0.1:6379"),
+    (["--fleet", "[fd00::1]:6379"], "fleet", "[fd00::1]:6379"),
+    (["--fleet", "head:6379", "--per-node", "2"], "per_node", 2),
+    (["--fleet", "head:6379", "--name", "lab-1"], "name", "lab-1"),
 ]
 
 # What decides the listeners and their modes, or names a file; tested by itself.
 OTHERS = {"-l", "--listen", "--mode", "--tls-cert", "--tls-key", "-h", "--help"}
-OTHERS |= {"--statsd", "--statsd-namespace", "--statsd-window", "--prometheus"}
+OTHERS |= {"--attach", "--statsd", "--statsd-namespace", "--statsd-window", "--prometheus"}
 
 
 def parse(*arguments: str) -> Options:
@@ -234,3 +238,34 @@ def test_what_is_of_statsd_is_refused_without_a_server(capsys: pytest.CaptureFix
 def test_an_argument_without_an_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """An address alone is not taken for a listener."""
     assert "10.0.0.1:80" in refusal(capsys, "10.0.0.1:80", *LISTEN)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--fleet", "head"], '"head" is no address of a Ray cluster'),
+        (["--fleet", "head:70000"], '"head:70000" is no address of a Ray cluster'),
+        (["--fleet", "head:6379", "--workers", "2"], "--workers goes without --fleet"),
+        (["--fleet", "head:6379", "--workers", "auto"], "--workers goes without --fleet"),
+        (["--fleet", "head:6379", "--per-node", "0"], "no number of engines"),
+        (["--fleet", "head:6379", "--per-node", "auto"], "no number of engines"),
+        (["--fleet", "head:6379", "--name", "a b"], '"a b" is no name of a fleet'),
+        (["--fleet", "head:6379", "--attach", "lab", "--name", "lab"], "--attach goes without --name"),
+        (["--fleet", "head:6379", "--attach", "lab", "--per-node", "2"], "--attach goes without --name and --per-node"),
+        (["--per-node", "2"], "--per-node goes with --fleet"),
+        (["--name", "lab"], "--name goes with --fleet"),
+        (["--attach", "lab"], "--attach goes with --fleet"),
+        (["--fleet", "head:6379", "--attach", "lab"], "--listen goes without --attach"),
+    ],
+)
+def test_a_wrong_fleet_is_refused(capsys: pytest.CaptureFixture[str], arguments: list[str], named: str) -> None:
+    """What is no fleet, or does not go with one, is named."""
+    assert named in refusal(capsys, *LISTEN, *arguments)
+
+
+def test_a_fleet_that_is_attached_to_is_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Options that say what engines are go without --attach, those of the console itself do not."""
+    attached = ["--fleet", "head:6379", "--attach", "lab"]
+    options = parse_options([*attached, "--exec", "status", "--prometheus", "9464"])
+    assert (options.process.attach, options.process.execute) == ("lab", ["status"])
+    assert "--keepalive goes without --attach" in refusal(capsys, *attached, "--keepalive", "60s")

@@ -1,0 +1,56 @@
+"""What keeps a fleet: an engine whose workers are actors, itself in an actor that outlives its console."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common.fleet.actors import Actors
+from common.fleet.figures import NodeLimits, NodeRow
+from common.fleet.hosted import LIMITS, NodeTold
+from common.shares import share_out
+from common.workers.pool import SILENT, Member, Pool
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """What a keeper is made from: the engine's settings, and how many engines each node has."""
+
+    settings: Any
+    per_node: int
+
+
+async def no_state(_engine: object) -> None:
+    """Return nothing: how a fleet is, its console asks."""
+
+
+def node_rows(pool: Pool[Any], actors: Actors, notes: Mapping[int, str]) -> list[NodeRow]:
+    """Return a row for each engine; `notes` say by number what is amiss."""
+    return [_row(member, actors, notes.get(member.number, "")) for member in pool.members]
+
+
+async def node_limits(pool: Pool[Any], sessions: int | None) -> list[NodeLimits]:
+    """Return what each engine's part of so many sessions, or of those there are, would meet on its node."""
+    members = pool.present()
+    parts: Sequence[int | None] = [None] * len(members) if sessions is None else share_out(sessions, len(members) or 1)
+    answers = await pool.each(LIMITS, [(part,) for part, _ in zip(parts, members, strict=False)], members, reading=True)
+    return [NodeLimits(member.name, answer[0]) for member, answer in zip(members, answers, strict=True) if answer]
+
+
+def _row(member: Member[Any], actors: Actors, note: str) -> NodeRow:
+    told = member.told if isinstance(member.told, NodeTold) else None
+    now = told.state.snapshot if told else None
+    silence = member.silence()
+    return NodeRow(
+        node=member.name,
+        host=actors.places[member.number].host,
+        state="missing" if member.away else "silent" if silence >= SILENT else "there",
+        held=now.held if now else 0,
+        asked=getattr(now, "asked", None),
+        rate=now.rate if now else 0.0,
+        losses=now.losses if now else {},
+        descriptors=now.descriptors if now else None,
+        load=told.load if told else None,
+        processors=told.processors if told else None,
+        heard_ago=silence,
+        note=note,
+    )

@@ -1,0 +1,87 @@
+"""The responder's keeper of a fleet: every node listens on its own, on the addresses that it has."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from common.addresses import Address, Endpoint
+from common.errors import SessionerError, UsageError
+from common.fleet.actors import Actors
+from common.fleet.figures import NodeLimits, NodeRow
+from common.fleet.keeper import FleetSettings, no_state, node_limits, node_rows
+from common.resolver import SocketAddress, resolve
+from common.workers.every import same
+from common.workers.pool import Member
+from common.workers.serving import Worker
+from responder.settings import ECHO, Settings, check_mode
+from responder.worker import Refusals, State
+from responder.workers import Listener, Workers
+
+
+class Keeper(Workers):
+    """Workers that are actors, each with listeners of its own."""
+
+    def __init__(self, fleet: FleetSettings) -> None:
+        self._actors = Actors("responder.worker", fleet.per_node, "is missing: its clients are lost")
+        self._shared = fleet.per_node > 1
+        self._refusals: dict[int, Refusals] = {}
+        super().__init__(fleet.settings, len(self._actors.places), self._actors)
+
+    async def add_listeners(self, endpoint: Endpoint, mode: str = ECHO) -> list[Address]:
+        """Listen in a mode on every node that has an address; return the addresses.
+
+        Raises SessionerError where one is on no node, and none is listened on then.
+        """
+        check_mode(mode, self._settings)
+        items = await resolve(endpoint)
+        if not endpoint.first:
+            raise UsageError("the nodes of a fleet listen on the same port: give one that is not 0")
+        for item in items:
+            if item.address in self._listeners:
+                raise SessionerError(f"cannot listen on {item.address}: the fleet does so already")
+        async with self.pool.changing:
+            members = self.pool.present()
+            found: list[Refusals] = await self.ask("listen_where_possible", same, (mode, items, self._shared))
+            nowhere = Counter(address for refusals in found for address in refusals)
+            for address, count in nowhere.items():
+                if count == len(found):
+                    await self.ask("close_listeners", same, ([item.address for item in items],))
+                    raise SessionerError(found[0][address])
+            for item in items:
+                self._listeners[item.address] = Listener(item, mode, [])
+            if len(found) == len(members):
+                for member, refusals in zip(members, found, strict=True):
+                    self._refusals.setdefault(member.number, {}).update(refusals)
+        return [item.address for item in items]
+
+    async def settings(self) -> Settings:
+        """Return what the fleet was started with."""
+        return self._settings
+
+    async def node_rows(self) -> list[NodeRow]:
+        """Return a row for each engine."""
+        return node_rows(
+            self.pool, self._actors, {number: self._note(found) for number, found in self._refusals.items()}
+        )
+
+    async def node_limits(self, sessions: int | None) -> list[NodeLimits]:
+        """Return the limits that so many clients in all, or those there are, would meet on each node."""
+        return await node_limits(self.pool, sessions)
+
+    def _note(self, refusals: Refusals) -> str:
+        """Return what a node does not listen on."""
+        texts = [text for address, text in refusals.items() if address in self._listeners]
+        more = f", and {len(texts) - 1} addresses more" if len(texts) > 1 else ""
+        return f"{texts[0]}{more}" if texts else ""
+
+    async def _restore(self, member: Member[State]) -> None:
+        """Let a new engine listen on what the others do."""
+        await self.repeat([member])
+        refusals: Refusals = {}
+        for mode in {listener.mode for listener in self._listeners.values()}:
+            items: Sequence[SocketAddress] = [each.item for each in self._listeners.values() if each.mode == mode]
+            refusals |= await self.pool.call(member, "listen_where_possible", mode, items, self._shared) or {}
+        self._refusals[member.number] = refusals
+
+
+KEEPER: Final = Worker(Keeper, no_state)

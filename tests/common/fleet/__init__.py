@@ -1,0 +1,1 @@
+"""Tests of what a fleet is made of."""
