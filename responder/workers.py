@@ -218,14 +218,25 @@ class Workers(Divided):
 
     def _look_at(self, member: Member[State]) -> None:
         """Have a worker that is nearly full relieved, one at a time."""
-        if self._relieving and not self._relieving.done():
-            return
-        seat = self._seat_of[member.number]
-        if self._accepting[seat] == member.number and _load(member) >= NEARLY_FULL:
-            self._relieving = asyncio.create_task(self._relieve(member))
+        if not (self._relieving and not self._relieving.done()) and self._is_nearly_full(member):
+            self._relieving = asyncio.create_task(self._relieve_all(member))
 
-    async def _relieve(self, member: Member[State]) -> None:
-        """Let another worker accept in a worker's place: one that did so before and has room again, or a new one."""
+    def _is_nearly_full(self, member: Member[State]) -> bool:
+        """Return whether a worker that accepts clients has hardly room for more."""
+        accepts = self._accepting[self._seat_of[member.number]] == member.number
+        return accepts and _load(member) >= NEARLY_FULL
+
+    async def _relieve_all(self, member: Member[State]) -> None:
+        """Relieve a worker, and those that have become nearly full meanwhile, unless one cannot be."""
+        full: list[Member[State]] = [member]
+        while full and await self._relieve(full[0]):
+            full = [other for other in self.pool.members if self._is_nearly_full(other)]
+
+    async def _relieve(self, member: Member[State]) -> bool:
+        """Let another worker accept in a worker's place: one that did so before and has room again, or a new one.
+
+        Return whether there is one.
+        """
         seat = self._seat_of[member.number]
         async with self.pool.changing:
             others = [other for other in self.pool.members if self._seat_of[other.number] == seat]
@@ -244,10 +255,11 @@ class Workers(Divided):
                     log.warning("Worker %d is nearly full, and cannot be relieved: %s", member.number + 1, error)
                     self._seat_of.pop()
                     self._accepting[seat] = member.number
-                    return
+                    return False
                 await self._restore(relief)
             await self.pool.call(member, "set_accepting", False)
         log.info("Worker %d is nearly full, worker %d accepts its clients", member.number + 1, relief.number + 1)
+        return True
 
 
 def _held(member: Member[State]) -> int:
