@@ -38,8 +38,8 @@ _SETTLED: Final = 1.0
 
 # Seconds between two arrivals of clients that make a rush, and for which the next ones then gather. Being woken for
 # each client costs either end several microseconds; the first echo to a client is at most so much later.
-_RUSH: Final = 0.0005
-_MOMENT: Final = 0.0001
+_RUSH: Final = 0.002
+_MOMENT: Final = 0.001
 
 _LISTENING: Final = 1  # EPOLLIN, level-triggered: what is left in a queue is reported again
 _PAUSED: Final = 0
