@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from socket import AF_INET, SOCK_STREAM, socket
 from time import monotonic
@@ -23,13 +23,13 @@ from common.sockets import segments
 from common.system import descriptor_limits
 from initiator.churn_figures import Tally
 from initiator.holder import Holder
-from initiator.latencies import Latencies, Latency
+from initiator.latencies import Latencies
 from initiator.probes.ages import AgesFigures
 from initiator.probes.figures import BenchSample, ProbeFigures
 from initiator.probes.running import Probes, ProbeSettings
 from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings, check_plain
-from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
+from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
 from initiator.totals import Totals
 from initiator.workloads.campaign import Campaigns
@@ -37,8 +37,8 @@ from initiator.workloads.churn import Churn, ChurnSettings
 from initiator.workloads.goals import Goal, goals_of
 from initiator.workloads.query import Query, QuerySettings
 from initiator.workloads.query_csv import FileCsv, QueryCsv
-from initiator.workloads.schedule import Schedule, constant
-from initiator.workloads.search import RateSearch
+from initiator.workloads.rate_search import RateSearches
+from initiator.workloads.schedule import Schedule
 from initiator.workloads.send import Send, SendSettings
 
 log = logging.getLogger("sessioner.initiator")
@@ -48,13 +48,8 @@ log = logging.getLogger("sessioner.initiator")
 _RESIZE_STEPS: Final = 100
 _ADDED_UP: Final = 256
 
-# Seconds that a rate is sent before and while it is judged, and the share of failed queries that is too much.
-_SETTLING: Final = 0.5
-_TRYING: Final = 2.0
-_FAILING: Final = 0.01
 
-
-class Engine(Campaigns):
+class Engine(Campaigns, RateSearches):
     """Targets and their sessions; to be made and used inside a running loop."""
 
     def __init__(self, settings: Settings) -> None:
@@ -209,21 +204,6 @@ class Engine(Campaigns):
         self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, csv)
         self._own_sessions(self._query)
 
-    async def search_query_rate(self, latency: float) -> RateFound:
-        """Change the rate of the queries until the highest is found whose p95 stays within `latency` seconds.
-
-        The queries are stopped then, or were by somebody else. Raises UsageError when none are sent.
-        """
-        query = self._running_query()
-
-        def failed() -> int:
-            now = query.figures()
-            return now.timeouts + now.lost
-
-        return await self._search(
-            query, self._holder.latencies.query, latency, lambda rate: query.change(constant(rate)), failed
-        )
-
     async def change_query(self, schedule: Schedule) -> None:
         """Let the queries follow another schedule from now on; raises UsageError when none are sent."""
         self._running_query().change(schedule)
@@ -254,19 +234,6 @@ class Engine(Campaigns):
             holder.ping.guard,
         )
         self._own_sessions(self._send)
-
-    async def search_send_rate(self, latency: float) -> RateFound:
-        """Change the rate of each session's messages until the highest is found, as `search_query_rate` does.
-
-        What could not be sent in time counts as failed. Raises UsageError when none are sent.
-        """
-        send = self._running_send()
-
-        def failed() -> int:
-            now = send.figures()
-            return now.lost + sum(now.missed.values())
-
-        return await self._search(send, self._holder.latencies.message, latency, send.change, failed)
 
     async def change_send(self, rate: float) -> None:
         """Send so many messages a second and session from now on; raises UsageError when none are sent at a rate."""
@@ -371,6 +338,9 @@ class Engine(Campaigns):
         """Start all latencies afresh, or one of them."""
         latencies = self._holder.latencies
         (getattr(latencies, name) if name else latencies).reset()
+
+    async def refresh(self) -> None:
+        """Do nothing: a snapshot is of its moment."""
 
     async def snapshot(self) -> Snapshot:
         """Return the figures of this moment; those of many targets are added up in slices."""
@@ -504,31 +474,6 @@ class Engine(Campaigns):
                 self._holder.join(run, handler)
 
         self._reactor.start(self._reactor.walk(join))
-
-    async def _search(
-        self,
-        run: Query | Send,
-        measured: Latency,
-        latency: float,
-        change: Callable[[float], None],
-        failed: Callable[[], int],
-    ) -> RateFound:
-        search, tried = RateSearch(), []
-        while not search.done and run.is_sending():
-            change(search.rate)
-            await asyncio.sleep(_SETTLING)
-            before, failed_before = run.figures().answered, failed()
-            measured.reset()
-            await asyncio.sleep(_TRYING)
-            if not run.is_sending():
-                break
-            answered = run.figures().answered - before
-            p95 = measured.corrected.percentiles((95,))[0]
-            does = bool(answered) and p95 <= latency and failed() - failed_before <= answered * _FAILING
-            tried.append(RateTried(search.rate, answered / _TRYING, p95, does))
-            search.judge(does)
-        run.stop()
-        return RateFound(latency, search.good, search.bad, tried)
 
     def _running_send(self) -> Send:
         if self._send is None or self._send.done.done():

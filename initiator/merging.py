@@ -51,6 +51,7 @@ GAUGES: Final = (
     "sent_rate",
     "answered_rate",
     "running",
+    "sending",
     "sessions",
     "outstanding",
     "probes",

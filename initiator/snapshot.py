@@ -13,7 +13,7 @@ class QueryFigures:
     """What became of the queries; rates are of the moment, `unsent` were due and given up.
 
     `seconds` is how long there was something to send, `traffic` all that went over the sessions meanwhile, and
-    `csv_not_written` counts rows, None where none are written.
+    `csv_not_written` counts rows, None where none are written. `sending` says that more will be sent.
     """
 
     asked_rate: float
@@ -35,6 +35,12 @@ class QueryFigures:
     rcodes: dict[str, int]
     traffic: Traffic
     csv_not_written: int | None = None
+    sending: bool = False
+
+    @property
+    def failed(self) -> int:
+        """Those that were sent and will not be answered."""
+        return self.timeouts + self.lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,8 @@ class SendFigures:
 
     `due` and `missed`, the latter by reason, are in `unit`: messages, or bytes where a bandwidth is asked for. Answers
     are counted where they are `awaiting`; `wrong` are echoes by what is wrong with them, and `told` tells of some.
-    `lost` were to be answered by sessions that were lost, `unanswered` by others.
+    `lost` were to be answered by sessions that were lost, `unanswered` by others. While there is `sending`, more will
+    be sent.
     """
 
     asked_rate: float | None
@@ -66,6 +73,12 @@ class SendFigures:
     told: tuple[str, ...]
     stopped_on: str
     traffic: Traffic
+    sending: bool = False
+
+    @property
+    def failed(self) -> int:
+        """Those that will not be answered, and those that could not be sent in time."""
+        return self.lost + sum(self.missed.values())
 
 
 @dataclass(frozen=True, slots=True)

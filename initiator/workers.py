@@ -3,7 +3,7 @@
 import asyncio
 import os
 import pickle
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
@@ -39,15 +39,15 @@ from initiator.merging import (
 )
 from initiator.probes.ages import merge_ages
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings, check_plain
-from initiator.snapshot import RateFound, RateTried, Segments, SessionRow, Snapshot, TargetSnapshot
+from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.totals import Totals
 from initiator.worker import State
 from initiator.workloads.campaign import Campaigns
 from initiator.workloads.churn import ChurnSettings
 from initiator.workloads.query import QuerySettings
 from initiator.workloads.query_csv import QueryCsv, begin_rows
-from initiator.workloads.schedule import Schedule, constant
-from initiator.workloads.search import RateSearch
+from initiator.workloads.rate_search import RateSearches
+from initiator.workloads.schedule import Schedule
 from initiator.workloads.send import SendSettings
 
 _MODULE: Final = "initiator.worker"
@@ -60,11 +60,6 @@ _QUERYING: Final = "queries are being sent already; `query RATE` changes the rat
 
 # Rows of shares worked out before others have their turn: a few milliseconds.
 _ROWS: Final = 200
-
-# Seconds that a rate is sent before and while it is judged, and the share of failed queries that is too much.
-_SETTLING: Final = 0.5
-_TRYING: Final = 2.0
-_FAILING: Final = 0.01
 
 
 def _rate_part(_number: int, count: int, rate: float | None) -> Sequence[Any]:
@@ -113,7 +108,7 @@ def _add_segments(parts: Sequence[Segments]) -> Segments:
     return merged(parts, {})
 
 
-class Workers(Divided, Campaigns):
+class Workers(Divided, Campaigns, RateSearches):
     """Targets whose sessions are spread over workers; None for `count` begins as many as are needed.
 
     `_shares` has a row for each target, and in it a number for each worker. `_parts` is what those hold that are not
@@ -248,24 +243,9 @@ class Workers(Divided, Campaigns):
             run = self.runs["send"]
             self.runs["send"] = replace(run, settings=replace(run.settings, rate=rate))
 
-    async def search_query_rate(self, latency: float) -> RateFound:
-        """Search for the highest rate as the engine does, by what all workers measure together."""
-
-        def failed(now: Snapshot) -> int:
-            return now.query.timeouts + now.query.lost if now.query else 0
-
-        async def change(rate: float) -> None:
-            await self.change_query(constant(rate))
-
-        return await self._search("query", "query", latency, change, failed)
-
-    async def search_send_rate(self, latency: float) -> RateFound:
-        """Search for the highest rate as the engine does, by what all workers measure together."""
-
-        def failed(now: Snapshot) -> int:
-            return now.send.lost + sum(now.send.missed.values()) if now.send else 0
-
-        return await self._search("send", "message", latency, self.change_send, failed)
+    async def refresh(self) -> None:
+        """Have the workers tell how they are now."""
+        await self.pool.refresh()
 
     async def settings(self) -> Settings:
         """Return what the process was started with."""
@@ -440,42 +420,6 @@ class Workers(Divided, Campaigns):
         told = [each.state.latencies[name] for each in self.pool.states()]
         parts = [pickle.loads(data) for data in told]  # noqa: S301 - our own process wrote it
         return merge_latency([*parts, *(remaining[name] for remaining in self._remaining_latencies)])
-
-    async def _search(
-        self,
-        name: str,
-        measured: str,
-        latency: float,
-        change: Callable[[float], Awaitable[None]],
-        failed: Callable[[Snapshot], int],
-    ) -> RateFound:
-        search, tried = RateSearch(), []
-        while not search.done and await self._is_sending(name):
-            try:
-                await change(search.rate)
-            except UsageError:  # it has ended by itself
-                break
-            await asyncio.sleep(_SETTLING)
-            await self.reset_latencies(measured)
-            before = await self.snapshot()
-            await asyncio.sleep(_TRYING)
-            if not await self._is_sending(name):
-                break
-            now = await self.snapshot()
-            answered = getattr(now, name).answered - getattr(before, name).answered
-            p95 = self._latency(measured).corrected.percentiles((95,))[0]
-            does = bool(answered) and p95 <= latency and failed(now) - failed(before) <= answered * _FAILING
-            tried.append(RateTried(search.rate, answered / _TRYING, p95, does))
-            search.judge(does)
-        with suppress(UsageError):  # it has ended by itself
-            await (self.stop_query() if name == "query" else self.stop_send())
-        return RateFound(latency, search.good, search.bad, tried)
-
-    async def _is_sending(self, name: str) -> bool:
-        """Whether more will be sent in a run; what the workers have told is of this moment then."""
-        await self.pool.refresh()
-        figures, run = getattr(await self.snapshot(), name), self.runs[name]
-        return figures.running and not run.stopped and run.left(run.settings, monotonic() - run.begun) is not None
 
     def _look_at(self, member: Member[State]) -> None:
         """End messages everywhere that one worker has stopped on what it heard."""

@@ -5,6 +5,7 @@ When its console ends, however that comes about, it ends all workers and itself.
 """
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from common.workers.calls import Caller, Wire
 from common.workers.serving import Birth
 
 _ZYGOTE: Final = "common.workers.zygote"
+
+# How much more important than its workers the console is, as nice(2) counts it.
+_BEFORE_WORKERS: Final = 10
 
 # Seconds that the end waits for the zygote, which waits for its workers.
 _PATIENCE: Final = 10.0
@@ -34,6 +38,10 @@ class Zygote:
         self._loop = loop
         self._control: socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._nice = os.getpriority(os.PRIO_PROCESS, 0)
+        # The prompt answers at once however busy many workers are, where that is allowed.
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, self._nice - _BEFORE_WORKERS)
 
     def name_of(self, number: int) -> str:
         """Return what people know a worker by."""
@@ -89,8 +97,9 @@ class Zygote:
         self._control, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
         self._control.setblocking(False)
         with theirs:
+            arguments = (self._module, str(theirs.fileno()), self._loop, str(self._nice))
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", _ZYGOTE, self._module, str(theirs.fileno()), self._loop],
+                [sys.executable, "-m", _ZYGOTE, *arguments],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

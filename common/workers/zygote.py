@@ -81,7 +81,8 @@ def _fork(live: Live, loop: str, control: socket, descriptors: list[int]) -> int
 
 
 if __name__ == "__main__":
-    module, descriptor, loop_name = sys.argv[1:]
+    module, descriptor, loop_name, nice = sys.argv[1:]
+    os.setpriority(os.PRIO_PROCESS, 0, int(nice))
     passed = socket(fileno=int(descriptor))
     passed.set_inheritable(False)
     run(import_module(module).WORKER.live, passed, loop_name)

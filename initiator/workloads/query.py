@@ -302,6 +302,7 @@ class Query:
             answered_rate=self._answered_rate.per_second,
             seconds=now - self.begun,
             running=not self._ended_at,
+            sending=self.is_sending(),
             sessions=len(self._streams.items),
             due=self._due,
             sent=self._sent,

@@ -354,6 +354,7 @@ class Send:
             answered_rate=self._answered_rate.per_second,
             seconds=now - self.begun,
             running=not self._ended_at,
+            sending=self.is_sending(),
             sessions=sessions,
             unit="messages" if rate else "bytes",
             due=self._due,
