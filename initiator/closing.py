@@ -27,6 +27,7 @@ def closing_pause(processes: int) -> float:
     """
     now = closing_sessions()
     orphans, time_wait = (limit or _UNKNOWN for limit in closing_limits())
-    if now.orphans <= _FAST * orphans and now.time_wait <= _FAST * time_wait:
+    # What has no owner any more will be in TIME_WAIT.
+    if now.orphans <= _FAST * orphans and now.orphans + now.time_wait <= _FAST * time_wait:
         return 0.0
     return AT_ONCE * processes * _TIME_WAIT / (_SLOW * time_wait)

@@ -322,6 +322,11 @@ class Engine(Campaigns, RateSearches):
         """Return what the process was started with."""
         return self._settings
 
+    @property
+    def measured(self) -> Latencies:
+        """The latencies themselves, which go on counting: for whoever looks at them at once."""
+        return self._holder.latencies
+
     async def latencies(self) -> Latencies:
         """Return the counts of this moment."""
         return self._holder.latencies.copy()

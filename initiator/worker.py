@@ -32,8 +32,8 @@ class State:
 
 async def state_of(engine: Engine) -> State:
     """Return how a worker is now."""
-    latencies = await engine.latencies()
-    pickled = {name: pickle.dumps(getattr(latencies, name), pickle.HIGHEST_PROTOCOL) for name in latencies.__slots__}
+    measured = engine.measured
+    pickled = {name: pickle.dumps(getattr(measured, name), pickle.HIGHEST_PROTOCOL) for name in measured.__slots__}
     return State(await engine.snapshot(), await engine.totals(), pickled, engine.tally())
 
 

@@ -18,6 +18,9 @@ SESSIONS = 19_000
 ROUNDS = 6
 UNREAD = 3.0
 
+# Queries a second, and the sessions they go over, while so many keys and commands are typed.
+RATE, LOADED, TYPED = 50_000, 2_000, 300
+
 
 class Typist:
     """An initiator at a pseudo-terminal, typed at and read like a person would."""
@@ -96,6 +99,25 @@ def measure() -> Iterator[Figure]:
             unread.append(_flooded(typist, behind, is_read=False))
         yield Figure("prompt: opening, terminal unread / read", median_ratio(unread, read), "", 1.2)
         typist.leave()
+        yield from _under_load(first)
+
+
+def _under_load(port: int) -> Iterator[Figure]:
+    """Yield the times of echoes and of `status` while queries are sent."""
+    typist = Typist("--target", f"127.0.0.1:{port}")
+    typist.type(b"set %d\rwait\rquery %d\r" % (LOADED, RATE))
+    typist.read_until(b"Queries: ")
+    echoes, answers = [], []
+    for _ in range(TYPED):
+        echoes.append(typist.time(b"z", b"z"))
+        typist.type(b"\x7f")
+        answers.append(typist.time(b"status\r", b"Age of these figures"))
+    pause = _longest_pause(typist)
+    name = f"prompt: {RATE}/s queries over {LOADED}"
+    yield Figure(f"{name}: a key's echo, 99th percentile", quantiles(echoes, n=100)[98], "ms", 20)
+    yield Figure(f"{name}: `status`, 99th percentile", quantiles(answers, n=100)[98], "ms", 50)
+    yield Figure(f"{name}: longest pause of the loop", pause, "ms", 50)
+    typist.leave()
 
 
 def _longest_pause(typist: Typist) -> float:

@@ -50,6 +50,15 @@ def test_a_hundred_ports_are_seen_from_both_ends() -> None:
     assert [clients[0], clients[-1]] == ["0", "2000"]
 
 
+def test_a_million_sessions_may_be_less() -> None:
+    done = run("million.sh", "3000", "1")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[-1] for line in lines if "s  Connected clients" in line] == ["3000", "3000", "0"]
+    assert "responder: Connected clients        : 3000" in lines
+    assert all(line.endswith(": 0") for line in lines if "Lost sessions" in line)
+
+
 def test_what_is_tuned_is_put_back(tmp_path: Path) -> None:
     names = ("ip_local_port_range", "tcp_tw_reuse", "tcp_max_syn_backlog")
     state = tmp_path / "state"
