@@ -76,6 +76,7 @@ class Zygote:
 
     async def close(self) -> None:
         """End every worker that has not ended by itself, and the zygote."""
+        os.setpriority(os.PRIO_PROCESS, 0, self._nice)
         if self._control and self._process:
             self._control.close()
             await asyncio.to_thread(self._end, self._process)
