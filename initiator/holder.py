@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from itertools import groupby
 from operator import attrgetter
-from select import EPOLLRDHUP
+from select import EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from time import monotonic
 from typing import Final
 
@@ -55,6 +55,8 @@ _EXPIRED_AT_ONCE: Final = 4
 
 _INPUT: Final = READ | FAILED
 _END: Final = EPOLLRDHUP | FAILED
+# What epoll reports on a session that can be read from, nearly always: it can be written to as well.
+_HEARD: Final = EPOLLIN | EPOLLOUT
 _ESTABLISHED: Final = State.HELD
 _TARGET: Final = attrgetter("target")
 _HELD: Final = (State.HELD, State.ASKED)
@@ -63,8 +65,8 @@ _HELD: Final = (State.HELD, State.ASKED)
 class Holder:
     """The sessions of all targets on one reactor.
 
-    `processes` of ours hold sessions, with this one. `connected` gathers what a batch of events reports as connected:
-    taken in together it costs less.
+    `processes` of ours hold sessions, with this one. What a batch of events reports as connected is taken in together,
+    which costs less.
     """
 
     def __init__(self, reactor: Reactor, settings: Settings) -> None:
@@ -95,11 +97,10 @@ class Holder:
         self.ping = Ping(reactor, self.deadlines, self.latencies.ping.raw, PING_INTERVAL, settings.ping_timeout, rng)
         self.lifetime = Lifetime(reactor, self)
         self.dump: Dump | None = None
-        self.connected: list[Session] = []
+        self._connected: list[Session] = []
         self._nagle = nagle_option(settings)
         self.processes = 1
         reactor.on_beat(self._expire)
-        reactor.after_batch(self._establish_connected)
 
     def ask(self, target: Target, share: int) -> None:
         """Hold so many sessions to a target from now on."""
@@ -126,14 +127,24 @@ class Holder:
                 self._all_held = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._all_held)
 
+    def connected(self, session: Session) -> None:
+        """Take note that an attempt has succeeded."""
+        if not self._connected:
+            self._reactor.after_batch(self._establish_connected)
+        self._connected.append(session)
+
     def ready(self, session: Session, events: int) -> None:
         """Handle what epoll reported on a session."""
+        stream = session.stream
+        if events == _HEARD and session.state is _ESTABLISHED and not (stream and (stream.unsent or stream.throttled)):
+            if self._take(session, self._buffers) == BUFFER:
+                self._read(session, events)
+            return
         if session.state is State.CONNECTING:
             if events & FAILED:
                 self.opener.refused(session)
                 return
             self.establish([session])
-        stream = session.stream
         if stream and stream.unsent and events & WRITE:
             try:
                 stream.writable()
@@ -209,9 +220,8 @@ class Holder:
 
     def _establish_connected(self) -> None:
         """Take in what the last batch of events reported as connected."""
-        if self.connected:
-            connected, self.connected = self.connected, []
-            self.establish(connected)
+        connected, self._connected = self._connected, []
+        self.establish(connected)
 
     def establish(self, sessions: list[Session]) -> None:
         """Take attempts that have succeeded into the books.
@@ -249,75 +259,64 @@ class Holder:
 
     def read_at_most(self, session: Session, most: int) -> bool:
         """Take at most so many bytes, for a workload that paces the reading; return whether there may be more."""
-        heard, left, ended = 0, most, None
-        try:
-            while left and not ended:
-                count = session.receive([self._view[:left]])
-                if not count:
-                    ended = reasons.FIN
-                if self.dump:
-                    self.dump.received(session, self._view[:count], self._reactor.now)
-                if session.stream:
-                    session.stream.heard(self._buffer, count, self._reactor.now)
-                heard += count
-                left -= count
-        except BlockingIOError:
-            pass
-        except OSError as failure:
-            ended = reasons.reason_of(failure.errno)
-        if heard:
-            self._heard(session, heard)
-        if ended:
-            self.lost(session, ended)
+        left = most
+        while left and (count := self._take(session, [self._view[:left]])):
+            left -= count
         return not left
 
     def _read(self, session: Session, events: int) -> None:
         """Take what has come, and notice the end."""
-        heard = 0
-        ended = None
-        try:
-            for _ in range(_READS):
-                count = session.receive(self._buffers)
-                if not count:
-                    ended = reasons.FIN
-                    break
-                heard += count
-                if self.dump:
-                    self.dump.received(session, self._view[:count], self._reactor.now)
-                if session.stream:
-                    session.stream.heard(self._buffer, count, self._reactor.now)
-                if count < BUFFER and not events & _END:
-                    break
-            else:
-                self._reactor.again(session, events)
-        except BlockingIOError:
-            pass
-        except OSError as failure:
-            ended = reasons.reason_of(failure.errno)
-        if session.state is State.CLOSING:
-            self.traffic.received += heard
-            if ended:
-                self._release(session)
-            return
-        if heard:
-            self._heard(session, heard)
-        if ended:
-            self.lost(session, ended)
+        for _ in range(_READS):
+            count = self._take(session, self._buffers)
+            if count < BUFFER and not (count and events & _END):
+                return
+        self._reactor.again(session, events)
 
-    def _heard(self, session: Session, count: int) -> None:
-        now = self._reactor.now
-        self.traffic.received += count
-        self.traffic.reads += 1
+    def _take(self, session: Session, buffers: list[bytearray] | list[memoryview]) -> int:
+        """Read once, and return how many bytes were taken: 0 when there are no more for now, or at the end."""
+        try:
+            count = session.receive(buffers)
+        except BlockingIOError:
+            return 0
+        except OSError as failure:
+            self._ended(session, reasons.reason_of(failure.errno))
+            return 0
+        if not count:
+            self._ended(session, reasons.FIN)
+            return 0
+        now, stream = self._reactor.now, session.stream
+        traffic = self.traffic
+        traffic.received += count
+        traffic.reads += 1
+        if self.dump:
+            self.dump.received(session, self._view[:count], now)
+        if stream:
+            stream.heard(self._buffer, count, now)
+        if session.state is _ESTABLISHED and stream and now - session.answered < _CONFIRMED_AGAIN:
+            session.heard = self._coarse.of(now)
+        elif session.state in _HELD:
+            self._confirm(session, now)
+        return 0 if session.state is State.CLOSED else count
+
+    def _confirm(self, session: Session, now: float) -> None:
+        """Take note of a sign of life, and of what it confirms."""
         if not session.heard:
             self.latencies.first_byte.raw.record(now - session.since)
         session.heard = heard = self._coarse.of(now)
         if session.state is State.ASKED:
             self.ping.answered(session, now)
-        elif not session.stream or heard - session.answered < _CONFIRMED_AGAIN:
+        elif not session.stream:
             return
         self.confirmed.answered(session.answered, heard)
         session.answered = heard
-        log.debug("Received %d bytes on %s", count, session)
+        log.debug("Confirmed %s", session)
+
+    def _ended(self, session: Session, reason: str) -> None:
+        """Handle that nothing more will come: a loss, unless our own end is closed too."""
+        if session.state is State.CLOSING:
+            self._release(session)
+        else:
+            self.lost(session, reason)
 
     def lost(self, session: Session, reason: str) -> None:
         """Count a held session that ended unasked, and have it replaced."""

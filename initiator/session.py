@@ -93,7 +93,7 @@ class Session:
         """Handle what epoll reported."""
         holder = self.target.holder
         if events == _CONNECTED and self.state is _CONNECTING:
-            holder.connected.append(self)
+            holder.connected(self)
         else:
             holder.ready(self, events)
 

@@ -72,7 +72,6 @@ class Holder:
         self._arrived_at = 0.0
         self._enough: asyncio.Future[None] | None = None
         reactor.on_beat(self._beat)
-        reactor.after_batch(self._moderate)
 
     def behaviour(self, mode: str) -> Behaviour:
         """Return the one behaviour of a mode; raises UsageError where the settings lack what it needs."""
@@ -104,7 +103,9 @@ class Holder:
         self.table.add(clients)
         if self._make is Client:
             listener.behaviour.accepted(clients)
-        self._arriving = self._arriving or listener.behaviour.stays
+        if listener.behaviour.stays and not self._arriving:
+            self._arriving = True
+            self._reactor.after_batch(self._moderate)
         listener.accepted += len(clients)
         listener.held += len(clients)
         self.accepted += len(clients)
@@ -189,11 +190,10 @@ class Holder:
 
     def _moderate(self) -> None:
         """Let clients that arrive in a rush gather for a moment, as a network card does with its interrupts."""
-        if self._arriving:
-            self._arriving = False
-            if self._reactor.now - self._arrived_at < _RUSH:
-                sleep(_MOMENT)
-            self._arrived_at = self._reactor.now
+        self._arriving = False
+        if self._reactor.now - self._arrived_at < _RUSH:
+            sleep(_MOMENT)
+        self._arrived_at = self._reactor.now
 
     def _survive(self, failure: OSError) -> bool:
         """Deal with an error of accept(2); return whether the next in the queue may be accepted."""

@@ -33,7 +33,11 @@ class Recorder:
 
     async def sample(self) -> tuple[Snapshot, Latencies]:
         """Take a sample now, too, and return what it was taken of."""
-        now, latencies = await self._engine.snapshot(), await self._engine.latencies()
+        now = await self._engine.snapshot()
+        # Each of these takes a millisecond or two: others have their turn in between.
+        await asyncio.sleep(0)
+        latencies = await self._engine.latencies()
+        await asyncio.sleep(0)
         self.timeline.take(self._elapsed(), now, await self._engine.totals(), latencies)
         return now, latencies
 

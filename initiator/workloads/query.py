@@ -35,15 +35,23 @@ TIMEOUT: Final = 5.0
 _TAKEN_AT_ONCE: Final = 16_384
 _SENT_AT_ONCE: Final = 64
 
+# Sessions to a query that is due, from which on hardly two queries are due on one session: none are joined then.
+_SPARSE: Final = 8
+
+# Seconds between two wakes of the sender, at least: a wake costs as much as two queries.
+_GATHER: Final = 0.00005
+
 # Times kept before they are counted in the histograms, which is cheaper for many at once.
 _KEPT: Final = 1024
 
 # A DNS message's length, identifier and flags: RFC 1035, 4.1.1 and 4.2.2. A header has 12 bytes.
+_LENGTH_SIZE: Final = 2
 _HEAD_SIZE: Final = 6
+_SHORTEST: Final = 12
+_SHORTEST_FRAME: Final = _LENGTH_SIZE + _SHORTEST
 # Bytes from which answers are taken together, which is cheaper for a dozen.
 _MANY: Final = 500
 _unpack_head: Final = Struct(">HHH").unpack_from
-_SHORTEST: Final = 12
 
 _ANSWER: Final = 0x8000
 _TRUNCATED: Final = 0x0200
@@ -98,6 +106,25 @@ class QueryStream(Stream):
 
     def heard(self, data: bytes | bytearray, size: int, now: float) -> None:
         """Take the answers in the first `size` bytes, and keep the beginning of the next one."""
+        query = self.query
+        if size < _SHORTEST_FRAME or self.tail or query.csv:
+            self._heard_any(data, size, now)
+            return
+        length, identifier, flags = _unpack_head(data)
+        times = self.pending.pop(identifier, None) if length == size - _LENGTH_SIZE else None
+        if not times:
+            self._heard_any(data, size, now)
+            return
+        # One answer alone that is waited for, as most are unless they are very many.
+        due, sent = times
+        query.corrected.append(now - due)
+        query.raw.append(now - sent)
+        query.flags.append(flags)
+        if len(query.raw) > _KEPT:
+            query.count()
+
+    def _heard_any(self, data: bytes | bytearray, size: int, now: float) -> None:
+        """Take any number of answers and parts of them, whoever waits for them."""
         if self.tail:
             data = self.tail + data[:size]
             size = len(data)
@@ -109,7 +136,7 @@ class QueryStream(Stream):
             at = self._heard_many(data, size, now)
         while size - at >= _HEAD_SIZE:
             length, identifier, flags = _unpack_head(data, at)
-            end = at + 2 + length
+            end = at + _LENGTH_SIZE + length
             if end > size:
                 break
             at = end
@@ -130,13 +157,15 @@ class QueryStream(Stream):
 
     def _heard_many(self, data: bytes | bytearray, size: int, now: float) -> int:
         """Take messages of one length that are all waited for, and return how many bytes they are; 0 for others."""
-        frame = int.from_bytes(data[:2], "big") + 2
-        if frame < _SHORTEST + 2:
+        frame = int.from_bytes(data[:_LENGTH_SIZE], "big") + _LENGTH_SIZE
+        if frame < _SHORTEST_FRAME:
             return 0
         end = size - size % frame
         lengths, identifiers, flags = zip(*iter_unpack(f">HHH{frame - _HEAD_SIZE}x", data[:end]), strict=True)
+        if lengths.count(frame - _LENGTH_SIZE) != len(lengths):
+            return 0
         pending, answered = self.pending, set(identifiers)
-        if lengths.count(frame - 2) != len(lengths) or len(answered) != len(lengths) or not pending.keys() >= answered:
+        if len(answered) != len(identifiers) or not pending.keys() >= answered:
             return 0
         found = [pending.pop(identifier, _NOBODYS) for identifier in identifiers]
         query = self.query
@@ -364,40 +393,65 @@ class Query:
         """Send what is due on a few sessions; the rest after others had their turn, what is due later then."""
         if self._ended_at:
             return
-        shared = self._shared
-        if not shared:
-            self._share_out()
+        shared, streams = self._shared, self._streams.items
+        if not shared and streams:
+            due = self._take_due()
+            if len(due) * _SPARSE < len(streams):
+                self._unshared = due[_SENT_AT_ONCE:]
+                self._send_each(due[:_SENT_AT_ONCE])
+            else:
+                self._share_out(due)
         for _ in range(min(_SENT_AT_ONCE, len(shared))):
             self._send(*shared.popleft())
-        if shared:
+        if shared or (self._unshared and streams):
             self._reactor.again(self, 0)
-        elif self._streams.items:
-            self._timer.arm(min(self._arrivals.next_due, self._ends))
+        elif streams:
+            self._timer.arm(min(max(self._arrivals.next_due, monotonic() + _GATHER), self._ends))
 
-    def _share_out(self) -> None:
-        """Draw a session for each query that is due; what is due on one session is sent together."""
-        streams = self._streams.items
-        if not streams:
-            return
+    def _take_due(self) -> list[float]:
+        """Return when the queries were due that are to be sent now."""
         due, self._unshared = self._unshared, []
         if not due:
             due = self._arrivals.take(min(monotonic(), self._ends), _TAKEN_AT_ONCE)
             self._due += len(due)
             if self.csv:
                 self.csv.due(due)
+        return due
+
+    def _draw_streams(self, count: int) -> list[QueryStream]:
+        """Return the streams that so many queries are sent on."""
+        streams = self._streams.items
         size = len(streams)
+        return [streams[int(draw * size)] for draw in self._choice.take(count)]
+
+    def _send_each(self, dues: list[float]) -> None:
+        """Send a few queries, each in a write of its own: two on one session would be rare."""
+        size, messages, late = self._size, self._messages, self._sent_late
+        for due, stream in zip(dues, self._draw_streams(len(dues)), strict=True):
+            identifier, pending = stream.next_id, stream.pending
+            if identifier in pending or stream.reserved or not messages or self.csv or stream.place == NOWHERE:
+                self._send(stream, [due])
+                continue
+            stream.next_id = (identifier + 1) % IDENTIFIERS
+            now = monotonic()
+            pending[identifier] = (due, now)
+            late.append(now - due)
+            self._sent += 1
+            self._write(stream, messages[identifier * size : (identifier + 1) * size], now)
+
+    def _share_out(self, dues: list[float]) -> None:
+        """Let what is due on one session be sent together."""
         shares: dict[QueryStream, list[float]] = {}
-        for at, draw in zip(due, self._choice.take(len(due)), strict=True):
-            stream = streams[int(draw * size)]
+        for due, stream in zip(dues, self._draw_streams(len(dues)), strict=True):
             if stream in shares:
-                shares[stream].append(at)
+                shares[stream].append(due)
             else:
-                shares[stream] = [at]
+                shares[stream] = [due]
         self._shared.extend(shares.items())
 
     def _send(self, stream: QueryStream, dues: list[float]) -> None:
         """Send all that is due on a session in one write."""
-        session, pending = stream.session, stream.pending
+        pending = stream.pending
         if stream.place == NOWHERE:
             self._unshared += dues
             return
@@ -413,13 +467,18 @@ class Query:
         pending.update(zip(identifiers, zip(dues, repeat(now), strict=False), strict=False))
         self._sent_late += [now - due for due in dues]
         self._sent += len(identifiers)
-        session.sent = self._sent_at = now
         if self.csv:
             self.csv.sent(stream.number, identifiers, dues, now)
+        self._write(stream, self._wire(identifiers), now)
+
+    def _write(self, stream: QueryStream, wire: bytes, now: float) -> None:
+        """Send queries on a session, which then waits for the answers."""
+        session = stream.session
+        session.sent = self._sent_at = now
         if not stream.due:
             self._deadlines.file(stream, now + self.settings.timeout)
         try:
-            stream.write(self._wire(identifiers))
+            stream.write(wire)
         except OSError as failure:
             session.lost(failure)
 
