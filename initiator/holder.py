@@ -5,6 +5,7 @@ import logging
 import os
 import random
 from collections import Counter
+from collections.abc import Generator
 from itertools import groupby
 from operator import attrgetter
 from select import EPOLLRDHUP
@@ -19,7 +20,7 @@ from common.dump import Dump
 from common.reactor import FAILED, READ, WRITE, Handler, Job, Reactor
 from common.socket_options import nagle_option
 from common.sockets import half_close, reset_at_close, set_option
-from initiator.closing import AT_ONCE, LOOK, closing_pause
+from initiator.closing import LOOK, closable
 from initiator.confirmed import Confirmed
 from initiator.dialer import Dialer
 from initiator.latencies import Latencies
@@ -87,6 +88,7 @@ class Holder:
         self._view = memoryview(self._buffer)
         self._closing = False
         self._close_again = False
+        self._half_closed = 0
         self._expiring = False
         self.workload: Workload | None = None
         self.latencies = Latencies()
@@ -187,6 +189,7 @@ class Holder:
         session.notify_close()
         if awaited and half_close(session.descriptor):
             session.state = State.CLOSING
+            self._half_closed += 1
             self.deadlines.file(session, self._reactor.now + _CLOSE_TIMEOUT)
         else:
             self._release(session)
@@ -351,6 +354,8 @@ class Holder:
         """Close a descriptor: a FIN, unless bytes that nobody read are left."""
         if session.stream:
             session.stream.left()
+        if session.state is State.CLOSING:
+            self._half_closed -= 1
         self._reactor.forget(session.descriptor)
         os.close(session.descriptor)
         self.deadlines.cancel(session)
@@ -358,35 +363,33 @@ class Holder:
 
     def _close_surplus(self) -> Job:
         """Close sessions of the targets that have too many; attempts do not count as held, and go first."""
-        closed = 0
-
-        def close(handler: Handler) -> None:
-            nonlocal closed
-            if isinstance(handler, Session):
-                target = handler.target
-                if handler.state in ATTEMPTED:
-                    if target.surplus > 0:
-                        self.opener.abandon(handler)
-                elif target.held > target.share and handler.state in _HELD:
-                    self.close(handler)
-                    closed += 1
-
+        allowed = 0
+        visited: list[Handler] = []
         try:
             while self._close_again:
                 self._close_again = False
-                for _ in self._reactor.walk(close):
+                for _ in self._reactor.walk(visited.append):
+                    for handler in visited:
+                        if not isinstance(handler, Session):
+                            continue
+                        if handler.state in ATTEMPTED and handler.target.surplus > 0:
+                            self.opener.abandon(handler)
+                        if not allowed and _is_too_many(handler):
+                            allowed = yield from self._room()
+                        if _is_too_many(handler):
+                            self.close(handler)
+                            allowed -= 1
+                    visited.clear()
                     yield
-                    if closed >= AT_ONCE:
-                        closed = 0
-                        yield from self._pause()
         finally:
             self._closing = False
 
-    def _pause(self) -> Job:
-        """Close nothing for as long as the kernel has no room."""
+    def _room(self) -> Generator[float, None, int]:
+        """Wait until the kernel has room for closed sessions; return how many may be closed until it is asked again."""
         begun = monotonic()
-        while monotonic() - begun < closing_pause(self.processes):
+        while not (count := closable(self.processes, self._half_closed, monotonic() - begun)):
             yield LOOK
+        return count
 
     def _expire(self) -> None:
         self.deadlines.tidy()
@@ -409,3 +412,8 @@ class Holder:
                     yield
         finally:
             self._expiring = False
+
+
+def _is_too_many(session: Session) -> bool:
+    """Return whether a session is held, and its target holds more than its share."""
+    return session.state in _HELD and session.target.held > session.target.share
