@@ -41,10 +41,9 @@ def closable(processes: int, half_closed: int, waited: float) -> int:
     """
     now = closing_sessions()
     orphans, time_wait = (limit or _UNKNOWN for limit in closing_limits())
-    count = int(_SLOW * time_wait * waited / _TIME_WAIT / processes)
     seen = _FULL - _UNSEEN
     # What has no owner any more will be in TIME_WAIT.
     if now.orphans <= seen * orphans and now.orphans + now.time_wait <= seen * time_wait:
-        unseen = max(1, int(_UNSEEN * min(orphans, time_wait) / processes))
-        count = max(count, unseen - half_closed)
-    return count
+        unseen = int(_UNSEEN * min(orphans, time_wait) / processes)
+        return max(0, max(1, unseen) - half_closed)
+    return int(_SLOW * time_wait * waited / _TIME_WAIT / processes)
