@@ -53,6 +53,9 @@ LITTLE_CPU: Final = 0.25
 # The part of the places in TIME_WAIT that is kept for sessions the kernel has not counted yet.
 UNSEEN: Final = 0.05
 
+# Orphans of others that leave enough room for ours.
+FEW_ORPHANS: Final = 100
+
 # Options that make a silent loss known soon.
 PINGING: Final = ("--ping", "--ping-timeout", "2s", "--connect-timeout", "1s")
 
@@ -497,22 +500,38 @@ def test_what_the_kernel_keeps_of_closed_sessions_does_not_overflow(network: Net
 def test_what_is_half_closed_has_its_place_in_time_wait(network: Network) -> None:
     """Where the peer's FIN is missing, no more are half-closed at once than there is room kept for."""
     limit_time_wait(network, 1000)
-    with responding(network), initiating(network) as initiator:
+    with responding(network) as responder, initiating(network) as initiator:
         initiator.ask("set 1200", "wait 30s", "query 10", "status --json")
-        network.rules(f"ip saddr {RIGHT} tcp flags & fin == fin drop")
-        initiator.send("set 0")
-        for count in range(0, 400, 50):
-            until_closed(network, count)
-            held = initiator.ask("status --json")["held"]
-            assert 1200 - held - sum(closed(network)) <= UNSEEN * 1000
+        with stopped(responder):
+            initiator.send("set 0")
+            for count in range(0, 200, 50):
+                until_closed(network, count)
+                held = initiator.ask("status --json")["held"]
+                assert 1200 - held - sum(closed(network)) <= UNSEEN * 1000
         assert overflows(network) == 0
+
+
+@contextmanager
+def stopped(daemon: Daemon) -> Iterator[None]:
+    """Let a daemon do nothing in this block; its kernel goes on acknowledging what comes."""
+    daemon.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        daemon.signal(signal.SIGCONT)
 
 
 def limit_time_wait(network: Network, limit: int) -> tuple[float, float]:
     """Let so many sessions at once be in TIME_WAIT on the left, and none leave it early.
 
-    Returns how many are to be there at most at full speed, and how many more in each second after that.
+    Returns how many are to be there at most at full speed, and how many more in each second after that. Orphans are
+    counted for the whole host, and few are to be had beside ours, or there is no room that could be used up: those that
+    other tests have left are gone after two minutes.
     """
+    end = monotonic() + 2 * PATIENCE
+    while closed(network)[0] > FEW_ORPHANS:
+        if monotonic() > end:
+            pytest.skip("there are many orphans on this host")
     network.left.sysctl("ipv4/tcp_max_tw_buckets", limit)
     network.left.sysctl("ipv4/tcp_rfc1337", 1)
     return 0.9 * limit, 0.05 * limit / 60
@@ -522,7 +541,7 @@ def until_closed(network: Network, count: float) -> None:
     """Return when the kernel on the left keeps more than so many sessions that are closed."""
     end = monotonic() + PATIENCE
     while sum(closed(network)) <= count:
-        assert monotonic() < end
+        assert monotonic() < end, f"the kernel keeps {closed(network)}"
 
 
 def closed(network: Network) -> tuple[int, int]:
