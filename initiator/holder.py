@@ -27,7 +27,7 @@ from initiator.latencies import Latencies
 from initiator.lifetime import Lifetime
 from initiator.opener import Opener
 from initiator.probes.ages import Ages
-from initiator.session import ATTEMPTED, Session, State
+from initiator.session import ATTEMPTED, HELD, Session, State
 from initiator.settings import PING_INTERVAL, Settings
 from initiator.target import Due, Target
 from initiator.tls import Secure
@@ -58,7 +58,6 @@ _INPUT: Final = READ | FAILED
 _END: Final = EPOLLRDHUP | FAILED
 _ESTABLISHED: Final = State.HELD
 _TARGET: Final = attrgetter("target")
-_HELD: Final = (State.HELD, State.ASKED)
 
 
 class Holder:
@@ -71,7 +70,7 @@ class Holder:
     def __init__(self, reactor: Reactor, settings: Settings) -> None:
         rng = random.Random(settings.seed)
         self.deadlines: Deadlines[Due] = Deadlines()
-        self.dialer = Dialer(settings, rng.random)
+        self.dialer = Dialer(settings, rng)
         self.opener = Opener(reactor, self.deadlines, self.dialer, settings, rng)
         self.confirmed = Confirmed()
         self.ages = Ages()
@@ -416,4 +415,4 @@ class Holder:
 
 def _is_too_many(session: Session) -> bool:
     """Return whether a session is held, and its target holds more than its share."""
-    return session.state in _HELD and session.target.held > session.target.share
+    return session.state in HELD and session.target.held > session.target.share
