@@ -28,6 +28,7 @@ class State(Enum):
 
 # An attempt is what is not held yet.
 ATTEMPTED: Final = (State.CONNECTING, State.HANDSHAKE)
+HELD: Final = (State.HELD, State.ASKED)
 
 _CONNECTING: Final = State.CONNECTING
 

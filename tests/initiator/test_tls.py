@@ -94,6 +94,14 @@ async def test_a_session_is_held_when_its_handshake_is_done(certificates: Certif
         assert (await status(responder, lambda now: not now.held)).losses == {"fin": 300}
 
 
+async def test_sessions_that_are_held_already_have_a_lifetime_too(certificates: Certificates) -> None:
+    async with responding(shown(certificates)) as (_, address), initiating(address, Tls(certificates.ca)) as engine:
+        await engine.set_sessions(20, None)
+        await engine.wait_held()
+        await engine.set_lifetime(0.1)
+        await status(engine, lambda now: now.replaced >= 20)
+
+
 async def test_until_then_it_is_an_attempt(certificates: Certificates) -> None:
     with Peer() as peer:
         async with initiating(peer.address, Tls(certificates.ca)) as engine:
