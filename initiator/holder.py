@@ -296,7 +296,8 @@ class Holder:
             stream.heard(self._buffer, count, now)
         if session.state is _ESTABLISHED and stream and now - session.answered < _CONFIRMED_AGAIN:
             session.heard = self._coarse.of(now)
-        elif session.state in HELD:
+            return count
+        if session.state in HELD:
             self._confirm(session, now)
         return 0 if session.state is State.CLOSED else count
 
