@@ -32,7 +32,7 @@ _NAME: Final = "query"
 _ASKING: Final = ("name", "type", "names", "edns", "dnssec")
 
 _QUERY: Final = (
-    "[off] [RATE|LATENCY] {on TARGET | for TIMEOUT | seed N | timeout TIMEOUT | arrivals poisson|constant | name TEXT"
+    "[off] [RATE|@LATENCY] {on TARGET | for TIMEOUT | seed N | timeout TIMEOUT | arrivals poisson|constant | name TEXT"
     " | type TEXT | names FILE | edns | dnssec | schedule FILE | slope FILE | csv FILE}"
 )
 
