@@ -2,11 +2,11 @@
 
 import os
 import secrets
-from pathlib import Path
 from typing import Any, Final
 
 from common.commands import Command
 from common.errors import UsageError
+from common.files import read_bytes
 from common.units import format_duration
 from initiator.churn_render import churn_table, churn_text
 from initiator.runs import Outcome, Run, Runs, outcome_of
@@ -94,12 +94,7 @@ def churn_settings(options: dict[str, Any]) -> ChurnSettings:
 
 def request_of(text: str) -> bytes:
     """Return the bytes of a text, or of the file whose name follows an @; raises UsageError."""
-    if not text.startswith("@"):
-        return os.fsencode(text)
-    try:
-        return Path(text[1:]).read_bytes()
-    except (OSError, ValueError) as failure:
-        raise UsageError(f"file {text[1:]} cannot be read: {failure}") from None
+    return read_bytes(text[1:]) if text.startswith("@") else os.fsencode(text)
 
 
 def _described(settings: ChurnSettings) -> str:

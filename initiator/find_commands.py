@@ -152,7 +152,7 @@ class FindCommands:
             try:
                 await asyncio.to_thread(write, path, await self._engine.bench_samples())
             except OSError as failure:
-                raise SessionerError(f"bench: {path} cannot be written: {failure}") from None
+                raise SessionerError(f"bench: {path} cannot be written: {failure.strerror}") from None
 
 
 def write_csv(path: Path, samples: list[BenchSample]) -> None:

@@ -3,11 +3,11 @@
 import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from common.commands import Command
 from common.errors import UsageError
+from common.files import read_text
 from common.fleet.console import Fleet
 from common.shell import Shell
 from common.units import format_duration
@@ -179,10 +179,9 @@ def _schedule(rate: float | None, options: Mapping[str, Any]) -> Schedule:
 
 def parse_file(path: str, parse: Callable[[str], T]) -> T:
     """Return what the text of a file stands for; raises UsageError with its name in front."""
+    text = read_text(path)
     try:
-        return parse(Path(path).read_text())
-    except (OSError, UnicodeDecodeError) as failure:
-        raise UsageError(f"file {path} cannot be read: {failure}") from None
+        return parse(text)
     except UsageError as error:
         raise UsageError(f"file {path}: {error}") from None
 

@@ -4,12 +4,12 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from common.addresses import Endpoint, parse_endpoint
 from common.errors import UsageError
 from common.exporters.settings import Exporters, add_exporter_options, exporters_of
+from common.files import read_bytes
 from common.keepalive import parse_keepalive
 from common.options import Parser, Process, add_process_options, add_socket_options, option, process_of
 from common.table import DEFAULT_HASHSIZE
@@ -117,7 +117,7 @@ def _add_mode_options(parser: Parser) -> None:
         metavar="RATE",
         help="send it so many times a second over each session (as fast as the client takes it)",
     )
-    add("--content", type=option(_read_content), metavar="FILE", help="what mode serve answers")
+    add("--content", type=option(read_bytes), metavar="FILE", help="what mode serve answers")
     add("--marker", action="store_true", help="look for time stamps in what is received (`marker` switches it)")
 
 
@@ -132,13 +132,6 @@ def _parse_rate(text: str) -> float:
     if value < _LOWEST_RATE:
         raise UsageError(f'"{text}" is too small; at least {_LOWEST_RATE} messages a second are sent')
     return value
-
-
-def _read_content(text: str) -> bytes:
-    try:
-        return Path(text).read_bytes()
-    except OSError as failure:
-        raise UsageError(f"file {text} cannot be read: {failure.strerror}") from None
 
 
 def _settings(options: argparse.Namespace) -> Settings:
