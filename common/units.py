@@ -151,6 +151,11 @@ def parse_percentiles(text: str) -> tuple[float, ...]:
     return tuple(sorted(set(values)))
 
 
+def format_count(count: int, what: str) -> str:
+    """Return how many there are of something: `1 session`, `2 sessions`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def format_duration(seconds: float) -> str:
     """Return a time for people: `0.4s`, `12s`, `3m05s`, `2h07m`, `4d03h`."""
     if seconds < 10:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from common.render import by_reason, field, progress_bar
-from common.units import format_duration, format_milliseconds
+from common.units import format_count, format_duration, format_milliseconds
 from initiator.probes.ages import AgeBucket, AgesFigures
 from initiator.probes.figures import (
     BenchFigures,
@@ -87,7 +87,7 @@ def _ages(bucket: AgeBucket) -> str:
 def bench_text(now: BenchFigures) -> Iterator[str]:
     """Yield the lines of a bench: what was asked, what came of it, and a line for each round."""
     settings = now.settings
-    rounds = f"{settings.rounds} rounds of {settings.sessions} sessions"
+    rounds = f"{format_count(settings.rounds, 'round')} of {format_count(settings.sessions, 'session')}"
     yield field("Bench", f"{rounds}, {len(now.rounds)} made in {format_duration(now.seconds)}")
     yield field("Echoes verified", _verified(now))
     yield field("Failed", by_reason(now.failures))
@@ -196,7 +196,7 @@ def idle_text(now: IdleFigures) -> Iterator[str]:
     if found.unasked:
         yield field("Ended while idle", by_reason(found.unasked))
     if found.later:
-        yield field("Remembered for longer", f"{found.later} groups")
+        yield field("Remembered for longer", format_count(found.later, "group"))
     for kept in now.keepalive:
         counts = f"{kept.answered} answered, failed {by_reason(kept.failures)}"
         yield field(f"Keepalive every {kept.idle} s", f"{_holds(kept)} those silent for {kept.silent:.1f} s: {counts}")

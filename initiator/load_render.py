@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from common.render import by_reason, field
-from common.units import format_bandwidth, format_duration, format_milliseconds
+from common.units import format_bandwidth, format_count, format_duration, format_milliseconds
 from initiator.reports.history import Row, Table
 from initiator.snapshot import LatencyRow, QueryFigures, RateFound, SendFigures
 from initiator.totals import MessageTotals, QueryTotals
@@ -24,7 +24,7 @@ def query_text(now: QueryFigures) -> Iterator[str]:
         yield field("csv rows not written", now.csv_not_written)
     if now.running:
         yield field("Queries outstanding", now.outstanding)
-        yield field("Queries asked for", f"{now.asked_rate:g} a second, over {now.sessions} sessions")
+        yield field("Queries asked for", f"{now.asked_rate:g} a second, over {format_count(now.sessions, 'session')}")
 
 
 def latency_text(rows: Iterable[LatencyRow]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from common.errors import UsageError
 from common.units import (
+    format_count,
     format_duration,
     format_milliseconds,
     parse_bandwidth,
@@ -494,6 +495,12 @@ def test_a_time_that_is_shown_can_be_typed(seconds: float) -> None:
     """What is shown reads back as the same time, but for what its last unit leaves out."""
     left_out = 0.051 if seconds < 10 else 0.51 if seconds < 3_600 else 60.51 if seconds < 86_400 else 3_600.51
     assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, abs=left_out)
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 sessions"), (1, "1 session"), (2, "2 sessions")])
+def test_one_is_not_many(count: int, text: str) -> None:
+    """What is counted is told in words that agree with the number."""
+    assert format_count(count, "session") == text
 
 
 @pytest.mark.parametrize(
