@@ -71,10 +71,8 @@ def _ago(seconds: float | None) -> str:
 
 
 def _exhausted(now: Snapshot) -> str:
-    kinds = [
-        f"{kind} ({format_count(now.targets_without_ports, 'target')})" if kind == "ports" else kind
-        for kind in now.exhausted
-    ]
+    without_ports = format_count(now.targets_without_ports, "target")
+    kinds = [f"{kind} ({without_ports})" if kind == "ports" else kind for kind in now.exhausted]
     return ", ".join(kinds) or "nothing"
 
 
