@@ -152,9 +152,10 @@ class Commands:
         await self._engine.set_lifetime(None if off else timeout)
         return "Lifetime of sessions not limited" if timeout is None else f"Lifetime {format_duration(timeout)}"
 
-    async def hashsize(self, size: int, target: Address | None = None) -> None:
+    async def hashsize(self, size: int, target: Address | None = None) -> str:
         """Resize tables."""
         await self._engine.set_hashsize(size, target)
+        return f"Hash size of {target or 'every target'} {size}"
 
     async def drop(
         self, n: int | None = None, addr: Address | None = None, rst: bool = False, fin: bool = False

@@ -135,6 +135,9 @@ def _parse_rate(text: str) -> float:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
+    """Return what the process is to be; raises UsageError."""
+    if options.message_rate is not None and options.message is None:
+        raise UsageError("--message-rate goes with --message TEXT")
     return Settings(
         hashsize=options.hashsize,
         backlog=options.backlog,

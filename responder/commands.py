@@ -99,9 +99,10 @@ class Commands:
         await self._engine.set_marker(enabled)
         return f"Marker {'enabled' if enabled else 'disabled'}"
 
-    async def hashsize(self, size: int) -> None:
+    async def hashsize(self, size: int) -> str:
         """Resize the table."""
         await self._engine.set_hashsize(size)
+        return f"Clients hash size {size}"
 
     async def drop(
         self, n: int | None = None, addr: Address | None = None, rst: bool = False, fin: bool = False

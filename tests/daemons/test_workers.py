@@ -172,6 +172,8 @@ def test_targets_and_settings_change_while_running(free_ports: FreePorts) -> Non
         front.send("ping")
         assert front.line() == "Ping disabled"
         front.send("hashsize 100", "hashsize 7 " + str(first))
+        assert front.line() == "Hash size of every target 100"
+        assert front.line() == f"Hash size of {first} 7"
         front.until(lambda now: now["hashsize"] == 3 * 100 + 8)
         behind.send(f"listen remove {first}")
         assert behind.line() == "1 listener removed, their clients stay"
@@ -180,6 +182,7 @@ def test_targets_and_settings_change_while_running(free_ports: FreePorts) -> Non
         assert behind.line() == "1 listener added"
         assert behind.line() == "4 listeners in mode sink"
         assert behind.line() == "Marker enabled"
+        assert behind.line() == "Clients hash size 64"
         assert {row["mode"] for row in rows(behind, "listeners")} == {"sink"}
         behind.until(lambda now: now["hashsize"] == 64 and now["marker"])
 
