@@ -170,6 +170,14 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
 
 
+def format_exactly(seconds: float) -> str:
+    """Return a time as it can be typed again, with nothing left out: `5.0s`, `1m30s`, `250ms`, `12.5s`."""
+    shown = format_duration(seconds)
+    if parse_duration(shown) == seconds:
+        return shown
+    return f"{seconds * 1000:.10g}ms" if seconds < 1 else f"{seconds:.10g}s"
+
+
 def format_milliseconds(seconds: float) -> str:
     """Return a latency in milliseconds for people: `0.043 ms`, `12.7 ms`, `1520 ms`."""
     value = seconds * 1000

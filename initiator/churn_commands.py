@@ -7,7 +7,7 @@ from typing import Any, Final
 from common.commands import Command
 from common.errors import UsageError
 from common.files import read_bytes
-from common.units import format_count, format_duration
+from common.units import format_count, format_exactly
 from initiator.churn_render import churn_table, churn_text
 from initiator.runs import Outcome, Run, Runs, outcome_of
 from initiator.workers import AnyEngine
@@ -99,12 +99,12 @@ def request_of(text: str) -> bytes:
 
 def _described(settings: ChurnSettings) -> str:
     """Return what is done at each rate in one line, so that it can be repeated."""
-    parts = [f"for {format_duration(settings.seconds)}"]
+    parts = [f"for {format_exactly(settings.seconds)}"]
     if settings.cooldown:
-        parts.append(f"cooldown {format_duration(settings.cooldown)}")
+        parts.append(f"cooldown {format_exactly(settings.cooldown)}")
     if settings.target:
         parts.append(f"on {settings.target}")
     parts.append(f"{format_count(len(settings.request), 'byte')} sent")
-    parts.append(f"timeout {format_duration(settings.timeout)}")
+    parts.append(f"timeout {format_exactly(settings.timeout)}")
     parts.append(f"close {'rst' if settings.resets else 'fin'}")
     return ", ".join([*parts, f"arrivals {settings.arrivals}", f"seed {settings.seed}"])

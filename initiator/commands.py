@@ -13,7 +13,7 @@ from common.logs import Logs
 from common.paging import all_rows
 from common.shell import Shell
 from common.standard import Standard, in_time
-from common.units import format_count, format_duration
+from common.units import format_count, format_exactly
 from initiator.churn_commands import ChurnCommands
 from initiator.find_commands import FindCommands
 from initiator.query_commands import QueryCommands
@@ -142,7 +142,7 @@ class Commands:
         """Switch ping, or set its interval."""
         if times:
             await self._engine.set_ping_interval(times)
-            low, high = map(format_duration, times)
+            low, high = map(format_exactly, times)
             return f"Ping interval {low} to {high}"
         enabled = await self._engine.set_ping(on or (False if off else None))
         return f"Ping {'enabled' if enabled else 'disabled'}"
@@ -150,7 +150,7 @@ class Commands:
     async def lifetime(self, timeout: float | None = None, off: bool = False) -> str:
         """Replace sessions after a time, or do not."""
         await self._engine.set_lifetime(None if off else timeout)
-        return "Lifetime of sessions not limited" if timeout is None else f"Lifetime {format_duration(timeout)}"
+        return "Lifetime of sessions not limited" if timeout is None else f"Lifetime {format_exactly(timeout)}"
 
     async def hashsize(self, size: int, target: Address | None = None) -> str:
         """Resize tables."""

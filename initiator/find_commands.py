@@ -13,7 +13,7 @@ from typing import Any, Final
 from common.addresses import Address
 from common.commands import Command
 from common.errors import SessionerError, UsageError
-from common.units import format_count, format_duration
+from common.units import format_count, format_exactly
 from initiator.find_render import ages_text, found_table, found_text
 from initiator.probes.ages import AgesFigures
 from initiator.probes.figures import (
@@ -180,7 +180,7 @@ def _described(what: str, options: Mapping[str, Any]) -> str:
 def _shown(name: str, value: Any) -> str:
     """Return the value of an option as it is typed."""
     if name in ("for_", "up_to"):
-        return format_duration(value)
+        return format_exactly(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from common.render import by_reason, field, progress_bar
-from common.units import format_count, format_duration, format_milliseconds
+from common.units import format_count, format_duration, format_exactly, format_milliseconds
 from initiator.probes.ages import AgeBucket, AgesFigures
 from initiator.probes.figures import (
     BenchFigures,
@@ -180,7 +180,7 @@ def rate_table(now: RateFigures) -> Table:
 
 
 def _best(now: RateFigures) -> str:
-    held = f"for {format_duration(now.settings.seconds)} without a failure"
+    held = f"for {format_exactly(now.settings.seconds)} without a failure"
     return f"{_least_rate(now)}{now.good:.1f} a second {held}" if now.good else f"none found {held}"
 
 

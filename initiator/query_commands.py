@@ -10,7 +10,7 @@ from common.errors import UsageError
 from common.files import read_text
 from common.fleet.console import Fleet
 from common.shell import Shell
-from common.units import format_duration
+from common.units import format_exactly
 from initiator.load_render import query_table, query_text, rate_found_table, rate_found_text
 from initiator.runs import Outcome, Run, Runs, outcome_of
 from initiator.snapshot import QueryFigures, RateFound
@@ -190,11 +190,11 @@ def _described(settings: QuerySettings) -> str:
     """Return what a run is in one line, so that it can be repeated."""
     parts = [f"{settings.schedule}", f"arrivals {settings.arrivals}"]
     if settings.seconds is not None:
-        parts.append(f"for {format_duration(settings.seconds)}")
+        parts.append(f"for {format_exactly(settings.seconds)}")
     if settings.target:
         parts.append(f"on {settings.target}")
     if settings.asking:
         parts.append(settings.asking)
     if settings.csv is not None:
         parts.append(f"csv {settings.csv}")
-    return ", ".join([*parts, f"timeout {format_duration(settings.timeout)}", f"seed {settings.seed}"])
+    return ", ".join([*parts, f"timeout {format_exactly(settings.timeout)}", f"seed {settings.seed}"])

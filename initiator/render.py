@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from common.render import by_reason, field, limits_text, progress_bar, workers_text, yes_no
-from common.units import format_bandwidth, format_count, format_duration, format_milliseconds
+from common.units import format_bandwidth, format_count, format_duration, format_exactly, format_milliseconds
 from initiator.churn_render import churn_text, toolbar_part
 from initiator.find_render import progress_text
 from initiator.load_render import query_text, send_text
@@ -77,7 +77,7 @@ def _exhausted(now: Snapshot) -> str:
 
 
 def _replaced(now: Snapshot) -> str:
-    return f"{now.replaced} (lifetime {'off' if now.lifetime is None else format_duration(now.lifetime)})"
+    return f"{now.replaced} (lifetime {'off' if now.lifetime is None else format_exactly(now.lifetime)})"
 
 
 def _round_trip(now: Snapshot) -> str:
@@ -97,8 +97,8 @@ def greeting_text(now: Snapshot, settings: Settings) -> str:
     """Return the line that says what this run is, so that it can be repeated."""
     tls = "" if settings.tls is None else "TLS, " if settings.tls.verify else "TLS that verifies nothing, "
     return (
-        f"{format_count(now.targets, 'target')}, {tls}connect timeout {format_duration(settings.connect_timeout)}, "
-        f"ping {'on' if settings.ping else 'off'}, ping timeout {format_duration(settings.ping_timeout)}, "
+        f"{format_count(now.targets, 'target')}, {tls}connect timeout {format_exactly(settings.connect_timeout)}, "
+        f"ping {'on' if settings.ping else 'off'}, ping timeout {format_exactly(settings.ping_timeout)}, "
         f"at most {now.descriptors[0]} descriptors, seed {settings.seed}"
     )
 

@@ -9,7 +9,7 @@ from common.commands import Command
 from common.errors import SessionerError, UsageError
 from common.escapes import unescape
 from common.files import read_bytes
-from common.units import format_bandwidth, format_duration, format_milliseconds
+from common.units import format_bandwidth, format_exactly, format_milliseconds
 from initiator.load_render import rate_found_table, rate_found_text, send_table, send_text
 from initiator.runs import Outcome, Run, Runs, outcome_of
 from initiator.snapshot import RateFound
@@ -197,10 +197,10 @@ def _described(what: str, options: Mapping[str, Any], seed: int) -> str:
         parts.append("as fast as can be")
     for name, text in (
         ("down", format_bandwidth),
-        ("for_", format_duration),
+        ("for_", format_exactly),
         ("on", str),
         ("first", _quoted),
-        ("delay", format_duration),
+        ("delay", format_exactly),
         ("marker", shlex.quote),
         ("skip", str),
         ("stop_on", shlex.quote),

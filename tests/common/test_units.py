@@ -11,6 +11,7 @@ from common.errors import UsageError
 from common.units import (
     format_count,
     format_duration,
+    format_exactly,
     format_milliseconds,
     parse_bandwidth,
     parse_count,
@@ -495,6 +496,24 @@ def test_a_time_that_is_shown_can_be_typed(seconds: float) -> None:
     """What is shown reads back as the same time, but for what its last unit leaves out."""
     left_out = 0.051 if seconds < 10 else 0.51 if seconds < 3_600 else 60.51 if seconds < 86_400 else 3_600.51
     assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, abs=left_out)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (5.0, "5.0s"),
+        (0.25, "250ms"),
+        (0.05, "50ms"),
+        (0.0001, "0.1ms"),
+        (12.5, "12.5s"),
+        (90.0, "1m30s"),
+        (5420.0, "5420s"),
+    ],
+)
+def test_a_time_that_was_asked_for_is_shown_in_full(seconds: float, text: str) -> None:
+    """A run can be repeated by what is shown of it."""
+    assert format_exactly(seconds) == text
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 sessions"), (1, "1 session"), (2, "2 sessions")])

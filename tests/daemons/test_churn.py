@@ -46,7 +46,7 @@ def test_rates_are_tried_and_told(front: Daemon) -> None:
         f"churn 100 300 for 500ms cooldown 10ms send @{ROOT}/examples/http-request seed 7", "wait churn", "report"
     )
     assert code == 0
-    assert "Churn: 100, 300 a second, for 0.5s, cooldown 0.0s, 112 bytes sent, timeout 30s, close fin" in output
+    assert "Churn: 100, 300 a second, for 0.5s, cooldown 10ms, 112 bytes sent, timeout 30s, close fin" in output
     for text in (output, errors):
         assert "Churn                    : 100 a second asked, " in text
         assert "Transactions             : 50 due, 50 completed, failed: 0\n" in text
