@@ -178,8 +178,10 @@ def format_exactly(seconds: float) -> str:
     return f"{seconds * 1000:.10g}ms" if seconds < 1 else f"{seconds:.10g}s"
 
 
-def format_milliseconds(seconds: float) -> str:
-    """Return a latency in milliseconds for people: `0.043 ms`, `12.7 ms`, `1520 ms`."""
+def format_milliseconds(seconds: float | None) -> str:
+    """Return a latency in milliseconds for people: `0.043 ms`, `12.7 ms`, `1520 ms`; `-` where none was measured."""
+    if seconds is None:
+        return "-"
     value = seconds * 1000
     digits = 3 if value < 1 else 1 if value < 100 else 0
     return f"{value:.{digits}f} ms"

@@ -106,7 +106,7 @@ def bench_table(now: BenchFigures) -> Table:
             "round": done.round,
             "answered": done.answered,
             "failed": by_reason(done.failures),
-            **{name: format_milliseconds(value) for name, value in _times(done.raw)},
+            **_times(done.raw),
         }
         for done in now.rounds
     ]
@@ -247,10 +247,13 @@ def _least(now: SessionsFigures) -> str:
     return "" if now.bound == "path" else "at least "
 
 
-def _spread(times: Spread) -> str:
-    return "  ".join(f"{name} {format_milliseconds(value)}" for name, value in _times(times))
+def _spread(times: Spread | None) -> str:
+    return "  ".join(f"{name} {text}" for name, text in _times(times).items()) if times else format_milliseconds(None)
 
 
-def _times(times: Spread) -> Iterator[tuple[str, float]]:
-    values = (times.lowest, times.p50, times.p95, times.p99, times.highest)
-    return zip(("min", "p50", "p95", "p99", "max"), values, strict=True)
+def _times(times: Spread | None) -> dict[str, str | None]:
+    """Return the times of a spread by the names that they are shown under, None where none were measured."""
+    if not times:
+        return dict.fromkeys(("min", "p50", "p95", "p99", "max"))
+    values = {"min": times.lowest, "p50": times.p50, "p95": times.p95, "p99": times.p99, "max": times.highest}
+    return {name: format_milliseconds(value) for name, value in values.items()}

@@ -115,13 +115,13 @@ def toolbar_text(now: Snapshot) -> str:
         parts.append(f"{format_count(now.held, 'session')} held")
     if now.query and now.query.running:
         parts.append(f"{now.query.answered_rate:.0f} of {now.query.asked_rate:g} queries/s")
-        parts.append(f"p95 {format_milliseconds(now.query_p95)}")
+        parts.append(f"p95 {format_milliseconds(now.query_p95 or None)}")
         parts.append(f"{format_bandwidth(now.send_rate)} up, {format_bandwidth(now.receive_rate)} down")
     if now.send and now.send.running:
         asked = f" of {now.send.asked_rate:g}" if now.send.asked_rate else ""
         parts.append(f"{now.send.sent_rate:.0f}{asked} messages/s")
         if now.send.awaiting:
-            parts.append(f"p95 {format_milliseconds(now.message_p95)}")
+            parts.append(f"p95 {format_milliseconds(now.message_p95 or None)}")
         parts.append(f"{format_bandwidth(now.send_rate)} up, {format_bandwidth(now.receive_rate)} down")
     if now.churn and now.churn.running:
         parts.append(toolbar_part(now.churn))

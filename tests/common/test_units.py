@@ -524,8 +524,8 @@ def test_one_is_not_many(count: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0, "0.000 ms"), (0.000043, "0.043 ms"), (0.0127, "12.7 ms"), (0.25, "250 ms"), (1.52, "1520 ms")],
+    [(0.0, "0.000 ms"), (0.000043, "0.043 ms"), (0.0127, "12.7 ms"), (0.25, "250 ms"), (1.52, "1520 ms"), (None, "-")],
 )
-def test_a_latency_is_shown_in_milliseconds(seconds: float, text: str) -> None:
+def test_a_latency_is_shown_in_milliseconds(seconds: float | None, text: str) -> None:
     """A latency keeps about three digits, from microseconds to seconds."""
     assert format_milliseconds(seconds) == text
