@@ -308,7 +308,7 @@ class Holder:
         now = self._reactor.now
         self.traffic.received += count
         self.traffic.reads += 1
-        if not session.heard:
+        if not session.heard and (not session.sent or (session.stream and session.stream.spoke_at_once())):
             self.latencies.first_byte.raw.record(now - session.since)
         session.heard = heard = self._coarse.of(now)
         if session.state is State.ASKED:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from common import reasons
 from common.addresses import Address
+from common.coarse import STEP, Coarse
 from common.deadlines import Deadlines
 from common.rate import Rate
 from common.reactor import FAILED, READ, WRITE, Reactor
 from common.sockets import error_of
 from common.timer import Timer
 from initiator.latencies import Latencies
+from initiator.session import State
 from initiator.snapshot import SendFigures
 from initiator.traffic import Traffic
 from initiator.workloads.expressions import Template
@@ -98,6 +100,7 @@ class Send:
         self._guard = guard
         self._traffic_before = replace(traffic)
         self._traffic_then: Traffic | None = None
+        self._spoken = Coarse()
         self._messages = Messages(settings)
         self._answers = Answers(settings, latencies.message, self.stop)
         self._stream = SendStream if settings.down is None else ThrottledStream
@@ -142,6 +145,7 @@ class Send:
         for template in self.settings.first:
             stream.write(self._messages.render(template, stream))
             self._sent += 1
+            self._speak(stream)
         if self.endless:
             self._fill(stream)
             self._reactor.again(stream.session, WRITE)
@@ -202,6 +206,7 @@ class Send:
 
     def write_on(self, stream: SendStream) -> None:
         """Send as fast as the session takes it, until it is others' turn; raises OSError when the session is lost."""
+        self._speak(stream)
         for _ in range(_WRITES):
             data = stream.unsent
             try:
@@ -308,8 +313,17 @@ class Send:
                     self._send_bytes(stream, count * self._piece)
                 else:
                     self._send(stream, count, since)
+                self._speak(stream)
             except OSError as failure:
                 stream.session.lost(failure)
+
+    def _speak(self, stream: SendStream) -> None:
+        """Take note that something is sent on a session, but for one whose ping is timed by when that was sent."""
+        session, now = stream.session, self._reactor.now
+        if stream.at_once is None:
+            stream.at_once = not session.sent and now - session.since < STEP
+        if session.state is not State.ASKED:
+            session.sent = self._spoken.of(now)
 
     def _send(self, stream: SendStream, count: int, since: float) -> None:
         """Send so many messages, the first of which was due at `since`."""

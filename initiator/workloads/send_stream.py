@@ -17,18 +17,20 @@ class SendStream(Stream):
     """One session's part.
 
     `number` is that of the next message, `offset` the place in the sequence's bytes. `waiting` holds (due, sent) in
-    monotonic seconds of the messages that wait for an answer, in their order, `numbered` by their number.
+    monotonic seconds of the messages that wait for an answer, in their order, `numbered` by their number. `at_once` is
+    whether the first was sent as soon as the session was established, None while none has been.
     """
 
     __slots__ = (
-        "begun", "checker", "drawn", "input", "number", "numbered", "offset", "pattern", "run", "skip", "tail",
-        "tail_stop", "uid", "waiting",
+        "at_once", "begun", "checker", "drawn", "input", "number", "numbered", "offset", "pattern", "run", "skip",
+        "tail", "tail_stop", "uid", "waiting",
     )  # fmt: skip
 
     def __init__(self, session: "Session", run: "Send", uid: int) -> None:
         super().__init__(session, run.traffic)
         self.run = run
         self.uid = uid
+        self.at_once: bool | None = None
         self.begun = False
         self.number = 1
         self.offset = 0
@@ -61,6 +63,10 @@ class SendStream(Stream):
     def left(self) -> None:
         """Take note that the session is not held any more."""
         self.run.left(self)
+
+    def spoke_at_once(self) -> bool:
+        """Return whether the first message followed the establishment."""
+        return bool(self.at_once)
 
     def pending(self) -> int:
         """Return how many messages wait for an answer."""
