@@ -45,6 +45,31 @@ class _AddListeners(argparse.Action):
 def parse_options(arguments: Sequence[str] | None = None) -> Options:
     """Return what the command line asks for; a wrong one ends the process with one line and exit code 2."""
     parser = Parser("sessioner_responder", "Accept TCP sessions, and echo what comes over them or treat it otherwise.")
+    _add_listener_options(parser)
+    _add_mode_options(parser)
+    add_socket_options(parser)
+    add_exporter_options(parser)
+    add_process_options(parser)
+    options = parser.parse_args(arguments)
+    if options.listen is None and options.attach is None:
+        parser.error("no listener: give -l/--listen ADDR:PORT[-PORT]")
+    try:
+        process = process_of(options)
+        if process.attach is not None:
+            if options.listen:
+                raise UsageError("--listen goes without --attach; `listen add` adds some")
+            parser.refuse_beside_attach(options)
+        settings = _settings(options)
+        listen = options.listen or []
+        for mode in (options.mode, *(mode for _, mode in listen)):
+            check_mode(mode, settings)
+        exporters = exporters_of(options)
+    except UsageError as error:
+        parser.error(str(error))
+    return Options(listen, options.mode, settings, exporters, process)
+
+
+def _add_listener_options(parser: Parser) -> None:
     add = parser.add_argument
     add(
         "-l",
@@ -78,27 +103,6 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     )
     add("--tls-cert", metavar="FILE", help="speak TLS on every listener, and show this certificate")
     add("--tls-key", metavar="FILE", help="where its key is (the file of the certificate)")
-    _add_mode_options(parser)
-    add_socket_options(parser)
-    add_exporter_options(parser)
-    add_process_options(parser)
-    options = parser.parse_args(arguments)
-    if options.listen is None and options.attach is None:
-        parser.error("no listener: give -l/--listen ADDR:PORT[-PORT]")
-    try:
-        process = process_of(options)
-        if process.attach is not None:
-            if options.listen:
-                raise UsageError("--listen goes without --attach; `listen add` adds some")
-            parser.refuse_beside_attach(options)
-        settings = _settings(options)
-        listen = options.listen or []
-        for mode in (options.mode, *(mode for _, mode in listen)):
-            check_mode(mode, settings)
-        exporters = exporters_of(options)
-    except UsageError as error:
-        parser.error(str(error))
-    return Options(listen, options.mode, settings, exporters, process)
 
 
 def _add_mode_options(parser: Parser) -> None:
