@@ -12,6 +12,7 @@ from typing import Final
 
 from common.commands import Command, Registry
 from common.errors import SessionerError, UsageError
+from common.files import read_text
 from common.logs import Logs
 from common.options import Process
 from common.output import Output
@@ -170,10 +171,7 @@ def _read_script(path: Path | None) -> list[str] | None:
     """Return the lines of a script without blank ones and comments."""
     if path is None:
         return None
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as failure:
-        raise UsageError(f"script {path} cannot be read: {failure}") from None
+    lines = read_text(path, "script").splitlines()
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 

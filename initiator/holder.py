@@ -303,7 +303,7 @@ class Holder:
 
     def _confirm(self, session: Session, now: float) -> None:
         """Take note of a sign of life, and of what it confirms."""
-        if not session.heard:
+        if not session.heard and (not session.sent or (session.stream and session.stream.spoke_at_once())):
             self.latencies.first_byte.raw.record(now - session.since)
         session.heard = heard = self._coarse.of(now)
         if session.state is State.ASKED:

@@ -374,8 +374,8 @@ def test_what_is_printed_has_no_history(free_ports: FreePorts) -> None:
 def test_the_command_line_repeats_the_draws(free_ports: FreePorts, tmp_path: Path, seed: tuple[str, ...]) -> None:
     target = f"127.0.0.1:{free_ports(1)}"
     with Daemon("initiator", "--target", target, *seed) as front:
-        _, _, code = front.end(f"report {tmp_path / 'a.json'}")
-        assert code == 0
+        output, _, code = front.end(f"report {tmp_path / 'a.json'}")
+        assert (output, code) == (f"{tmp_path / 'a.json'} written\n", 0)
     history = json.loads((tmp_path / "a.json").read_text())["history"]
     drawn = history["process"]["seed"]
     again = " ".join(seed) or f"--seed {drawn}"

@@ -109,10 +109,11 @@ async def test_every_transaction_that_is_due_is_answered_and_measured() -> None:
         assert (await responder.snapshot()).losses == {}
 
 
-async def test_a_target_that_refuses_gives_no_samples() -> None:
+@pytest.mark.parametrize("more", [{}, {"resets": True}, {"resets": True, "request": b""}])
+async def test_a_target_that_refuses_gives_no_samples(more: dict[str, Any]) -> None:
     with Peer(backlog=None) as peer:
         async with towards(peer.address) as engine:
-            row = await churned(engine, 200)
+            row = await churned(engine, 200, **more)
             assert (row.completed, row.failed) == (0, {"refused": 40})
 
 
@@ -271,6 +272,19 @@ async def test_a_reset_at_the_end_leaves_no_session_behind_at_either_end() -> No
     async with responding("echo") as (engine, responder):
         row = await churned(engine, 200, resets=True)
         assert (row.completed, row.failed, row.received) == (40, {}, 40 * len(REQUEST))
+
+        async def reset() -> bool:
+            return (await responder.snapshot()).losses.get("rst") == 40
+
+        await until(reset)
+
+
+async def test_where_nothing_is_asked_a_reset_follows_the_establishment() -> None:
+    """Nobody answers what was not said: such a transaction would wait for its timeout."""
+    async with responding("echo") as (engine, responder):
+        row = await churned(engine, 200, resets=True, request=b"")
+        assert (row.completed, row.empty, row.failed, row.sent) == (40, 40, {}, 0)
+        assert 0 < row.connect.raw.lowest <= row.whole.raw.highest
 
         async def reset() -> bool:
             return (await responder.snapshot()).losses.get("rst") == 40

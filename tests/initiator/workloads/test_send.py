@@ -282,6 +282,43 @@ async def test_the_first_byte_waits_for_the_delay() -> None:
     assert now.sent > 20
 
 
+@pytest.mark.parametrize(("delay", "counted"), [(0.0, True), (0.1, False)])
+async def test_a_first_byte_counts_where_the_first_message_followed_the_establishment(
+    delay: float, counted: bool
+) -> None:
+    """Of a session that was idle before it would only tell for how long."""
+    async with holding(1) as engine:
+        await engine.reset_latencies()
+        await engine.start_send(settings(b"x", first=(template(b"hello"),), rate=0.1, delay=delay))
+        await engine.set_sessions(2, None)
+        await reached(engine, lambda now: now.traffic.received >= 2 * len(b"hello"))
+        assert bool((await engine.latencies()).first_byte.raw.count) == counted
+
+
+async def test_a_first_byte_counts_where_the_peer_speaks_unasked() -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 ready")
+        await writer.drain()
+        await reader.read()
+
+    async with against(greet) as engine:
+
+        async def heard() -> bool:
+            return (await engine.latencies()).first_byte.raw.count == 1
+
+        await until(heard)
+
+
+@pytest.mark.parametrize("more", [{}, {"rate": 100.0}, {"up": 10_000.0}])
+async def test_a_session_that_is_sent_on_is_listed_so(more: dict[str, Any]) -> None:
+    async with holding(1) as engine:
+        await engine.start_send(settings(b"x", **more))
+        await reached(engine, lambda now: now.traffic.sent > 0)
+        (row,) = (await engine.session_page(None, 0)).rows
+        assert row.sent_ago is not None
+        assert row.sent_ago <= row.age
+
+
 async def test_a_rate_is_changed_while_it_runs() -> None:
     async with holding(2) as engine:
         await engine.start_send(settings(b"x", rate=0.1))
