@@ -25,8 +25,12 @@ PATIENCE = 60
 
 
 def environment() -> dict[str, str]:
-    """Return the environment that daemons are started in: their own sources, and warnings that are errors."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": "1"}
+    """Return the environment that daemons are started in: their own sources, and warnings that are errors.
+
+    The sources are compiled once, whatever the caller's environment says, and not at every start of hundreds.
+    """
+    python = {"PATH": str(ROOT), "WARNINGS": "error", "UNBUFFERED": "1", "DONTWRITEBYTECODE": ""}
+    return {**os.environ, **{f"PYTHON{name}": value for name, value in python.items()}}
 
 
 class Daemon:
