@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from struct import pack
-from time import monotonic
+from time import monotonic, sleep
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from common.addresses import Address, Endpoint
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -102,6 +104,22 @@ class Daemon:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the daemon."""
         self.process.send_signal(number)
+
+
+def eventually(find: Callable[[], T], check: Callable[[T], object]) -> T:
+    """Return what is found when a check of it holds: for what tells nobody that it has changed, as files and /proc."""
+    end = monotonic() + PATIENCE
+    while not check(found := find()):
+        assert monotonic() < end, f"it stays at {found!r}"
+        sleep(0.02)
+    return found
+
+
+def stall(seconds: float) -> None:
+    """Hold up whoever calls for at least so long, as a busy machine does: a stall is what is tested."""
+    end = monotonic() + seconds
+    while (left := end - monotonic()) > 0:
+        sleep(left)
 
 
 def limited(descriptors: int) -> Sequence[str]:

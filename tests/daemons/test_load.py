@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemons.test_programs import program, running
-from tests.support import Daemon, initiator, responder
+from tests.support import Daemon, initiator, responder, stall
 
 FreePorts = Callable[[int], int]
 
@@ -267,7 +266,7 @@ def percentiles(front: Daemon) -> dict[str, float]:
 def frozen(process: int, seconds: float) -> None:
     """Stop a process for so long, whatever it does meanwhile; the time is what is tested."""
     os.kill(process, signal.SIGSTOP)
-    time.sleep(seconds)
+    stall(seconds)
     os.kill(process, signal.SIGCONT)
 
 
