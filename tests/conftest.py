@@ -24,7 +24,7 @@ settings.load_profile("sessioner")
 Run = Callable[[Coroutine[Any, Any, T]], T]
 
 # Seconds that a test on a loop may take on a busy machine.
-_PATIENCE = 30
+_PATIENCE = 120
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

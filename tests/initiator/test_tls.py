@@ -340,7 +340,7 @@ async def test_queries_wait_for_a_server_that_does_not_read(certificates: Certif
 async def test_so_many_handshakes_are_under_way_at_most(certificates: Certificates) -> None:
     """Those that cannot go on yet are not begun, or they would be given up for our own slowness."""
     with Peer() as peer:
-        async with initiating(peer.address, Tls(certificates.ca)) as engine:
+        async with initiating(peer.address, Tls(certificates.ca), connect_timeout=60) as engine:
             await TlsPeer(await peer.accept(), certificates.server()).shake()
             await engine.wait_held()
             # One at first, one more with each success: it takes as many successes to get there.

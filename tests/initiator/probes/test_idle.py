@@ -58,7 +58,8 @@ async def test_what_is_forgotten_is_found_between_two_bounds(server: type[Server
     async with serving(server) as (address, clients), initiating(address, connect_timeout=0.5) as engine:
         found = await find(engine, 2.0)
         assert found.memory.forgotten
-        assert 0 < found.memory.remembered < min(REMEMBERED, found.memory.forgotten)
+        assert found.memory.remembered < min(REMEMBERED, found.memory.forgotten)
+        assert found.memory.remembered > 0 or (await engine.snapshot()).longest_pause > REMEMBERED / 2
         assert set(found.memory.answers) == {answer}
         assert found.memory.unasked == {}
         assert found.done
