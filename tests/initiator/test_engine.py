@@ -26,7 +26,7 @@ from initiator.workloads.questions import build_question
 from initiator.workloads.schedule import constant
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
-from tests.support import Peer, full_queue, reset, until
+from tests.support import PATIENCE, Peer, full_queue, reset, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -45,7 +45,7 @@ async def responding(count: int = 1, endpoint: Endpoint = ANY_PORT) -> AsyncIter
 @asynccontextmanager
 async def initiating(addresses: list[Address], **settings: Any) -> AsyncIterator[Engine]:
     """Give an initiator with these targets."""
-    async with aclosing(Engine(Settings(seed=1, **settings))) as engine:
+    async with aclosing(Engine(Settings(**{"seed": 1, "connect_timeout": PATIENCE, **settings}))) as engine:
         for address in addresses:
             await engine.add_targets(one(address), 10)
         yield engine

@@ -199,7 +199,7 @@ async def test_what_is_under_way_is_waited_for_when_a_session_is_replaced(answer
         async with initiating([peer.address]) as engine:
             first = await peer.accept()
             await engine.wait_held()
-            await engine.start_query(QuerySettings(constant(20), 1, QUESTIONS, arrivals="constant", seconds=0.04))
+            await engine.start_query(QuerySettings(constant(1), 1, QUESTIONS, arrivals="constant", seconds=1.4))
             query = await heard(first)
             await engine.set_lifetime(0.05)
             await replaced(engine, 1)

@@ -24,7 +24,7 @@ from initiator.workloads.schedule import constant
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
 from responder.settings import Tls as ResponderTls
-from tests.support import Peer, reset, until
+from tests.support import PATIENCE, Peer, reset, until
 from tests.tls import Certificates, TlsPeer
 
 pytestmark = pytest.mark.usefixtures("run")
@@ -41,7 +41,7 @@ async def responding(tls: ResponderTls | None, **options: Any) -> AsyncIterator[
 @asynccontextmanager
 async def initiating(address: Address, tls: Tls, host: str = "127.0.0.1", **settings: Any) -> AsyncIterator[Engine]:
     """Give an initiator with one target, as one would write it."""
-    async with aclosing(Engine(Settings(seed=1, tls=tls, **settings))) as engine:
+    async with aclosing(Engine(Settings(**{"seed": 1, "connect_timeout": PATIENCE, "tls": tls, **settings}))) as engine:
         await engine.add_targets(Endpoint(host, address.port, address.port), 10)
         yield engine
 
@@ -340,7 +340,7 @@ async def test_queries_wait_for_a_server_that_does_not_read(certificates: Certif
 async def test_so_many_handshakes_are_under_way_at_most(certificates: Certificates) -> None:
     """Those that cannot go on yet are not begun, or they would be given up for our own slowness."""
     with Peer() as peer:
-        async with initiating(peer.address, Tls(certificates.ca), connect_timeout=60) as engine:
+        async with initiating(peer.address, Tls(certificates.ca)) as engine:
             await TlsPeer(await peer.accept(), certificates.server()).shake()
             await engine.wait_held()
             # One at first, one more with each success: it takes as many successes to get there.
