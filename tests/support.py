@@ -139,6 +139,14 @@ def initiator(first: int, count: int = 1, *arguments: str) -> Daemon:
     return Daemon("initiator", "--target", f"127.0.0.1:{first}-{first + count - 1}", *arguments)
 
 
+@contextmanager
+def alone(sessions: int) -> Iterator[Daemon]:
+    """Give an initiator with so many sessions that nobody says anything on."""
+    with Peer() as peer, Daemon("initiator", "--target", str(peer.address)) as front:
+        assert front.ask(f"set {sessions}", "wait", "status --json")["held"] == sessions
+        yield front
+
+
 async def until(check: Callable[[], Awaitable[bool]]) -> None:
     """Return when a check holds; what a test waits for is bounded as a whole."""
     while True:

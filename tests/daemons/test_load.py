@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemons.test_programs import program, running
-from tests.support import Daemon, initiator, responder, stall
+from tests.support import Daemon, alone, initiator, responder, stall
 
 FreePorts = Callable[[int], int]
 
@@ -70,6 +70,13 @@ def pair(free_ports: FreePorts) -> Iterator[Daemon]:
     with responder(first, 2), initiator(first, 2) as front:
         front.ask("set 20", "wait", "status --json")
         yield front
+
+
+@pytest.fixture
+def front() -> Iterator[Daemon]:
+    """Give an initiator with 20 sessions, for what says nothing on them."""
+    with alone(20) as daemon:
+        yield daemon
 
 
 @contextmanager
@@ -237,12 +244,12 @@ def test_rows_go_to_the_output_or_to_a_file(pair: Daemon, tmp_path: Path) -> Non
         ("percentiles 101", "is not a list of percentiles"),
     ],
 )
-def test_bad_input_costs_one_line_and_nothing_else(pair: Daemon, line: str, error: str) -> None:
-    pair.send(line)
-    said = pair.line()
+def test_bad_input_costs_one_line_and_nothing_else(front: Daemon, line: str, error: str) -> None:
+    front.send(line)
+    said = front.line()
     assert error in said
-    assert pair.ask("status --json")["held"] == 20
-    output, errors, code = pair.end()
+    assert front.ask("status --json")["held"] == 20
+    output, errors, code = front.end()
     assert code in (1, 2)
     assert (output, "Traceback" in errors) == ("", False)
 
@@ -394,8 +401,8 @@ def test_a_run_that_hears_what_it_must_not_ends_with_a_failure(pair: Daemon) -> 
         ("echo", "something is missing"),
     ],
 )
-def test_bad_messages_are_refused_and_what_runs_goes_on(pair: Daemon, line: str, error: str) -> None:
-    output, _, code = pair.end(line, "status --json", "send x rate 5", "send y", "query 5", "status --json")
+def test_bad_messages_are_refused_and_what_runs_goes_on(front: Daemon, line: str, error: str) -> None:
+    output, _, code = front.end(line, "status --json", "send x rate 5", "send y", "query 5", "status --json")
     assert code == 2 or line == "send off"
     assert error in output
     before, now = (json.loads(row)["send"] for row in output.splitlines() if row.startswith("{"))
