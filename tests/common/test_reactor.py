@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import select
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -12,7 +11,7 @@ import pytest
 
 from common.reactor import BEAT, EDGE, READ, WRITE, Handler, Job, Reactor
 from common.timer import Timer
-from tests.support import until
+from tests.support import stall, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -363,7 +362,7 @@ async def test_every_beat_calls_back_though_one_callback_raises(logged: list[log
 
 async def test_the_longest_pause_is_kept(open_pipes: OpenPipes) -> None:
     ((reading, writing),) = open_pipes(1)
-    handler = Called(lambda: time.sleep(0.05))
+    handler = Called(lambda: stall(0.05))
     with closing(Reactor()) as reactor:
         reactor.add(reading, handler, READ | EDGE)
         os.write(writing, b"x")
@@ -379,7 +378,7 @@ async def test_the_longest_pause_is_kept(open_pipes: OpenPipes) -> None:
 async def test_a_pause_outside_the_reactor_is_noticed_by_the_pulse() -> None:
     with closing(Reactor()) as reactor:
         await beat(reactor)
-        time.sleep(4 * BEAT)  # noqa: ASYNC251
+        stall(4 * BEAT)
         await beat(reactor)
         assert reactor.longest_pause >= 2 * BEAT
 

@@ -55,7 +55,8 @@ def test_hundreds_of_sessions_are_held_pinged_and_queried(certificates: Certific
         assert front.line().startswith("Ping interval")
         now = front.until(lambda now: now["confirmed"] == 300 and now["pings_answered"] > 600)
         assert (now["held"], now["losses"], now["failures"]) == (300, {}, {})
-        front.send("query 1k for 500ms", "wait query 20s")
+        front.send("ping off", "query 1k for 500ms", "wait query 20s")
+        assert front.line() == "Ping disabled"
         front.line()
         query = front.ask("status --json")["query"]
         assert query["due"] == query["sent"] == query["answered"] > 400

@@ -8,12 +8,13 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
+from statistics import median
+from time import monotonic
 from typing import Any
 
 import pytest
 
-from tests.support import PATIENCE, Daemon, initiator, limited, responder
+from tests.support import PATIENCE, Daemon, eventually, initiator, limited, responder
 
 FreePorts = Callable[[int], int]
 
@@ -45,10 +46,7 @@ def lives(process: int) -> bool:
 
 def gone(processes: list[int]) -> None:
     """Return when none of some processes exists."""
-    end = monotonic() + PATIENCE
-    while any(map(lives, processes)):
-        assert monotonic() < end, f"still there: {processes}"
-        sleep(0.01)
+    eventually(lambda: [process for process in processes if lives(process)], lambda left: not left)
 
 
 def private_memory(process: int) -> int:
@@ -307,20 +305,22 @@ def test_a_frozen_worker_does_not_freeze_the_prompt(free_ports: FreePorts) -> No
         front.ask("set 300", "wait 30s", "status --json")
         frozen = workers_of(front)[2]
         os.kill(frozen, signal.SIGSTOP)
-        now = front.until(lambda now: now["workers"]["silent"])
-        assert list(now["workers"]["silent"]) == ["3"]
+        now = front.until(lambda now: list(now["workers"]["silent"]) == ["3"])
         assert now["age"] >= 3
-        begun = monotonic()
-        for _ in range(20):
+        took = []
+        for _ in range(21):
+            begun = monotonic()
             front.ask("status --json")
-        assert (monotonic() - begun) / 20 < 1
+            took.append(monotonic() - begun)
+        # A prompt that waited for the worker would do so each time; a busy machine may hold some of them up.
+        assert median(took) < 1
         assert len(rows(front, "list")) == 200
         now = front.ask("set 600", "status --json")
         assert now["asked"] == 600
         front.until(lambda now: now["held"] == 500)
         os.kill(frozen, signal.SIGCONT)
         assert front.ask("wait 30s", "status --json")["held"] == 600
-        assert not front.until(lambda now: now["age"] < 2)["workers"]["silent"]
+        front.until(lambda now: now["age"] < 2 and not now["workers"]["silent"])
         assert "Worker 3 does not answer" in front.end()[1]
 
 

@@ -24,7 +24,7 @@ from initiator.workloads.schedule import constant
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
 from responder.settings import Tls as ResponderTls
-from tests.support import Peer, reset, until
+from tests.support import PATIENCE, Peer, reset, until
 from tests.tls import Certificates, TlsPeer
 
 pytestmark = pytest.mark.usefixtures("run")
@@ -41,7 +41,7 @@ async def responding(tls: ResponderTls | None, **options: Any) -> AsyncIterator[
 @asynccontextmanager
 async def initiating(address: Address, tls: Tls, host: str = "127.0.0.1", **settings: Any) -> AsyncIterator[Engine]:
     """Give an initiator with one target, as one would write it."""
-    async with aclosing(Engine(Settings(seed=1, tls=tls, **settings))) as engine:
+    async with aclosing(Engine(Settings(**{"seed": 1, "connect_timeout": PATIENCE, "tls": tls, **settings}))) as engine:
         await engine.add_targets(Endpoint(host, address.port, address.port), 10)
         yield engine
 
