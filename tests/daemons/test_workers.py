@@ -290,6 +290,26 @@ def test_a_responder_that_fills_up_is_relieved_before_it_is_full(free_ports: Fre
         assert now["exhausted"] == []
 
 
+@pytest.mark.parametrize("prefix", [(), ("nice", "-n", "3"), ("setpriv", "--bounding-set=-sys_nice")])
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_console_comes_before_its_workers_where_that_is_allowed(more: int, prefix: tuple[str, ...]) -> None:
+    count = len(os.sched_getaffinity(0)) + more
+    niceness = 3 if "nice" in prefix else 0
+    before = 0 if "setpriv" in prefix else 10
+    # With --loopback there are two pools of workers, and one console.
+    with Daemon("initiator", "--loopback", "--workers", str(count), prefix=prefix) as daemon:
+        daemon.ask("wait 30s", "status --json")
+        console = daemon.process.pid
+        assert os.getpriority(os.PRIO_PROCESS, console) == niceness - before
+        zygotes = children(console)
+        workers = [worker for zygote in zygotes for worker in children(zygote)]
+        assert (len(zygotes), len(workers)) == (2, 2 * count)
+        assert {os.getpriority(os.PRIO_PROCESS, process) for process in (*zygotes, *workers)} == {niceness}
+        policy = os.SCHED_BATCH if more else os.SCHED_OTHER
+        assert {os.sched_getscheduler(worker) for worker in workers} == {policy}
+        assert os.sched_getscheduler(console) == os.SCHED_OTHER
+
+
 @pytest.mark.parametrize("name", ["initiator", "responder"])
 def test_a_worker_that_holds_nothing_costs_little(free_ports: FreePorts, name: str) -> None:
     first = free_ports(10)
