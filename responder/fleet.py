@@ -25,7 +25,8 @@ class Keeper(Workers):
         self._actors = Actors("responder.worker", fleet.per_node, "is missing: its clients are lost")
         self._shared = fleet.per_node > 1
         self._refusals: dict[int, Refusals] = {}
-        super().__init__(fleet.settings, len(self._actors.places), self._actors)
+        count = len(self._actors.places)
+        super().__init__(fleet.settings, count, count, self._actors)
 
     async def add_listeners(self, endpoint: Endpoint, mode: str = ECHO) -> list[Address]:
         """Listen in a mode on every node that has an address; return the addresses.

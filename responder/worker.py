@@ -13,8 +13,10 @@ from responder.engine import Engine
 from responder.listening import listen_on
 from responder.snapshot import Snapshot
 
-# The load from which on a worker is relieved: what comes until that is done has room.
+# The load from which on a worker is relieved: what comes until that is done has room. And how many steps there are up
+# to the highest: with each one the console is told at once.
 NEARLY_FULL: Final = 0.85
+_STEPS: Final = 20
 
 # Why addresses cannot be listened on.
 Refusals = dict[Address, str]
@@ -33,8 +35,9 @@ async def state_of(engine: Engine) -> State:
     return State(await engine.snapshot(), pickle.dumps(await engine.marker_latency(), pickle.HIGHEST_PROTOCOL))
 
 
-def _is_nearly_full(engine: Engine) -> bool:
-    return engine.load >= NEARLY_FULL
+def _fullness(engine: Engine) -> int:
+    """Return how many steps full a worker is, and one more where it cannot accept what comes."""
+    return int(engine.load * _STEPS) + engine.paused
 
 
 class NodeEngine(Engine):
@@ -62,5 +65,5 @@ class NodeEngine(Engine):
                 self._holder.remove(listener)
 
 
-WORKER: Final = Worker(Engine, state_of, _is_nearly_full)
+WORKER: Final = Worker(Engine, state_of, _fullness)
 NODE: Final = Worker(NodeEngine, state_of)

@@ -86,17 +86,17 @@ class Forward(TextHandler):
 
 
 class Worker(Generic[E]):
-    """An engine behind one connection; where `is_urgent` begins to be true, the state is told at once."""
+    """An engine behind one connection; where `urgency` has risen, the state is told at once."""
 
     def __init__(
         self,
         make: Callable[[Any], E],
         state_of: Callable[[E], Awaitable[object]],
-        is_urgent: Callable[[E], bool] | None = None,
+        urgency: Callable[[E], int] | None = None,
     ) -> None:
         self.make = make
         self.state_of = state_of
-        self._is_urgent = is_urgent
+        self._urgency = urgency
 
     async def live(self, connection: socket, descriptors: socket) -> None:
         """Serve until the console closes the connection."""
@@ -132,13 +132,13 @@ class Worker(Generic[E]):
 
     async def _rest(self, engine: E) -> None:
         """Return when it is time to tell again."""
-        if self._is_urgent is None:
+        if self._urgency is None:
             await asyncio.sleep(PERIOD)
             return
-        was_urgent = self._is_urgent(engine)
+        before = self._urgency(engine)
         for _ in range(_LOOKS):
             await asyncio.sleep(PERIOD / _LOOKS)
-            if self._is_urgent(engine) and not was_urgent:
+            if self._urgency(engine) > before:
                 return
 
 
