@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -41,7 +40,7 @@ from initiator.probes.ages import merge_ages
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings, check_plain
 from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.totals import Totals
-from initiator.worker import State
+from initiator.worker import LATENCIES, State
 from initiator.workloads.campaign import Campaigns
 from initiator.workloads.churn import ChurnSettings
 from initiator.workloads.query import QuerySettings
@@ -253,7 +252,7 @@ class Workers(Divided, Campaigns, RateSearches):
 
     def tally(self) -> Tally | None:
         """Return what has become of the transactions at a rate, as it was told last."""
-        found = [told.state.churn for told in self.pool.states() if told.state.churn]
+        found = [tally for told in self.pool.states() if (tally := told.state.churn)]
         return merge_tallies(found) if found else None
 
     def check_churn(self, settings: ChurnSettings) -> None:
@@ -270,8 +269,7 @@ class Workers(Divided, Campaigns, RateSearches):
 
     async def latencies(self) -> Latencies:
         """Return the counts of all workers, as they were told last."""
-        names = Latencies.__slots__
-        return Latencies(**{name: self._latency(name) for name in names})
+        return Latencies(**{name: self._latency(name) for name in LATENCIES})
 
     async def reset_latencies(self, name: str | None = None) -> None:
         """Start all latencies afresh, or one of them."""
@@ -417,8 +415,7 @@ class Workers(Divided, Campaigns, RateSearches):
                 await self.pool.each("change_query", parts, members)
 
     def _latency(self, name: str) -> Latency:
-        told = [each.state.latencies[name] for each in self.pool.states()]
-        parts = [pickle.loads(data) for data in told]  # noqa: S301 - our own process wrote it
+        parts = [each.state.latency(name) for each in self.pool.states()]
         return merge_latency([*parts, *(remaining[name] for remaining in self._remaining_latencies)])
 
     def _look_at(self, member: Member[State]) -> None:
@@ -436,7 +433,7 @@ class Workers(Divided, Campaigns, RateSearches):
         """Keep the counts of a worker that has ended."""
         if member.told:
             state = member.told.state
-            remaining = {name: pickle.loads(data) for name, data in state.latencies.items()}  # noqa: S301 - as above
+            remaining = {name: state.latency(name) for name in LATENCIES}
             self._remains = [merged([*self._remains, remains(state.snapshot)], RULES)]
             self._remaining_totals = [merged([*self._remaining_totals, state.totals], {})]
             if self._remaining_latencies:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from socket import SocketType
@@ -155,8 +154,7 @@ class Workers(Divided):
         """Return the figures of all workers, as they were told last; O(workers)."""
         told = self.pool.states()
         parts = [replace(each.state.snapshot, age=each.age) for each in told]
-        latencies = [pickle.loads(each.state.marker_latency) for each in told]  # noqa: S301 - our own process wrote it
-        known = [latency for latency in latencies if latency]
+        known = [latency for each in told if (latency := each.state.marker_latency)]
         whole = merge_snapshots([*parts, *self._remains], [*known, *self._remaining_latencies])
         return replace(whole, listeners=len(self._listeners), workers=self.pool.figures())
 
@@ -207,8 +205,7 @@ class Workers(Divided):
         if member.told:
             state = member.told.state
             self._remains = [merged([*self._remains, remains(state.snapshot)], RULES)]
-            latency = pickle.loads(state.marker_latency)  # noqa: S301 - our own process wrote it
-            if latency:
+            if latency := state.marker_latency:
                 self._remaining_latencies.append(latency)
 
     async def _restore(self, member: Member[State]) -> None:

@@ -19,7 +19,7 @@ class FleetSettings:
     per_node: int
 
 
-async def no_state(_engine: object) -> None:
+async def no_state(_engine: object, _before: object) -> None:
     """Return nothing: how a fleet is, its console asks."""
 
 

@@ -5,10 +5,10 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from socket import socket
 from time import monotonic
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from common.logs import COMMANDS, ROOT, TextHandler
 from common.workers.calls import GoneError, Server, Wire
@@ -24,7 +24,15 @@ REFRESH: Final = "refresh"
 
 log = logging.getLogger(ROOT)
 
-S = TypeVar("S")
+
+class Part(Protocol):
+    """What a worker tells of its state."""
+
+    def after(self, before: Self, /) -> Self:
+        """Return the whole state, of which that told before may have a part."""
+
+
+S = TypeVar("S", bound=Part)
 
 
 class Engine(Protocol):
@@ -53,6 +61,10 @@ class Told(Generic[S]):
     taken: float
     state: S
 
+    def after(self, before: "Told[S] | None") -> "Told[S]":
+        """Return it with the whole state, of which that told before may have a part."""
+        return replace(self, state=self.state.after(before.state)) if before else self
+
     @property
     def age(self) -> float:
         """How many seconds ago it was so."""
@@ -71,7 +83,7 @@ class Logged:
 class Forward(TextHandler):
     """Gives lines to the console, at a bounded rate."""
 
-    def __init__(self, tell: Callable[[object], None]) -> None:
+    def __init__(self, tell: Callable[[object], object]) -> None:
         super().__init__(self._tell_line, logging.DEBUG, "%(message)s", without=COMMANDS)
         self._tell = tell
         self._record: logging.LogRecord
@@ -86,12 +98,15 @@ class Forward(TextHandler):
 
 
 class Worker(Generic[E]):
-    """An engine behind one connection; where `urgency` has risen, the state is told at once."""
+    """An engine behind one connection; where `urgency` has risen, the state is told at once.
+
+    `state_of` is given the state that was told before, None for none, and may leave out what is the same in it.
+    """
 
     def __init__(
         self,
         make: Callable[[Any], E],
-        state_of: Callable[[E], Awaitable[object]],
+        state_of: Callable[[E, Any], Awaitable[Any]],
         urgency: Callable[[E], int] | None = None,
     ) -> None:
         self.make = make
@@ -108,8 +123,13 @@ class Worker(Generic[E]):
         log.setLevel(birth.level)
         engine = self.make(birth.settings)
 
+        before = None
+
         async def tell() -> None:
-            server.tell(Told(os.getpid(), monotonic(), await self.state_of(engine)))
+            nonlocal before
+            state = await self.state_of(engine, before)
+            if server.tell(Told(os.getpid(), monotonic(), state)):
+                before = state
 
         server = Server(wire, descriptors, tell)
         log.addHandler(Forward(server.tell))
