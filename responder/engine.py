@@ -15,7 +15,6 @@ from common.paging import Page, page_of
 from common.rate import Rate
 from common.reactor import Handler, Job, Reactor
 from common.resolver import SocketAddress, resolve
-from common.shortages import highest_descriptor
 from common.socket_options import cut_buffers
 from common.sockets import local_address
 from common.system import descriptor_limits
@@ -202,14 +201,10 @@ class Engine:
         return marker.latency.copy() if marker else None
 
     @property
-    def load(self) -> float:
-        """Which part of the descriptors that there are for clients is used."""
-        return self._holder.table.count / highest_descriptor()
-
-    @property
-    def paused(self) -> bool:
-        """Whether clients wait until there is room."""
-        return self._holder.paused
+    def fullness(self) -> float | None:
+        """Which part of the room for clients is used, 1.0 while they wait for some; None where others accept them."""
+        holder = self._holder
+        return None if holder.resting else 1.0 if holder.paused else holder.table.count / holder.highest
 
     async def session_page(self, address: Address | None, start: int) -> Page[ClientRow]:
         """Return a page of the clients, those of one listener or of one peer where an address is given.

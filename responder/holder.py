@@ -58,10 +58,10 @@ class Holder:
         self.losses: Counter[str] = Counter()
         self.shortages = Shortages("no more clients are accepted until there is room, those accepted go on")
         self.paused = False
-        self._resting = False
+        self.resting = False
         self._reactor = reactor
         self._settings = settings
-        self._highest = highest_descriptor()
+        self.highest = highest_descriptor()
         self._freed = False
         self._try_again = False
         self._make = makes_clients(reactor, self, settings.tls) if settings.tls else Client
@@ -83,7 +83,7 @@ class Holder:
 
     def accept(self, listener: Listener) -> None:
         """Accept what is queued on a listener, as far as there is room."""
-        now, highest = self._reactor.now, self._highest
+        now, highest = self._reactor.now, self.highest
         accept, add, key_of = listener.accept, self._reactor.add, listener.client_key
         events, make = listener.behaviour.events, self._make
         clients: list[Client] = []
@@ -136,7 +136,7 @@ class Holder:
 
     def set_resting(self, resting: bool) -> None:
         """Accept nothing, for others do, or accept again."""
-        self._resting = resting
+        self.resting = resting
         if resting:
             # What lacks is no matter where nothing is accepted.
             self.paused = False
@@ -227,7 +227,7 @@ class Holder:
         if self.paused and (self._freed or (settled and self._try_again)):
             self.paused = False
             self._changed_at = self._reactor.now
-            self.doors.set_open(not self._resting)
+            self.doors.set_open(not self.resting)
         elif not self.paused and settled:
             self.shortages.end(shortages.DESCRIPTORS)
             self.shortages.end(shortages.MEMORY)

@@ -57,9 +57,9 @@ def _markers(snapshot: Snapshot) -> int | None:
     return snapshot.marker.messages if snapshot.marker else None
 
 
-def _fullness(engine: Engine) -> int:
-    """Return how many steps full a worker is, and one more where it cannot accept what comes."""
-    return int(engine.load * _STEPS) + engine.paused
+def _steps(engine: Engine) -> int | None:
+    """Return how many steps full a worker is, None for one that accepts nothing."""
+    return None if engine.fullness is None else int(engine.fullness * _STEPS)
 
 
 class NodeEngine(Engine):
@@ -87,5 +87,5 @@ class NodeEngine(Engine):
                 self._holder.remove(listener)
 
 
-WORKER: Final = Worker(Engine, state_of, _fullness)
+WORKER: Final = Worker(Engine, state_of, _steps)
 NODE: Final = Worker(NodeEngine, state_of)

@@ -104,6 +104,23 @@ class Actors:
         self._callers[number] = caller
         return caller
 
+    async def new_places(self) -> list[Place]:
+        """Return the nodes whose addresses no engine has had so far."""
+        known = {place.address for place in self.places}
+        return [
+            place
+            for place in await asyncio.to_thread(all_places)
+            if place.address not in known and await asyncio.to_thread(_is_there, place)
+        ]
+
+    def add(self, place: Place) -> None:
+        """Make room for engines on one more node."""
+        self.places += [place] * self._per_node
+
+    def remove_last(self) -> None:
+        """Take away the node that was added last, where no engine could be begun."""
+        del self.places[-self._per_node :]
+
     async def close(self) -> None:
         """End all engines, which have been told to close their sessions."""
         callers = [caller for caller in self._callers.values() if caller]

@@ -98,7 +98,7 @@ class Forward(TextHandler):
 
 
 class Worker(Generic[E]):
-    """An engine behind one connection; where `urgency` has risen, the state is told at once.
+    """An engine behind one connection; where `urgency` has risen, the state is told at once (None: it cannot rise).
 
     `state_of` is given the state that was told before, None for none, and may leave out what is the same in it.
     """
@@ -107,7 +107,7 @@ class Worker(Generic[E]):
         self,
         make: Callable[[Any], E],
         state_of: Callable[[E, Any], Awaitable[Any]],
-        urgency: Callable[[E], int] | None = None,
+        urgency: Callable[[E], int | None] | None = None,
     ) -> None:
         self.make = make
         self.state_of = state_of
@@ -124,16 +124,18 @@ class Worker(Generic[E]):
         engine = self.make(birth.settings)
 
         before = None
+        told = asyncio.Event()
 
         async def tell() -> None:
             nonlocal before
             state = await self.state_of(engine, before)
             if server.tell(Told(os.getpid(), monotonic(), state)):
                 before = state
+            told.set()
 
         server = Server(wire, descriptors, tell)
         log.addHandler(Forward(server.tell))
-        telling = asyncio.create_task(self._keep_telling(engine, tell))
+        telling = asyncio.create_task(self._keep_telling(engine, tell, told))
         try:
             await server.serve(lambda name: OWN.get(name) or getattr(engine, name))
         finally:
@@ -142,24 +144,25 @@ class Worker(Generic[E]):
             with suppress(OSError):
                 wire.close()
 
-    async def _keep_telling(self, engine: E, tell: Callable[[], Awaitable[None]]) -> None:
+    async def _keep_telling(self, engine: E, tell: Callable[[], Awaitable[None]], told: asyncio.Event) -> None:
         while True:
             try:
                 await tell()
             except Exception:
                 log.exception("This is a bug, and the worker goes on:")
-            await self._rest(engine)
+            told.clear()
+            while await self._rest(engine, told):
+                told.clear()
 
-    async def _rest(self, engine: E) -> None:
-        """Return when it is time to tell again."""
-        if self._urgency is None:
-            await asyncio.sleep(PERIOD)
-            return
-        before = self._urgency(engine)
-        for _ in range(_LOOKS):
-            await asyncio.sleep(PERIOD / _LOOKS)
-            if self._urgency(engine) > before:
-                return
+    async def _rest(self, engine: E, told: asyncio.Event) -> bool:
+        """Return when it is time to tell again, or True when that has been done, for a call."""
+        before = self._urgency(engine) if self._urgency else None
+        for _ in range(1 if before is None else _LOOKS):
+            with suppress(TimeoutError):
+                return await asyncio.wait_for(told.wait(), PERIOD if before is None else PERIOD / _LOOKS)
+            if before is not None and self._urgency and (self._urgency(engine) or 0) > before:
+                break
+        return False
 
 
 async def _set_log_level(level: int) -> None:

@@ -292,6 +292,7 @@ async def test_when_all_are_away_nothing_is_lost_of_what_was_asked_for() -> None
         await until(all_are_away)
         with pytest.raises(SessionerError, match="no worker answers"):
             await workers.set_ping(None)
+        assert not workers.settings_of(0).ping
         await workers.set_sessions(30, None)
         origin.there.set()
 
