@@ -64,7 +64,8 @@ def actor_at(node: str, **options: Any) -> Any:
 class Actors:
     """Where the engines are, which NODE in `module` describes: `places` by their numbers.
 
-    Raises SessionerError where there is none. One that is lost comes back where its address is, or on a node that had none before.
+    Raises SessionerError where there is none. One that is lost comes back where its address is, or on a node that had
+    none before.
     """
 
     covers: Final = True

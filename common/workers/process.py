@@ -58,7 +58,12 @@ class Zygote:
         """Start a worker, and return what calls it; raises SessionerError."""
         connection, descriptors = self.fork()
         connection.setblocking(False)
-        wire = await Wire.over(connection)
+        try:
+            wire = await Wire.over(connection)
+        except BaseException:
+            connection.close()
+            descriptors.close()
+            raise
         wire.send(birth)
         return Caller(wire, descriptors, told)
 
