@@ -342,6 +342,8 @@ class Pool(Generic[S]):
             await work
         except SessionerError as error:
             log.warning("%s is not restored as it was: %s", member.name, error)
+        except Exception:
+            log.exception("This is a bug, and %s is not restored as it was:", member.name)
 
     async def _begin_at_last(self, member: Member[S]) -> Member[S]:
         told = ""
@@ -359,6 +361,9 @@ class Pool(Generic[S]):
                 if made:
                     made.caller.close()
                 raise
+            except Exception:
+                log.exception("This is a bug, and %s is begun again:", member.name)
+                await asyncio.sleep(_PAUSE)
             else:
                 return made
 
