@@ -21,6 +21,7 @@ from common.runtime import LOOPS, settle_collector
 from common.shell import Shell
 from common.system import raise_descriptor_limit
 from common.terminal import Terminal
+from common.workers.process import come_before_workers
 
 log = logging.getLogger("sessioner")
 
@@ -48,6 +49,8 @@ Start = Callable[[Shell, Logs], contextlib.AbstractAsyncContextManager[Service]]
 def run(name: str, process: Process, start: Start) -> int:
     """Run a daemon to its end, and return the exit code of its process."""
     warning = None if process.no_ulimit else raise_descriptor_limit()
+    if process.workers != 1 and not process.fleet:
+        come_before_workers()
     _open_standard_streams()
     blocking = {descriptor: os.get_blocking(descriptor) for descriptor in _STREAMS}
     try:

@@ -49,6 +49,11 @@ def gone(processes: list[int]) -> None:
     eventually(lambda: [process for process in processes if lives(process)], lambda left: not left)
 
 
+def descriptors_of(process: int) -> int:
+    """Return how many descriptors a process has."""
+    return len(list(Path(f"/proc/{process}/fd").iterdir()))
+
+
 def private_memory(process: int) -> int:
     """Return the kB of a process that it shares with no other."""
     text = Path(f"/proc/{process}/smaps_rollup").read_text()
@@ -289,6 +294,52 @@ def test_a_responder_that_fills_up_is_relieved_before_it_is_full(free_ports: Fre
         assert front.ask("set 1200", "wait 30s", "status --json")["held"] == 1200
         now = behind.until(lambda now: now["held"] == 1200)
         assert now["exhausted"] == []
+
+
+def test_workers_of_a_responder_take_turns_until_all_are_full(free_ports: FreePorts) -> None:
+    first, limit, count = free_ports(2), 300, 2 * len(os.sched_getaffinity(0)) + 1
+    arguments = ("responder", "--listen", f"127.0.0.1:{first}-{first + 1}", "--workers", str(count))
+    with Daemon(*arguments, prefix=limited(limit)) as behind, initiator(first, 2, "--connect-rate", "500") as front:
+        behind.ask("status --json")
+        own = [descriptors_of(worker) for worker in workers_of(behind)]
+        half = count * limit // 3
+        assert front.ask(f"set {half}", "wait 30s", "status --json")["held"] == half
+        behind.until(lambda now: now["held"] == half)
+        held = [descriptors_of(worker) - before for worker, before in zip(workers_of(behind), own, strict=True)]
+        assert min(held) > 0
+        assert max(held) < limit / 2
+        # A quarter of so low a limit is kept free, at most 64; and shares differ by some hundredths at the end.
+        room = limit - 64 - max(own) - 12
+        front.ask(f"set {count * room}", "wait 30s", "status --json")
+        now = behind.until(lambda now: now["held"] == count * room)
+        assert (now["workers"]["count"], now["accepted"], now["losses"]) == (count, count * room, {})
+        assert len(rows(behind, "list")) == count * room
+        assert {row["mode"] for row in rows(behind, "listeners")} == {"echo"}
+        behind.send(f"listen remove 127.0.0.1:{first}", "mode sink", "drop 100")
+        assert behind.line() == "1 listeners removed, their clients stay"
+        assert behind.line() == "1 listeners in mode sink"
+        assert behind.line() == "100 sessions dropped by FIN"
+        front.until(lambda now: now["losses"].get("fin") == 100)
+
+
+@pytest.mark.parametrize("prefix", [(), ("nice", "-n", "3"), ("setpriv", "--bounding-set=-sys_nice")])
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_console_comes_before_its_workers_where_that_is_allowed(more: int, prefix: tuple[str, ...]) -> None:
+    count = len(os.sched_getaffinity(0)) + more
+    niceness = 3 if "nice" in prefix else 0
+    before = 0 if "setpriv" in prefix else 10
+    # With --loopback there are two pools of workers, and one console.
+    with Daemon("initiator", "--loopback", "--workers", str(count), prefix=prefix) as daemon:
+        daemon.ask("wait 30s", "status --json")
+        console = daemon.process.pid
+        assert os.getpriority(os.PRIO_PROCESS, console) == niceness - before
+        zygotes = children(console)
+        workers = [worker for zygote in zygotes for worker in children(zygote)]
+        assert (len(zygotes), len(workers)) == (2, 2 * count)
+        assert {os.getpriority(os.PRIO_PROCESS, process) for process in (*zygotes, *workers)} == {niceness}
+        policy = os.SCHED_BATCH if more else os.SCHED_OTHER
+        assert {os.sched_getscheduler(worker) for worker in workers} == {policy}
+        assert os.sched_getscheduler(console) == os.SCHED_OTHER
 
 
 @pytest.mark.parametrize("name", ["initiator", "responder"])
