@@ -6,6 +6,7 @@ import os
 import select
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from time import monotonic
 
 import pytest
 
@@ -81,7 +82,7 @@ async def test_after_a_busy_slice_the_next_events_are_waited_for_without_a_turn_
     loop = asyncio.get_running_loop()
 
     def soon() -> None:
-        timer.arm(time.monotonic() + 0.0002)
+        timer.arm(monotonic() + 0.0002)
         loop.call_soon(order.append, "turn")
 
     last = Called(soon)
