@@ -12,7 +12,6 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from common.dump import Dump
 from common.errors import SessionerError, UsageError
-from common.workers.calls import GoneError
 from common.workers.division import portions
 from common.workers.pool import Member, Pool
 
@@ -208,27 +207,6 @@ def shared(
             members = [member for member in self.pool.members if member.told]
             answers = await self.pool.each(name, [(part, *rest) for part in parts], members)
         return sum(count for answer in answers for count in answer)
-
-    return _like(method, call)
-
-
-def alone(
-    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
-) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
-    """Return a method that calls an engine's in the first worker alone: what cannot be divided is done there.
-
-    It takes as long as it takes, and raises SessionerError when that worker ends meanwhile.
-    """
-    name, signature = method.__name__, inspect.signature(method)
-
-    async def call(self: Divided, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        bound = signature.bind(self, *args, **kwargs)
-        bound.apply_defaults()
-        try:
-            answer: R = await first_present(self.pool).caller.call(name, bound.args[1:])
-        except GoneError:
-            raise SessionerError("the worker that did it has ended") from None
-        return answer
 
     return _like(method, call)
 

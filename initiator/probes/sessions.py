@@ -3,38 +3,37 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
-from common.reasons import EXHAUSTED
+from common.addresses import Address
+from common.errors import SessionerError
+from common.shortages import DESCRIPTORS
+from common.workers.division import fill
+from common.workers.merge import WORKER
+from initiator.probes.capacity import SessionsPart
 from initiator.probes.figures import FIND, Progress, SessionsFigures, SessionsSettings
 from initiator.probes.growth import Growth
-from initiator.probes.own import OwnSession, OwnSessions, State
-from initiator.target import Target
+from initiator.probes.parts import ENDED, Parts, ask_all
 
 PATH: Final = "path"
 LIMIT: Final = "limit"
 
-# Seconds that an answer is waited for at least, which is time for one SYN to be sent again, and how many times as long
-# as the slowest of the first ones took.
-_PATIENCE: Final = 1.5
-_TIMES_SLOWEST: Final = 5.0
-
-# Sessions looked at before others have their turn: about a millisecond.
-_AT_ONCE: Final = 4096
+R = TypeVar("R")
 
 
 class FindSessions:
-    """One search."""
+    """One search; `_held` are the sessions confirmed last, by part, `_full` the parts out of descriptors."""
 
     name = FIND
 
-    def __init__(self, own: OwnSessions, settings: SessionsSettings, targets: Sequence[Target]) -> None:
-        self._own = own
+    def __init__(self, parts: Parts, settings: SessionsSettings, targets: Sequence[Address]) -> None:
+        self._parts = parts
         self._settings = settings
-        self._targets = list(targets)
-        self._growth = Growth(self._targets, settings.rate)
-        self._held: list[OwnSession] = []
+        self._growth = Growth(targets, settings.rate)
+        self._held: list[int] = []
+        self._full: set[int] = set()
         self._refused: Counter[str] = Counter()
         self._losses: Counter[str] = Counter()
         self._tried = 0
@@ -50,20 +49,20 @@ class FindSessions:
         self._until: float | None = None
 
     async def run(self) -> None:
-        """Open more and more, hold them, and ask each again."""
+        """Open more and more, hold them, and ask each again; raises SessionerError when a worker ends meanwhile."""
         try:
             while not self._bound:
                 await self._grow()
             await self._hold()
         finally:
             self._seconds = monotonic() - self._begun
-            await self._own.close(reset=True)
+            await self._parts.close()
 
     def progress(self) -> Progress:
         """Return what is tried now."""
         return Progress(self.name, self._trying, None if self._until is None else self._until - monotonic())
 
-    def figures(self, running: bool) -> SessionsFigures:
+    async def figures(self, running: bool) -> SessionsFigures:
         """Return what is known so far."""
         return SessionsFigures(
             settings=self._settings,
@@ -82,36 +81,57 @@ class FindSessions:
 
     async def _grow(self) -> None:
         """Try one batch more, and have every session confirmed."""
-        growth, own, before = self._growth, self._own, len(self._held)
-        count = growth.size
-        if self._settings.limit is not None:
-            count = min(count, self._settings.limit - before)
+        growth, before, limit = self._growth, self._confirmed, self._settings.limit
+        count = growth.size if limit is None else min(growth.size, limit - before)
         self._trying = f"{before} sessions confirmed, trying {count} more"
-        begun = await own.establish(count, growth.rate, growth.targets)
-        batch = [session for session in begun if session.failure != EXHAUSTED]
-        await own.ask(batch, _message)
-        tried = Counter(session.target for session in batch)
-        taken = Counter(session.target for session in batch if session.state is State.READY)
-        self._tried += len(batch)
-        self._refused.update(session.failure for session in batch if session.failure)
-        evicted = await self._confirm()
-        self._held += [session for session in batch if session.state is State.READY]
+        beside = await self._parts.ready(before + count if limit else 0)
+        self._held += [0] * (len(beside) - len(self._held))
+        orders = self._orders(self._share(count, beside))
+        batches = self._known(await ask_all(self._parts, SessionsPart.more, orders))
+        tried = sum((Counter(batch.tried) for batch in batches), Counter[Address]())
+        taken = sum((Counter(batch.taken) for batch in batches), Counter[Address]())
+        self._tried += tried.total()
+        for batch in batches:
+            self._refused.update(batch.refused)
+        self._beside = sum(batch.beside for batch in batches)
+        evicted = await self._confirm(newest=False)
         if evicted or not before:
             # Those of one batch may have made room for each other, too.
-            evicted += await self._confirm()
+            evicted += await self._confirm(newest=True)
         self._evicted += evicted
-        self._confirmed = len(self._held)
         self._most = max(self._most, self._confirmed)
-        self._beside = sum(target.held for target in self._targets)
         growth.judge(tried, taken, grown=self._confirmed > before)
-        if taken and not before:
-            own.patience = min(own.patience, max(_PATIENCE, _TIMES_SLOWEST * own.slowest))
-        self._judge()
+        self._judge([batch.short_of for batch in batches])
 
-    def _judge(self) -> None:
+    def _share(self, count: int, beside: Sequence[int]) -> list[int]:
+        """Return how many each part is to open: those that have fewest more, those out of descriptors none."""
+        open_parts = [number for number in range(len(beside)) if number not in self._full]
+        given = fill([beside[number] + self._held[number] for number in open_parts], count)
+        shares = [0] * len(beside)
+        for number, share in zip(open_parts, given, strict=True):
+            shares[number] = share
+        return shares
+
+    def _orders(self, shares: Sequence[int]) -> list[tuple[int, float | None, list[Address]]]:
+        """Return for each part how many it opens, how many a second, and to which targets: they go on in turn."""
+        targets, rate, count = self._growth.targets, self._growth.rate, sum(shares)
+        return [
+            (
+                share,
+                None if rate is None else rate * share / count,
+                [targets[place % len(targets)] for place in range(end - share, end - share + min(share, len(targets)))],
+            )
+            for share, end in zip(shares, accumulate(shares), strict=True)
+        ]
+
+    def _judge(self, short_of: Sequence[str]) -> None:
         """Take note of what puts an end to the growth."""
-        if self._own.short_of:
-            self._bound = self._own.short_of
+        self._full |= {number for number, what in enumerate(short_of) if what == DESCRIPTORS}
+        others = [what for what in short_of if what not in ("", DESCRIPTORS)]
+        if others:
+            self._bound = others[0]
+        elif len(self._full) == len(short_of):
+            self._bound = DESCRIPTORS
         elif self._growth.done:
             self._bound = PATH
         elif self._confirmed == self._settings.limit:
@@ -119,27 +139,32 @@ class FindSessions:
 
     async def _hold(self) -> None:
         """Say nothing for a while, then ask every session again."""
-        self._trying = f"holding {len(self._held)} sessions"
+        self._trying = f"holding {self._confirmed} sessions"
         self._until = monotonic() + self._settings.seconds
         begun = monotonic()
         await asyncio.sleep(self._settings.seconds)
-        await self._confirm()
+        await self._confirm(newest=True)
         self._held_for = monotonic() - begun
-        self._confirmed = len(self._held)
 
-    async def _confirm(self) -> int:
+    async def _confirm(self, newest: bool) -> int:
         """Ask every session that is held; return how many of them are lost."""
-        await self._own.ask(self._held, _message)
-        left: list[OwnSession] = []
-        for start in range(0, len(self._held), _AT_ONCE):
-            part = self._held[start : start + _AT_ONCE]
-            self._losses.update(session.failure for session in part if session.failure)
-            left += [session for session in part if session.state is State.READY]
-            await asyncio.sleep(0)
-        lost = len(self._held) - len(left)
-        self._held = left
-        return lost
+        answers = self._known(await ask_all(self._parts, SessionsPart.confirm, [(newest,)] * len(self._held)))
+        self._held = [answer.held for answer in answers]
+        self._confirmed = sum(self._held)
+        for answer in answers:
+            self._losses.update(answer.losses)
+        return sum(sum(answer.losses.values()) for answer in answers)
 
+    def _known(self, answers: Sequence[R | None]) -> list[R]:
+        """Return the answers of all parts; raises SessionerError when one is lost, and counts its sessions.
 
-def _message(number: int) -> bytes:
-    return b"session %06d\n" % number
+        What the path took is no longer known then: it may not have noticed yet that they are gone.
+        """
+        known = [answer for answer in answers if answer is not None]
+        if len(known) < len(answers):
+            lost = sum(held for held, answer in zip(self._held, answers, strict=True) if answer is None)
+            self._losses[WORKER] += lost
+            self._confirmed -= lost
+            self._bound = WORKER
+            raise SessionerError(ENDED.format(self.name))
+        return known
