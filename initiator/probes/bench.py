@@ -1,5 +1,6 @@
 """The bench: sessions behind a barrier, each says something at once and waits for its echo, round after round."""
 
+import asyncio
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from common.histogram import Histogram
 from common.workers.division import fill
 from common.workers.merge import WORKER
 from initiator.probes.figures import BENCH, BenchFigures, BenchRound, BenchSample, BenchSettings, Progress, Spread
-from initiator.probes.parts import Parts, ask_all
+from initiator.probes.parts import Parts, asked
 from initiator.probes.speaking import BenchPart, Echoes
 
 
@@ -94,7 +95,8 @@ class Bench:
         if not self._shares:
             self._shares = fill(beside, self._settings.sessions)
             self._targets = [[""] * share for share in self._shares]
-        for number, filled in enumerate(await ask_all(self._parts, BenchPart.fill, [(n,) for n in self._shares])):
+        filling = asked(self._parts, BenchPart.fill, [(share,) for share in self._shares])
+        for number, filled in enumerate(await asyncio.gather(*filling)):
             if filled:
                 self._connect.merge(filled.connect)
                 self._targets[number] = filled.targets
@@ -103,7 +105,8 @@ class Bench:
         """Let all speak at once, and take the samples."""
         places = [end - share + 1 for share, end in zip(self._shares, accumulate(self._shares), strict=True)]
         barrier = self._parts.now()
-        found = await ask_all(self._parts, BenchPart.speak, [(number, first, barrier) for first in places])
+        speaking = asked(self._parts, BenchPart.speak, [(number, first, barrier) for first in places])
+        found = await asyncio.gather(*speaking)
         echoes = [answer or _lost(share) for share, answer in zip(self._shares, found, strict=True)]
         corrected, raw = _merged([each.corrected for each in echoes]), _merged([each.raw for each in echoes])
         failures = sum((Counter(each.failed.values()) for each in echoes), Counter[str]())

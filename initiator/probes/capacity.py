@@ -86,6 +86,11 @@ class SessionsPart:
         self._held = left
         return Confirmed(len(left) + len(self._newest), losses)
 
+    async def hold(self, seconds: float) -> Confirmed:
+        """Say nothing for a while, then ask every session again."""
+        await asyncio.sleep(seconds)
+        return await self.confirm(newest=True)
+
     async def close(self) -> None:
         """Reset all, so that a box which looks at resets is free of them at once."""
         await self._own.close(reset=True)

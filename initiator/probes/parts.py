@@ -1,14 +1,13 @@
 """The parts of a probe: one in each process, with the sessions that are opened there."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from time import monotonic
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from common.errors import SessionerError
 
 R = TypeVar("R")
-
-# What is said of a search in which a part was lost.
-ENDED: Final = "{}: a worker has ended or does not answer, and the search with it"
 
 Method = Callable[..., Coroutine[Any, Any, R]]
 
@@ -63,6 +62,33 @@ class OnePart:
         await self._part.close()
 
 
-async def ask_all(parts: Parts, method: Method[R], arguments: Sequence[Sequence[Any]]) -> list[R | None]:
-    """Return what a method returns in each part, given its own arguments; None as `Parts.ask` does."""
-    return await asyncio.gather(*(parts.ask(number, method, *own) for number, own in enumerate(arguments)))
+class LostError(SessionerError):
+    """The processes of the parts with these numbers have ended."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        super().__init__("a worker has ended or does not answer, and the search with it")
+        self.numbers = numbers
+
+
+def asked(parts: Parts, method: Method[R], arguments: Iterable[Sequence[Any]]) -> list[Coroutine[Any, Any, R | None]]:
+    """Return what asks each part, given its own arguments."""
+    return [parts.ask(number, method, *own) for number, own in enumerate(arguments)]
+
+
+async def whole(asking: Iterable[Coroutine[Any, Any, R | None]]) -> list[R]:
+    """Return what all parts answer; as soon as one is lost the others are asked no more, and LostError is raised."""
+    lost: list[int] = []
+
+    async def known(number: int, answering: Coroutine[Any, Any, R | None]) -> R:
+        answer = await answering
+        if answer is None:
+            lost.append(number)
+            raise LostError(lost)
+        return answer
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(known(number, answering)) for number, answering in enumerate(asking)]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]

@@ -4,20 +4,17 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from common.errors import SessionerError
 from common.histogram import Histogram
 from initiator.probes.attempts import Attempts, RatePart
 from initiator.probes.bench import spread
 from initiator.probes.figures import FIND, Progress, RateFigures, RateSettings, RateTrial
 from initiator.probes.narrowing import Narrowing, Trial, outcome_of
-from initiator.probes.parts import ENDED, Method, Parts, ask_all
+from initiator.probes.parts import LostError, Parts, asked, whole
 
 # Seconds until a trial begins, so that all parts are told before.
 _LEAD: Final = 0.02
-
-R = TypeVar("R")
 
 
 class FindRate:
@@ -39,14 +36,17 @@ class FindRate:
         self._until: float | None = None
 
     async def run(self) -> None:
-        """Make all trials; raises SessionerError when a worker ends meanwhile."""
+        """Make all trials; raises LostError when a worker ends meanwhile."""
         try:
             self._count = len(await self._parts.ready())
-            await self._ask_all(RatePart.knock, [()] * self._count)
+            await whole(asked(self._parts, RatePart.knock, [()] * self._count))
             while trial := self._narrowing.trial:
                 self._trying = f"{trial.rate:.0f} new sessions a second"
                 self._until = None if trial.steady else monotonic() + trial.seconds
                 await self._make(trial)
+        except LostError:
+            self._worker_ended = True
+            raise
         finally:
             self._seconds = monotonic() - self._begun
             await self._parts.close()
@@ -76,24 +76,16 @@ class FindRate:
         """Make one trial, and judge it."""
         now = self._parts.now()
         at = None if now is None else now + _LEAD
-        sending = [self._send(number, trial, at) for number in range(self._count)]
-        await asyncio.gather(*sending)
-        attempts = await self._ask_all(RatePart.attempts, [()] * self._count)
+        await whole(self._send(number, trial, at) for number in range(self._count))
+        attempts = await whole(asked(self._parts, RatePart.attempts, [()] * self._count))
         await asyncio.to_thread(self._judge, trial, attempts)
 
-    async def _send(self, number: int, trial: Trial, at: float | None) -> None:
-        """Have one part send; when it knows what the trial was to tell, the others need not go on."""
+    async def _send(self, number: int, trial: Trial, at: float | None) -> bool | None:
+        """Have one part send, as `Parts.ask` does; when it knows what the trial was to tell, no other goes on."""
         known = await self._parts.ask(number, RatePart.send, trial, number, self._count, at)
         if known:
-            await ask_all(self._parts, RatePart.finish, [()] * self._count)
-
-    async def _ask_all(self, method: Method[R], arguments: Sequence[Sequence[Any]]) -> list[R]:
-        """Return the answers of all parts; raises SessionerError when one is lost: less was sent than is tried."""
-        answers = [answer for answer in await ask_all(self._parts, method, arguments) if answer is not None]
-        if len(answers) < len(arguments):
-            self._worker_ended = True
-            raise SessionerError(ENDED.format(self.name))
-        return answers
+            await asyncio.gather(*asked(self._parts, RatePart.finish, [()] * self._count))
+        return known
 
     def _judge(self, trial: Trial, attempts: Sequence[Attempts]) -> None:
         """Take note of what became of the sessions of a trial."""

@@ -1,26 +1,22 @@
 """The search for how many sessions the path takes: more and more of them, each confirmed by an echo."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Final
 
 from common.addresses import Address
-from common.errors import SessionerError
 from common.shortages import DESCRIPTORS
 from common.workers.division import fill
 from common.workers.merge import WORKER
-from initiator.probes.capacity import SessionsPart
+from initiator.probes.capacity import Confirmed, SessionsPart
 from initiator.probes.figures import FIND, Progress, SessionsFigures, SessionsSettings
 from initiator.probes.growth import Growth
-from initiator.probes.parts import ENDED, Parts, ask_all
+from initiator.probes.parts import LostError, Method, Parts, asked, whole
 
 PATH: Final = "path"
 LIMIT: Final = "limit"
-
-R = TypeVar("R")
 
 
 class FindSessions:
@@ -49,11 +45,14 @@ class FindSessions:
         self._until: float | None = None
 
     async def run(self) -> None:
-        """Open more and more, hold them, and ask each again; raises SessionerError when a worker ends meanwhile."""
+        """Open more and more, hold them, and ask each again; raises LostError when a worker ends meanwhile."""
         try:
             while not self._bound:
                 await self._grow()
             await self._hold()
+        except LostError as error:
+            self._lose(error.numbers)
+            raise
         finally:
             self._seconds = monotonic() - self._begun
             await self._parts.close()
@@ -87,17 +86,17 @@ class FindSessions:
         beside = await self._parts.ready(before + count if limit else 0)
         self._held += [0] * (len(beside) - len(self._held))
         orders = self._orders(self._share(count, beside))
-        batches = self._known(await ask_all(self._parts, SessionsPart.more, orders))
+        batches = await whole(asked(self._parts, SessionsPart.more, orders))
         tried = sum((Counter(batch.tried) for batch in batches), Counter[Address]())
         taken = sum((Counter(batch.taken) for batch in batches), Counter[Address]())
         self._tried += tried.total()
         for batch in batches:
             self._refused.update(batch.refused)
         self._beside = sum(batch.beside for batch in batches)
-        evicted = await self._confirm(newest=False)
+        evicted = await self._confirm(SessionsPart.confirm, False)
         if evicted or not before:
             # Those of one batch may have made room for each other, too.
-            evicted += await self._confirm(newest=True)
+            evicted += await self._confirm(SessionsPart.confirm, True)
         self._evicted += evicted
         self._most = max(self._most, self._confirmed)
         growth.judge(tried, taken, grown=self._confirmed > before)
@@ -142,29 +141,24 @@ class FindSessions:
         self._trying = f"holding {self._confirmed} sessions"
         self._until = monotonic() + self._settings.seconds
         begun = monotonic()
-        await asyncio.sleep(self._settings.seconds)
-        await self._confirm(newest=True)
+        await self._confirm(SessionsPart.hold, self._settings.seconds)
         self._held_for = monotonic() - begun
 
-    async def _confirm(self, newest: bool) -> int:
-        """Ask every session that is held; return how many of them are lost."""
-        answers = self._known(await ask_all(self._parts, SessionsPart.confirm, [(newest,)] * len(self._held)))
+    async def _confirm(self, method: Method[Confirmed], argument: object) -> int:
+        """Have every part ask what it holds; return how many are lost."""
+        answers = await whole(asked(self._parts, method, [(argument,)] * len(self._held)))
         self._held = [answer.held for answer in answers]
         self._confirmed = sum(self._held)
         for answer in answers:
             self._losses.update(answer.losses)
         return sum(sum(answer.losses.values()) for answer in answers)
 
-    def _known(self, answers: Sequence[R | None]) -> list[R]:
-        """Return the answers of all parts; raises SessionerError when one is lost, and counts its sessions.
+    def _lose(self, numbers: Sequence[int]) -> None:
+        """Count the sessions of parts whose workers have ended.
 
-        What the path took is no longer known then: it may not have noticed yet that they are gone.
+        The search is over then: whether the path has noticed that they are gone cannot be known.
         """
-        known = [answer for answer in answers if answer is not None]
-        if len(known) < len(answers):
-            lost = sum(held for held, answer in zip(self._held, answers, strict=True) if answer is None)
-            self._losses[WORKER] += lost
-            self._confirmed -= lost
-            self._bound = WORKER
-            raise SessionerError(ENDED.format(self.name))
-        return known
+        lost = sum(self._held[number] for number in numbers)
+        self._losses[WORKER] += lost
+        self._confirmed -= lost
+        self._bound = WORKER

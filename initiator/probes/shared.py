@@ -11,7 +11,7 @@ from common.workers.every import first_present
 from common.workers.pool import SILENT, Member, Pool
 from initiator.probes.figures import FIND, IdleFigures, IdleSettings
 from initiator.probes.idleness import memory
-from initiator.probes.parts import ENDED, Method, R
+from initiator.probes.parts import LostError, Method, R
 from initiator.probes.running import DividedSettings
 from initiator.worker import State
 
@@ -105,7 +105,7 @@ class Elsewhere:
             await member.caller.call("start_probe", (self._settings,))
             await member.caller.call("wait_probe", (FIND,))
         except GoneError:
-            raise SessionerError(ENDED.format(self.name)) from None
+            raise LostError([0]) from None
         except asyncio.CancelledError:
             for method in ("stop_probe", "wait_probe"):
                 await self._pool.call(member, method, FIND)

@@ -35,7 +35,7 @@ from tests.support import until
 pytestmark = pytest.mark.usefixtures("run")
 
 # Methods of the engine that its workers' console calls, and nobody else.
-WITHIN = {"hold_targets", "forget_targets", "set_shares"}
+WITHIN = {"hold_targets", "forget_targets", "set_shares", "begin_part", "in_part", "end_part"}
 
 
 class Scattered(Zygote):
