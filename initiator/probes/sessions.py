@@ -87,11 +87,12 @@ class FindSessions:
         self._held += [0] * (len(beside) - len(self._held))
         orders = self._orders(self._share(count, beside))
         batches = await whole(asked(self._parts, SessionsPart.more, orders))
-        tried = sum((Counter(batch.tried) for batch in batches), Counter[Address]())
-        taken = sum((Counter(batch.taken) for batch in batches), Counter[Address]())
-        self._tried += tried.total()
+        tried, taken = Counter[Address](), Counter[Address]()
         for batch in batches:
+            tried.update(batch.tried)
+            taken.update(batch.taken)
             self._refused.update(batch.refused)
+        self._tried += tried.total()
         self._beside = sum(batch.beside for batch in batches)
         evicted = await self._confirm(SessionsPart.confirm, False)
         if evicted or not before:
@@ -99,7 +100,8 @@ class FindSessions:
             evicted += await self._confirm(SessionsPart.confirm, True)
         self._evicted += evicted
         self._most = max(self._most, self._confirmed)
-        growth.judge(tried, taken, grown=self._confirmed > before)
+        if tried:
+            growth.judge(tried, taken, grown=self._confirmed > before)
         self._judge([batch.short_of for batch in batches])
 
     def _share(self, count: int, beside: Sequence[int]) -> list[int]:

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from common.errors import SessionerError
+from common.errors import SessionerError, UsageError
 from common.workers.calls import GoneError
 from common.workers.every import first_present
 from common.workers.pool import SILENT, Member, Pool
@@ -107,8 +108,9 @@ class Elsewhere:
         except GoneError:
             raise LostError([0]) from None
         except asyncio.CancelledError:
-            for method in ("stop_probe", "wait_probe"):
-                await self._pool.call(member, method, FIND)
+            with suppress(UsageError):  # it has ended by itself
+                await self._pool.call(member, "stop_probe", FIND)
+                await self._pool.call(member, "wait_probe", FIND)
             raise
 
     def progress(self) -> None:
