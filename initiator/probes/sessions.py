@@ -2,17 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import accumulate
 from time import monotonic
 from typing import Final
 
 from common.addresses import Address
 from common.shortages import DESCRIPTORS
-from common.workers.division import fill
 from common.workers.merge import WORKER
 from initiator.probes.capacity import Confirmed, SessionsPart
 from initiator.probes.figures import FIND, Progress, SessionsFigures, SessionsSettings
-from initiator.probes.growth import Growth
+from initiator.probes.growth import Growth, spread_over, turns_of
 from initiator.probes.parts import LostError, Method, Parts, asked, whole
 
 PATH: Final = "path"
@@ -85,7 +83,9 @@ class FindSessions:
         self._trying = f"{before} sessions confirmed, trying {count} more"
         beside = await self._parts.ready(before + count if limit else 0)
         self._held += [0] * (len(beside) - len(self._held))
-        orders = self._orders(self._share(count, beside))
+        shares = spread_over(count, [sum(both) for both in zip(beside, self._held, strict=True)], self._full)
+        rates = [None if growth.rate is None else growth.rate * share / count for share in shares]
+        orders = zip(shares, rates, turns_of(growth.targets, shares), strict=True)
         batches = await whole(asked(self._parts, SessionsPart.more, orders))
         tried, taken = Counter[Address](), Counter[Address]()
         for batch in batches:
@@ -103,27 +103,6 @@ class FindSessions:
         if tried:
             growth.judge(tried, taken, grown=self._confirmed > before)
         self._judge([batch.short_of for batch in batches])
-
-    def _share(self, count: int, beside: Sequence[int]) -> list[int]:
-        """Return how many each part is to open: those that have fewest more, those out of descriptors none."""
-        open_parts = [number for number in range(len(beside)) if number not in self._full]
-        given = fill([beside[number] + self._held[number] for number in open_parts], count)
-        shares = [0] * len(beside)
-        for number, share in zip(open_parts, given, strict=True):
-            shares[number] = share
-        return shares
-
-    def _orders(self, shares: Sequence[int]) -> list[tuple[int, float | None, list[Address]]]:
-        """Return for each part how many it opens, how many a second, and to which targets: they go on in turn."""
-        targets, rate, count = self._growth.targets, self._growth.rate, sum(shares)
-        return [
-            (
-                share,
-                None if rate is None else rate * share / count,
-                [targets[place % len(targets)] for place in range(end - share, end - share + min(share, len(targets)))],
-            )
-            for share, end in zip(shares, accumulate(shares), strict=True)
-        ]
 
     def _judge(self, short_of: Sequence[str]) -> None:
         """Take note of what puts an end to the growth."""
