@@ -3,7 +3,7 @@
 import asyncio
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from time import monotonic
@@ -11,6 +11,7 @@ from time import monotonic
 from common.histogram import Histogram
 from common.workers.division import fill
 from common.workers.merge import WORKER
+from initiator.merging import merge_histograms
 from initiator.probes.figures import BENCH, BenchFigures, BenchRound, BenchSample, BenchSettings, Progress, Spread
 from initiator.probes.parts import Parts, asked
 from initiator.probes.speaking import BenchPart, Echoes
@@ -108,7 +109,8 @@ class Bench:
         speaking = asked(self._parts, BenchPart.speak, [(number, first, barrier) for first in places])
         found = await asyncio.gather(*speaking)
         echoes = [answer or _lost(share) for share, answer in zip(self._shares, found, strict=True)]
-        corrected, raw = _merged([each.corrected for each in echoes]), _merged([each.raw for each in echoes])
+        corrected = merge_histograms([each.corrected for each in echoes])
+        raw = merge_histograms([each.raw for each in echoes])
         failures = sum((Counter(each.failed.values()) for each in echoes), Counter[str]())
         self._samples += [
             _Samples(number, first, targets, each.corrected_by_place, each.raw_by_place, each.failed)
@@ -124,12 +126,6 @@ def spread(histogram: Histogram) -> Spread:
     """Return how the times in a histogram are spread."""
     p50, p95, p99 = histogram.percentiles((50, 95, 99))
     return Spread(histogram.lowest, p50, p95, p99, histogram.highest)
-
-
-def _merged(histograms: Sequence[Histogram]) -> Histogram:
-    whole = Histogram()
-    whole.merge(*histograms)
-    return whole
 
 
 def _lost(count: int) -> Echoes:
