@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 from common.errors import SessionerError, UsageError
 from common.workers.calls import GoneError
@@ -16,10 +17,14 @@ from initiator.probes.parts import LostError, Method, R
 from initiator.probes.running import DividedSettings
 from initiator.worker import State
 
+# Seconds between two looks at whether a worker that was lost is heard again.
+_LOOK: Final = 0.05
+
 
 class Shared:
     """Parts in workers, as one in this process is; `_members` has the worker of each, None where that has ended.
 
+    `_lost` are workers that may not be replaced yet, with the moment (monotonic seconds) when their end was noticed.
     `grow` begins as many workers as so many sessions beside the held ones need, where that is allowed. `now` gives the
     moment by the clock of all workers.
     """
@@ -38,12 +43,19 @@ class Shared:
         self._settings = settings
         self._grow = grow
         self._members: list[Member[State] | None] = []
+        self._lost: dict[Member[State], float] = {}
 
     async def ready(self, sessions: int = 0) -> list[int]:
         """Have a part in every worker that is there, when those that end are replaced or others do their part."""
         pool = self._pool
         while gone := [member for member in pool.members if member.caller.gone and not member.away]:
             await gone[0].replaced.wait()
+        for member, since in self._lost.items():
+            # A node that could not be reached is there again, or is taken for lost after some seconds.
+            while not member.replaced.is_set() and member.heard < since:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(member.replaced.wait(), _LOOK)
+        self._lost.clear()
         async with pool.changing:
             await self._grow(sessions)
             await self._begin()
@@ -58,6 +70,7 @@ class Shared:
             answer: R = await member.caller.call("in_part", (self._name, number, method.__name__, *arguments))
         except GoneError:
             self._members[number] = None
+            self._lost[member] = monotonic()
             return None
         return answer
 
