@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from socket import AF_INET, SOCK_STREAM, socket
 from time import monotonic
-from typing import Final, TypeGuard
+from typing import Any, Final, TypeGuard
 
 from common.addresses import Address, Endpoint, address_key, key_address
 from common.dump import Dump
@@ -25,8 +25,11 @@ from initiator.churn_figures import Tally
 from initiator.holder import Holder
 from initiator.latencies import Latencies
 from initiator.probes.ages import AgesFigures
-from initiator.probes.figures import BenchSample, ProbeFigures
-from initiator.probes.running import Probes, ProbeSettings
+from initiator.probes.figures import IdleSettings, RateSettings
+from initiator.probes.idle import FindIdle
+from initiator.probes.own import OwnSessions
+from initiator.probes.parts import OnePart, Part
+from initiator.probes.running import DividedSettings, Probe, ProbeSettings, Probing, divided_probe, part_of
 from initiator.session import Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings, check_plain
 from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
@@ -49,11 +52,12 @@ _RESIZE_STEPS: Final = 100
 _ADDED_UP: Final = 256
 
 
-class Engine(Campaigns, RateSearches):
+class Engine(Campaigns, RateSearches, Probing):
     """Targets and their sessions; to be made and used inside a running loop."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__()
+        Campaigns.__init__(self)
+        Probing.__init__(self)
         self._settings = settings
         self._reactor = Reactor()
         self._holder = Holder(self._reactor, settings)
@@ -66,7 +70,7 @@ class Engine(Campaigns, RateSearches):
         self._churn: Churn | None = None
         self._goals: Iterator[Goal] = iter(())
         self._goals_for: tuple[ChurnSettings, list[Target]] | None = None
-        self._probes = Probes(self._reactor, self._holder.dialer, settings.connect_timeout)
+        self._parts: dict[tuple[str, int], Part] = {}
         self._reactor.on_beat(self._beat)
         self._tell_buffers()
         if settings.ping:
@@ -258,7 +262,7 @@ class Engine(Campaigns, RateSearches):
 
     async def begin_rate(self, settings: ChurnSettings, rate: float) -> None:
         """Begin transactions at a rate (1/s); raises SessionerError."""
-        targets = self._churned(settings)
+        targets = self._opened(settings.target)
         if (settings, targets) != self._goals_for:
             self._goals_for = settings, targets
             self._goals = goals_of(targets, len(self._settings.source_ips), settings.seed)
@@ -283,34 +287,37 @@ class Engine(Campaigns, RateSearches):
         """Return what has become of the transactions at the rate that is tried, or was last."""
         return self._churn.tally() if self._churn else None
 
-    def check_churn(self, settings: ChurnSettings) -> None:
+    def check_open(self, target: Address | None) -> None:
         """Raise UsageError where there is nothing that sessions could be opened to."""
         check_plain(self._settings)
-        self._churned(settings)
+        self._opened(target)
 
-    async def start_probe(self, settings: ProbeSettings) -> None:
-        """Begin a probe to all targets, or to the one it is about, beside the held sessions; raises UsageError."""
-        check_plain(self._settings)
-        targets = [self._target(settings.target)] if settings.target else list(self._targets.values())
-        if not targets:
-            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
-        self._probes.start(settings, targets)
+    def make_probe(self, settings: ProbeSettings) -> Probe:
+        """Return a probe that has all its sessions here."""
+        targets = self._opened(settings.target)
+        if isinstance(settings, IdleSettings):
+            return FindIdle(self._own_of(settings, targets), settings)
+        part = part_of(settings, self._reactor, self._own_of(settings, targets), targets)
+        return divided_probe(settings, OnePart(part), [target.address for target in targets])
 
-    async def stop_probe(self, name: str) -> None:
-        """End a probe sooner; raises UsageError when none of that name runs."""
-        self._probes.stop(name)
+    async def begin_part(self, name: str, number: int, settings: DividedSettings) -> bool:
+        """Have a part, of this number, in a probe; targets have their turn from another one on in each."""
+        await self.end_part(name, number)
+        targets = self._opened(settings.target)
+        turn = number % len(targets)
+        targets = targets[turn:] + targets[:turn]
+        self._parts[name, number] = part_of(settings, self._reactor, self._own_of(settings, targets), targets)
+        return True
 
-    async def wait_probe(self, name: str) -> None:
-        """Return when a probe has ended, and its sessions are closed; raises UsageError when none has begun."""
-        await self._probes.wait(name)
+    async def in_part(self, name: str, number: int, method: str, *arguments: Any) -> Any:
+        """Return what a method of a part returns."""
+        return await getattr(self._parts[name, number], method)(*arguments)
 
-    async def probe_figures(self, name: str) -> ProbeFigures:
-        """Return what a probe has found so far; raises UsageError when none of that name has begun."""
-        return self._probes.figures(name)
-
-    async def bench_samples(self) -> list[BenchSample]:
-        """Return every sample of the last bench; raises UsageError when there has been none."""
-        return self._probes.samples()
+    async def end_part(self, name: str, number: int) -> None:
+        """End all sessions of a part, if there is one."""
+        part = self._parts.pop((name, number), None)
+        if part:
+            await part.close()
 
     async def ages(self, address: Address | None) -> AgesFigures:
         """Return how old the lost sessions were, those of one target where one is given; raises UsageError."""
@@ -386,7 +393,7 @@ class Engine(Campaigns, RateSearches):
             replaced=holder.lifetime.replaced,
             dump=str(holder.dump) if holder.dump else None,
             churn=self.churn_figures(),
-            probes=self._probes.progress(),
+            probes=self.probes(),
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:
@@ -427,7 +434,9 @@ class Engine(Campaigns, RateSearches):
         if self._churn:
             self._churn.stop()
             await self._churn.done
-        await self._probes.aclose()
+        await self.end_probes()
+        for name, number in list(self._parts):
+            await self.end_part(name, number)
         self._reactor.close()
         self._holder.close_all()
 
@@ -485,11 +494,16 @@ class Engine(Campaigns, RateSearches):
             raise UsageError("no messages are being sent; `send TEXT` sends some")
         return self._send
 
-    def _churned(self, settings: ChurnSettings) -> list[Target]:
-        targets = [self._target(settings.target)] if settings.target else list(self._targets.values())
+    def _opened(self, address: Address | None) -> list[Target]:
+        """Return the targets that sessions beside the held ones go to; raises UsageError."""
+        targets = [self._target(address)] if address else list(self._targets.values())
         if not targets:
             raise UsageError("there is no target; `target add ADDR:PORT` adds one")
         return targets
+
+    def _own_of(self, settings: ProbeSettings, targets: Sequence[Target]) -> OwnSessions:
+        fleeting = isinstance(settings, RateSettings)
+        return OwnSessions(self._reactor, self._holder.dialer, targets, self._settings.connect_timeout, fleeting)
 
     def _running_query(self) -> Query:
         if self._query is None or self._query.ended:

@@ -36,7 +36,7 @@ from initiator.workers import AnyEngine
 _SESSIONS: Final = 1000
 _ROUNDS: Final = 10
 
-# Samples that are kept until the next bench: some hundred megabytes.
+# Samples that are kept until the next bench: 50 megabytes, and some hundred while they are written.
 _MOST_SAMPLES: Final = 2_000_000
 
 _Write = Callable[[Path, list[BenchSample]], None]

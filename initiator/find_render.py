@@ -19,10 +19,13 @@ from initiator.probes.figures import (
 from initiator.probes.idleness import Memory
 from initiator.reports.history import Row, Table
 
+_WORKER: Final = "the end of a worker"
+
 _BOUNDS: Final = {
     None: "being stopped",
     "path": "the path, which takes no more",
     "limit": "the limit that was asked for",
+    "worker": _WORKER,
 }
 
 
@@ -158,7 +161,7 @@ def rate_text(now: RateFigures) -> Iterator[str]:
         yield field("Taken when overloaded", f"{now.taken:.1f} a second")
     yield field("Establishment", _spread(now.connect))
     if not now.done:
-        yield field("The search ended by", "being stopped")
+        yield field("The search ended by", _WORKER if now.worker_ended else "being stopped")
     elif now.host_bound:
         yield field("The search ended by", "this host, which can send no faster")
 

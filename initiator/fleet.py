@@ -36,6 +36,9 @@ class Keeper(Workers):
         """Return the limits that so many sessions in all, or those asked for, would meet on each node."""
         return await node_limits(self.pool, sessions)
 
+    def now(self) -> None:
+        """Nodes share no clock."""
+
     async def runs_asked(self) -> dict[str, Any]:
         """Return what was asked for in the runs, by name, that go on behind the prompt."""
         return {name: run.asked for name, run in self.runs.items()}

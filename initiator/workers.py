@@ -19,7 +19,7 @@ from common.resolver import SocketAddress, resolve
 from common.shares import share_out
 from common.shortages import highest_descriptor
 from common.workers.division import divide_up, place_of, respread, seed_of, weights_of, workers_needed
-from common.workers.every import Divided, alone, begins, ends, every, nothing, same, shared, until_all
+from common.workers.every import Divided, begins, ends, every, nothing, same, shared, until_all
 from common.workers.merge import merge_rows, merged
 from common.workers.paging import follow_pages
 from common.workers.pool import Member, Origin, Pool
@@ -37,6 +37,9 @@ from initiator.merging import (
     without_runs,
 )
 from initiator.probes.ages import merge_ages
+from initiator.probes.figures import BENCH, FIND, BenchSettings, IdleSettings
+from initiator.probes.running import Probe, ProbeSettings, Probing, divided_probe
+from initiator.probes.shared import Elsewhere, Shared
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings, check_plain
 from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.totals import Totals
@@ -110,7 +113,7 @@ def _add_segments(parts: Sequence[Segments]) -> Segments:
     return merged(parts, {})
 
 
-class Workers(Divided, Campaigns, RateSearches):
+class Workers(Divided, Campaigns, RateSearches, Probing):
     """Targets whose sessions are spread over workers; None for `count` begins as many as are needed.
 
     `_shares` has a row for each target, and in it a number for each worker. `_parts` is what those hold that are not
@@ -120,6 +123,7 @@ class Workers(Divided, Campaigns, RateSearches):
     def __init__(self, settings: Settings, count: int | None, origin: Origin) -> None:
         Divided.__init__(self)
         Campaigns.__init__(self)
+        Probing.__init__(self)
         self._settings = settings
         self._auto = count is None
         self._least = count or len(os.sched_getaffinity(0))
@@ -160,11 +164,6 @@ class Workers(Divided, Campaigns, RateSearches):
     begin_rate = every(Engine.begin_rate, nothing, _churn_part)
     wait_rate = until_all(Engine.wait_rate)
     stop_rate = every(Engine.stop_rate, nothing)
-    start_probe = alone(Engine.start_probe)
-    stop_probe = alone(Engine.stop_probe)
-    wait_probe = alone(Engine.wait_probe)
-    probe_figures = alone(Engine.probe_figures)
-    bench_samples = alone(Engine.bench_samples)
 
     async def add_targets(self, endpoint: Endpoint, hashsize: int | None) -> int:
         """Add targets as the engine does."""
@@ -260,13 +259,25 @@ class Workers(Divided, Campaigns, RateSearches):
         found = [tally for told in self.pool.states() if (tally := told.state.churn)]
         return merge_tallies(found) if found else None
 
-    def check_churn(self, settings: ChurnSettings) -> None:
+    def check_open(self, target: Address | None) -> None:
         """Raise UsageError where there is nothing that sessions could be opened to."""
         check_plain(self._settings)
-        if settings.target:
-            self._check_target(settings.target)
+        if target:
+            self._check_target(target)
         elif not self._targets:
             raise UsageError("there is no target; `target add ADDR:PORT` adds one")
+
+    def make_probe(self, settings: ProbeSettings) -> Probe:
+        """Return a probe that all workers make together, or one of them where it is small."""
+        if isinstance(settings, IdleSettings):
+            return Elsewhere(self.pool, settings)
+        targets = [settings.target] if settings.target else list(self._targets)
+        name = BENCH if isinstance(settings, BenchSettings) else FIND
+        return divided_probe(settings, Shared(self.pool, name, settings, self._grow_beside, self.now), targets)
+
+    def now(self) -> float | None:
+        """Return this moment (monotonic seconds) by the clock of all workers."""
+        return monotonic()
 
     async def totals(self) -> Totals:
         """Return what became of the queries, messages and short sessions of all runs, as it was told last."""
@@ -296,6 +307,7 @@ class Workers(Divided, Campaigns, RateSearches):
             asked=self._asked,
             targets=len(self._targets),
             churn=self.churn_figures(),
+            probes=(*self.probes(), *whole.probes),
             workers=self.pool.figures(),
         )
 
@@ -325,6 +337,7 @@ class Workers(Divided, Campaigns, RateSearches):
         if self._stopping:
             self._stopping.cancel()
         await self.end_campaign()
+        await self.end_probes()
         await self.pool.close()
 
     @property
@@ -384,6 +397,10 @@ class Workers(Divided, Campaigns, RateSearches):
         for member in begun:
             await self._settle_in(member)
         await self.repeat(self.pool.members)
+
+    async def _grow_beside(self, sessions: int) -> None:
+        """Begin the workers that so many sessions beside those asked for need."""
+        await self._grow(self._asked + sessions)
 
     async def _spread(self, wanted: dict[Address, int]) -> None:
         """Change the shares so that the targets have as many sessions as wanted."""

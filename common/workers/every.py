@@ -12,7 +12,6 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from common.dump import Dump
 from common.errors import SessionerError, UsageError
-from common.workers.calls import GoneError
 from common.workers.division import portions
 from common.workers.pool import Member, Pool
 
@@ -208,30 +207,6 @@ def shared(
             members = [member for member in self.pool.members if member.told]
             answers = await self.pool.each(name, [(part, *rest) for part in parts], members)
         return sum(count for answer in answers for count in answer)
-
-    return _like(method, call)
-
-
-def alone(
-    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
-) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
-    """Return a method that calls an engine's in the first worker alone: what cannot be divided is done there.
-
-    It takes as long as it takes, and raises SessionerError when that worker ends meanwhile; the error begins with the
-    name of what it did, if that is the first argument.
-    """
-    name, signature = method.__name__, inspect.signature(method)
-
-    async def call(self: Divided, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        bound = signature.bind(self, *args, **kwargs)
-        bound.apply_defaults()
-        member = first_present(self.pool)
-        try:
-            answer: R = await member.caller.call(name, bound.args[1:])
-        except GoneError:
-            what = "".join(f"{argument}: " for argument in bound.args[1:2] if isinstance(argument, str))
-            raise SessionerError(f"{what}{member.name}, which did it alone, has ended") from None
-        return answer
 
     return _like(method, call)
 

@@ -1,27 +1,51 @@
 """The bench: sessions behind a barrier, each says something at once and waits for its echo, round after round."""
 
 import asyncio
+from array import array
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
 from time import monotonic
-from typing import Final
 
 from common.histogram import Histogram
+from common.workers.division import fill
+from common.workers.merge import WORKER
+from initiator.merging import merge_histograms
 from initiator.probes.figures import BENCH, BenchFigures, BenchRound, BenchSample, BenchSettings, Progress, Spread
-from initiator.probes.own import OwnSession, OwnSessions, State
+from initiator.probes.parts import Parts, asked
+from initiator.probes.speaking import BenchPart, Echoes
 
-# Samples taken into the books at once: about a millisecond.
-_TAKEN_AT_ONCE: Final = 512
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """Those of one part in one round: the number of the session in its first place, the times and targets by place."""
+
+    round: int
+    first: int
+    targets: list[str]
+    corrected: "array[float]"
+    raw: "array[float]"
+    failed: dict[int, str]
+
+    def rows(self) -> Iterator[BenchSample]:
+        for place, target in enumerate(self.targets):
+            failure = self.failed.get(place, "")
+            corrected, raw = (None, None) if failure else (self.corrected[place], self.raw[place])
+            yield BenchSample(self.round, self.first + place, target, corrected, raw, failure)
 
 
 class Bench:
-    """One run; `samples` has one for each session and round, in this order."""
+    """One run."""
 
     name = BENCH
 
-    def __init__(self, own: OwnSessions, settings: BenchSettings) -> None:
-        self.samples: list[BenchSample] = []
-        self._own = own
+    def __init__(self, parts: Parts, settings: BenchSettings) -> None:
+        self._parts = parts
         self._settings = settings
+        self._shares: list[int] = []
+        self._targets: list[list[str]] = []
+        self._samples: list[_Samples] = []
         self._connect = Histogram()
         self._corrected = Histogram()
         self._raw = Histogram()
@@ -33,15 +57,14 @@ class Bench:
 
     async def run(self) -> None:
         """Make all rounds; what fails costs a sample, and is replaced before the next round."""
-        places: list[OwnSession] = []
         try:
             for number in range(1, self._settings.rounds + 1):
                 self._trying = f"round {number} of {self._settings.rounds}, {self._settings.sessions} sessions"
-                places = await self._filled(places)
-                await self._round(number, places)
+                await self._fill()
+                await self._round(number)
         finally:
             self._seconds = monotonic() - self._begun
-            await self._own.close(reset=False)
+            await self._parts.close()
 
     def progress(self) -> Progress:
         """Return what is tried now."""
@@ -49,7 +72,7 @@ class Bench:
         left = (monotonic() - self._begun) / done * (self._settings.rounds - done) if done else None
         return Progress(self.name, self._trying, left)
 
-    def figures(self, running: bool) -> BenchFigures:
+    async def figures(self, running: bool) -> BenchFigures:
         """Return what is known so far."""
         return BenchFigures(
             settings=self._settings,
@@ -63,39 +86,40 @@ class Bench:
             rounds=list(self._rounds),
         )
 
-    async def _filled(self, places: list[OwnSession]) -> list[OwnSession]:
-        """Return sessions that are ready, as far as they can be had, those of before in their places."""
-        kept = [session for session in places if session.state is State.READY]
-        opened = await self._own.establish(self._settings.sessions - len(kept))
-        self._connect.record_many(session.took for session in opened if session.state is State.READY)
-        if not places:
-            return opened
-        fresh = iter(opened)
-        return [session if session.state is State.READY else next(fresh, session) for session in places]
+    def samples(self) -> list[BenchSample]:
+        """Return one for each session and round so far, in this order; for a thread, for they may be millions."""
+        return [row for samples in list(self._samples) for row in samples.rows()]
 
-    async def _round(self, number: int, places: list[OwnSession]) -> None:
+    async def _fill(self) -> None:
+        """Have sessions in all places, as far as they can be had; each part keeps its places."""
+        beside = await self._parts.ready(self._settings.sessions)
+        if not self._shares:
+            self._shares = fill(beside, self._settings.sessions)
+            self._targets = [[""] * share for share in self._shares]
+        filling = asked(self._parts, BenchPart.fill, [(share,) for share in self._shares])
+        for number, filled in enumerate(await asyncio.gather(*filling)):
+            if filled:
+                self._connect.merge(filled.connect)
+                self._targets[number] = filled.targets
+
+    async def _round(self, number: int) -> None:
         """Let all speak at once, and take the samples."""
-        barrier = monotonic()
-        await self._own.ask(places, lambda place: self._message(number, place))
-        corrected, raw = Histogram(), Histogram()
-        failures: Counter[str] = Counter()
-        for place, session in enumerate(places):
-            sample = _sample(number, place + 1, session, barrier)
-            self.samples.append(sample)
-            if sample.raw is None or sample.corrected is None:
-                failures[sample.failure] += 1
-            else:
-                corrected.record(sample.corrected)
-                raw.record(sample.raw)
-            if place % _TAKEN_AT_ONCE == _TAKEN_AT_ONCE - 1:
-                await asyncio.sleep(0)
+        places = [end - share + 1 for share, end in zip(self._shares, accumulate(self._shares), strict=True)]
+        barrier = self._parts.now()
+        speaking = asked(self._parts, BenchPart.speak, [(number, first, barrier) for first in places])
+        found = await asyncio.gather(*speaking)
+        echoes = [answer or _lost(share) for share, answer in zip(self._shares, found, strict=True)]
+        corrected = merge_histograms([each.corrected for each in echoes])
+        raw = merge_histograms([each.raw for each in echoes])
+        failures = sum((Counter(each.failed.values()) for each in echoes), Counter[str]())
+        self._samples += [
+            _Samples(number, first, targets, each.corrected_by_place, each.raw_by_place, each.failed)
+            for first, targets, each in zip(places, self._targets, echoes, strict=True)
+        ]
         self._corrected.merge(corrected)
         self._raw.merge(raw)
         self._failures.update(failures)
         self._rounds.append(BenchRound(number, raw.count, dict(failures), spread(corrected), spread(raw)))
-
-    def _message(self, number: int, place: int) -> bytes:
-        return self._settings.message or b"round %06d session %06d\n" % (number, place + 1)
 
 
 def spread(histogram: Histogram) -> Spread | None:
@@ -106,8 +130,6 @@ def spread(histogram: Histogram) -> Spread | None:
     return Spread(histogram.lowest, p50, p95, p99, histogram.highest)
 
 
-def _sample(number: int, place: int, session: OwnSession, barrier: float) -> BenchSample:
-    target = str(session.target.address)
-    if session.failure:
-        return BenchSample(number, place, target, None, None, session.failure)
-    return BenchSample(number, place, target, session.since + session.took - barrier, session.took, "")
+def _lost(count: int) -> Echoes:
+    """Return what is said of so many sessions whose worker has ended."""
+    return Echoes(Histogram(), Histogram(), array("d"), array("d"), dict.fromkeys(range(count), WORKER))

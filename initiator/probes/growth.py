@@ -1,8 +1,12 @@
-"""How many sessions are tried next, and on which targets, until the path takes no more; pure."""
+"""How many sessions are tried next, on which targets, and by whom, until the path takes no more; pure."""
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import accumulate
 from typing import Final, Generic, TypeVar
+
+from common.workers.division import fill
 
 T = TypeVar("T", bound=Hashable)
 
@@ -69,3 +73,17 @@ class Growth(Generic[T]):
             self._size = _FEW
         else:
             self._size = max(_FEW, self._size // 2)
+
+
+def spread_over(count: int, loads: Sequence[int], full: AbstractSet[int]) -> list[int]:
+    """Return how many of so many each part is to open: the least loaded first, those whose numbers are `full` none."""
+    others = [number for number in range(len(loads)) if number not in full]
+    given = dict(zip(others, fill([loads[number] for number in others], count), strict=True))
+    return [given.get(number, 0) for number in range(len(loads))]
+
+
+def turns_of(targets: Sequence[T], shares: Sequence[int]) -> list[list[T]]:
+    """Return the targets that each part opens its share to in turn: it goes on where the one before it ends."""
+    ends = zip(shares, accumulate(shares), strict=True)
+    firsts = [(end - share, min(share, len(targets))) for share, end in ends]
+    return [[targets[place % len(targets)] for place in range(first, first + count)] for first, count in firsts]

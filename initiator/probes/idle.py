@@ -66,7 +66,7 @@ class FindIdle:
         left = self._settings.up_to - (monotonic() - self._begun)
         return Progress(self.name, self._trying, left)
 
-    def figures(self, running: bool) -> IdleFigures:
+    async def figures(self, running: bool) -> IdleFigures:
         """Return what is known so far."""
         return IdleFigures(
             settings=self._settings,

@@ -78,6 +78,11 @@ class Trial:
         """How long it takes at most."""
         return sum(seconds for _, seconds in self.segments)
 
+    @property
+    def judged_from(self) -> float:
+        """The seconds from the beginning until the last one begins."""
+        return self.seconds - self.segments[-1][1]
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

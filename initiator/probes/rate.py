@@ -2,30 +2,19 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
 from common.histogram import Histogram
-from common.reactor import Reactor
-from common.reasons import EXHAUSTED, TIMEOUT
-from common.timer import Timer
+from initiator.probes.attempts import Attempts, RatePart
 from initiator.probes.bench import spread
 from initiator.probes.figures import FIND, Progress, RateFigures, RateSettings, RateTrial
 from initiator.probes.narrowing import Narrowing, Trial, outcome_of
-from initiator.probes.own import OwnSession, OwnSessions, State
+from initiator.probes.parts import LostError, Parts, asked, whole
 
-# Seconds that an establishment is waited for: less than one, after which a SYN is sent again (tcp(7),
-# tcp_syn_retries), or more where the path is slow.
-_PATIENCE: Final = 0.9
-_TIMES_SLOWEST: Final = 5.0
-
-# What is later than this, and than the next one is due, was not sent evenly; so many times as late it is not sent at
-# all: many at once would be another thing than the rate that is tried.
-_LATE: Final = 0.001
-_LATE_TIMES: Final = 3
-
-# Sessions begun or given up in one go: half a millisecond.
-_AT_ONCE: Final = 12
+# Seconds until a trial begins, so that all parts are told before.
+_LEAD: Final = 0.02
 
 
 class FindRate:
@@ -33,36 +22,40 @@ class FindRate:
 
     name = FIND
 
-    def __init__(self, reactor: Reactor, own: OwnSessions, settings: RateSettings) -> None:
-        self._reactor = reactor
-        self._own = own
+    def __init__(self, parts: Parts, settings: RateSettings) -> None:
+        self._parts = parts
         self._settings = settings
+        self._count = 0
         self._narrowing = Narrowing(settings.seconds)
         self._connect = Histogram()
         self._trials: list[RateTrial] = []
+        self._worker_ended = False
         self._begun = monotonic()
         self._seconds = 0.0
         self._trying = "one session"
         self._until: float | None = None
 
     async def run(self) -> None:
-        """Make all trials."""
+        """Make all trials; raises LostError when a worker ends meanwhile."""
         try:
-            await self._own.establish(1)
-            self._own.patience = min(self._own.patience, max(_PATIENCE, _TIMES_SLOWEST * self._own.slowest))
+            self._count = len(await self._parts.ready())
+            await whole(asked(self._parts, RatePart.knock, [()] * self._count))
             while trial := self._narrowing.trial:
                 self._trying = f"{trial.rate:.0f} new sessions a second"
                 self._until = None if trial.steady else monotonic() + trial.seconds
                 await self._make(trial)
+        except LostError:
+            self._worker_ended = True
+            raise
         finally:
             self._seconds = monotonic() - self._begun
-            await self._own.close(reset=True)
+            await self._parts.close()
 
     def progress(self) -> Progress:
         """Return what is tried now."""
         return Progress(self.name, self._trying, None if self._until is None else self._until - monotonic())
 
-    def figures(self, running: bool) -> RateFigures:
+    async def figures(self, running: bool) -> RateFigures:
         """Return what is known so far."""
         found = self._narrowing
         return RateFigures(
@@ -74,118 +67,53 @@ class FindRate:
             bad=found.bad,
             taken=found.taken,
             host_bound=found.host_bound,
+            worker_ended=self._worker_ended,
             connect=spread(self._connect),
             trials=list(self._trials),
         )
 
     async def _make(self, trial: Trial) -> None:
         """Make one trial, and judge it."""
-        run = _TrialRun(self._reactor, self._own, trial)
-        try:
-            await run.ended
-        finally:
-            run.close()
-        await self._own.settle(run.sessions, State.CONNECTING)
-        # There may be a hundred thousand of them, none of which changes any more.
-        await asyncio.to_thread(self._judge, trial, run)
+        now = self._parts.now()
+        at = None if now is None else now + _LEAD
+        await whole(self._send(number, trial, at) for number in range(self._count))
+        attempts = await whole(asked(self._parts, RatePart.attempts, [()] * self._count))
+        await asyncio.to_thread(self._judge, trial, attempts)
 
-    def _judge(self, trial: Trial, run: "_TrialRun") -> None:
+    async def _send(self, number: int, trial: Trial, at: float | None) -> bool | None:
+        """Have one part send, as `Parts.ask` does; when it knows what the trial was to tell, no other goes on."""
+        known = await self._parts.ask(number, RatePart.send, trial, number, self._count, at)
+        if known:
+            await asyncio.gather(*asked(self._parts, RatePart.finish, [()] * self._count))
+        return known
+
+    def _judge(self, trial: Trial, attempts: Sequence[Attempts]) -> None:
         """Take note of what became of the sessions of a trial."""
-        sessions = [session for session in run.sessions if session.failure != EXHAUSTED]
-        sent = [session.since - run.begun for session in sessions]
-        succeeded = [not session.failure for session in sessions]
-        judged = [session for session in sessions if session.since - run.begun >= run.judged_from]
-        self._connect.record_many(session.took for session in judged if not session.failure)
-        failures = Counter(session.failure for session in judged if session.failure)
-        unsent = run.unsent + len(run.sessions) - len(sessions)
-        outcome = outcome_of(sent, succeeded, run.judged_from, run.until, run.uneven)
+        sessions, until = together(attempts)
+        judged = [(took, failure) for at, took, failure in sessions if at >= trial.judged_from]
+        self._connect.record_many(took for took, failure in judged if not failure)
+        failures = Counter(failure for _, failure in judged if failure)
+        sent, succeeded = [at for at, _, _ in sessions], [not failure for _, _, failure in sessions]
+        uneven, unsent = any(part.uneven for part in attempts), sum(part.unsent for part in attempts)
+        outcome = outcome_of(sent, succeeded, trial.judged_from, until, uneven)
         self._trials.append(
             RateTrial(trial.phase.value, trial.rate, len(judged), outcome.sent_rate, unsent, dict(failures))
         )
         self._narrowing.judge(outcome)
 
 
-class _TrialRun:
-    """The sessions of one trial, each begun at its time on an absolute schedule; `ended` is done when all are begun.
+def together(attempts: Sequence[Attempts]) -> tuple[list[tuple[float, float, str]], float]:
+    """Return the sessions of all parts, as (when it was begun, seconds it took, why it failed), and their end.
 
-    `begun` is in monotonic seconds, `judged_from` and `until` in seconds from there.
+    They are in the order in which they were begun. Where one part ended sooner than in time, what others began later
+    is left out: it was not sent at the whole rate.
     """
-
-    def __init__(self, reactor: Reactor, own: OwnSessions, trial: Trial) -> None:
-        self.sessions: list[OwnSession] = []
-        self.unsent = 0
-        self.uneven = False
-        self.begun = monotonic()
-        self.judged_from = trial.seconds - trial.segments[-1][1]
-        self.until = trial.seconds
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._own = own
-        self._trial = trial
-        self._late = _LATE
-        self._segment = 0
-        self._segment_begun = self.begun
-        self._number = 0
-        self._oldest = 0
-        self._failed_at: float | None = None
-        self._timer = Timer(reactor, self._wake)
-        self._timer.arm(self.begun)
-
-    def close(self) -> None:
-        """Begin no more."""
-        self._timer.close()
-
-    def _wake(self) -> None:
-        """Begin what is due, give up what takes too long, and be woken for the next one."""
-        now = monotonic()
-        begun = 0
-        while (due := self._due()) is not None and due <= now and begun < _AT_ONCE:
-            self._number += 1
-            if now - due > self._late:
-                judged = due - self.begun >= self.judged_from
-                self.uneven |= judged
-                if now - due > self._late * _LATE_TIMES:
-                    self.unsent += judged
-                    continue
-            self.sessions.append(self._own.begin())
-            begun += 1
-            now = monotonic()
-        self._give_up(now)
-        if due is None or self._is_known(now):
-            if not self.ended.done():
-                self.until = min(self.until, now - self.begun)
-                self.ended.set_result(None)
-        else:
-            self._timer.arm(due)
-
-    def _due(self) -> float | None:
-        """Return when the next one is due, None when all have been."""
-        while self._segment < len(self._trial.segments):
-            rate, seconds = self._trial.segments[self._segment]
-            at = self._number / rate
-            if at < seconds:
-                self._late = max(_LATE, 1 / rate)
-                return self._segment_begun + at
-            self._segment += 1
-            self._segment_begun += seconds
-            self._number = 0
-        return None
-
-    def _give_up(self, now: float) -> None:
-        """Fail what takes too long, and take note of the first failure that is judged."""
-        for _ in range(_AT_ONCE):
-            if self._oldest == len(self.sessions):
-                return
-            session = self.sessions[self._oldest]
-            if session.state is State.CONNECTING:
-                if now - session.since < self._own.patience:
-                    return
-                self._own.fail(session, TIMEOUT)
-            self._oldest += 1
-            if self._failed_at is None and session.failure and session.since - self.begun >= self.judged_from:
-                self._failed_at = session.since
-
-    def _is_known(self, now: float) -> bool:
-        """Return whether enough has been seen: a failure, or what is taken for long enough since the first one."""
-        if self._failed_at is None:
-            return False
-        return self._trial.steady is None or now - self._failed_at >= self._trial.steady
+    ends = [part.until for part in attempts if part.known]
+    until = min(ends) if ends else max(part.until for part in attempts)
+    sessions = [
+        (at, took, part.failed.get(place, ""))
+        for part in attempts
+        for place, (at, took) in enumerate(zip(part.sent, part.took, strict=True))
+        if not ends or at <= until
+    ]
+    return sorted(sessions), until

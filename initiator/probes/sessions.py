@@ -1,40 +1,33 @@
 """The search for how many sessions the path takes: more and more of them, each confirmed by an echo."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
-from common.reasons import EXHAUSTED
+from common.addresses import Address
+from common.shortages import DESCRIPTORS
+from common.workers.merge import WORKER
+from initiator.probes.capacity import Confirmed, SessionsPart
 from initiator.probes.figures import FIND, Progress, SessionsFigures, SessionsSettings
-from initiator.probes.growth import Growth
-from initiator.probes.own import OwnSession, OwnSessions, State
-from initiator.target import Target
+from initiator.probes.growth import Growth, spread_over, turns_of
+from initiator.probes.parts import LostError, Method, Parts, asked, whole
 
 PATH: Final = "path"
 LIMIT: Final = "limit"
 
-# Seconds that an answer is waited for at least, which is time for one SYN to be sent again, and how many times as long
-# as the slowest of the first ones took.
-_PATIENCE: Final = 1.5
-_TIMES_SLOWEST: Final = 5.0
-
-# Sessions looked at before others have their turn: about a millisecond.
-_AT_ONCE: Final = 4096
-
 
 class FindSessions:
-    """One search."""
+    """One search; `_held` are the sessions confirmed last, by part, `_full` the parts out of descriptors."""
 
     name = FIND
 
-    def __init__(self, own: OwnSessions, settings: SessionsSettings, targets: Sequence[Target]) -> None:
-        self._own = own
+    def __init__(self, parts: Parts, settings: SessionsSettings, targets: Sequence[Address]) -> None:
+        self._parts = parts
         self._settings = settings
-        self._targets = list(targets)
-        self._growth = Growth(self._targets, settings.rate)
-        self._held: list[OwnSession] = []
+        self._growth = Growth(targets, settings.rate)
+        self._held: list[int] = []
+        self._full: set[int] = set()
         self._refused: Counter[str] = Counter()
         self._losses: Counter[str] = Counter()
         self._tried = 0
@@ -50,20 +43,23 @@ class FindSessions:
         self._until: float | None = None
 
     async def run(self) -> None:
-        """Open more and more, hold them, and ask each again."""
+        """Open more and more, hold them, and ask each again; raises LostError when a worker ends meanwhile."""
         try:
             while not self._bound:
                 await self._grow()
             await self._hold()
+        except LostError as error:
+            self._lose(error.numbers)
+            raise
         finally:
             self._seconds = monotonic() - self._begun
-            await self._own.close(reset=True)
+            await self._parts.close()
 
     def progress(self) -> Progress:
         """Return what is tried now."""
         return Progress(self.name, self._trying, None if self._until is None else self._until - monotonic())
 
-    def figures(self, running: bool) -> SessionsFigures:
+    async def figures(self, running: bool) -> SessionsFigures:
         """Return what is known so far."""
         return SessionsFigures(
             settings=self._settings,
@@ -82,36 +78,40 @@ class FindSessions:
 
     async def _grow(self) -> None:
         """Try one batch more, and have every session confirmed."""
-        growth, own, before = self._growth, self._own, len(self._held)
-        count = growth.size
-        if self._settings.limit is not None:
-            count = min(count, self._settings.limit - before)
+        growth, before, limit = self._growth, self._confirmed, self._settings.limit
+        count = growth.size if limit is None else min(growth.size, limit - before)
         self._trying = f"{before} sessions confirmed, trying {count} more"
-        begun = await own.establish(count, growth.rate, growth.targets)
-        batch = [session for session in begun if session.failure != EXHAUSTED]
-        await own.ask(batch, _message)
-        tried = Counter(session.target for session in batch)
-        taken = Counter(session.target for session in batch if session.state is State.READY)
-        self._tried += len(batch)
-        self._refused.update(session.failure for session in batch if session.failure)
-        evicted = await self._confirm()
-        self._held += [session for session in batch if session.state is State.READY]
+        beside = await self._parts.ready(before + count if limit else 0)
+        self._held += [0] * (len(beside) - len(self._held))
+        shares = spread_over(count, [sum(both) for both in zip(beside, self._held, strict=True)], self._full)
+        rates = [None if growth.rate is None else growth.rate * share / count for share in shares]
+        orders = zip(shares, rates, turns_of(growth.targets, shares), strict=True)
+        batches = await whole(asked(self._parts, SessionsPart.more, orders))
+        tried, taken = Counter[Address](), Counter[Address]()
+        for batch in batches:
+            tried.update(batch.tried)
+            taken.update(batch.taken)
+            self._refused.update(batch.refused)
+        self._tried += tried.total()
+        self._beside = sum(batch.beside for batch in batches)
+        evicted = await self._confirm(SessionsPart.confirm, False)
         if evicted or not before:
             # Those of one batch may have made room for each other, too.
-            evicted += await self._confirm()
+            evicted += await self._confirm(SessionsPart.confirm, True)
         self._evicted += evicted
-        self._confirmed = len(self._held)
         self._most = max(self._most, self._confirmed)
-        self._beside = sum(target.held for target in self._targets)
-        growth.judge(tried, taken, grown=self._confirmed > before)
-        if taken and not before:
-            own.patience = min(own.patience, max(_PATIENCE, _TIMES_SLOWEST * own.slowest))
-        self._judge()
+        if tried:
+            growth.judge(tried, taken, grown=self._confirmed > before)
+        self._judge([batch.short_of for batch in batches])
 
-    def _judge(self) -> None:
+    def _judge(self, short_of: Sequence[str]) -> None:
         """Take note of what puts an end to the growth."""
-        if self._own.short_of:
-            self._bound = self._own.short_of
+        self._full |= {number for number, what in enumerate(short_of) if what == DESCRIPTORS}
+        others = [what for what in short_of if what not in ("", DESCRIPTORS)]
+        if others:
+            self._bound = others[0]
+        elif len(self._full) == len(short_of):
+            self._bound = DESCRIPTORS
         elif self._growth.done:
             self._bound = PATH
         elif self._confirmed == self._settings.limit:
@@ -119,27 +119,27 @@ class FindSessions:
 
     async def _hold(self) -> None:
         """Say nothing for a while, then ask every session again."""
-        self._trying = f"holding {len(self._held)} sessions"
+        self._trying = f"holding {self._confirmed} sessions"
         self._until = monotonic() + self._settings.seconds
         begun = monotonic()
-        await asyncio.sleep(self._settings.seconds)
-        await self._confirm()
+        await self._confirm(SessionsPart.hold, self._settings.seconds)
         self._held_for = monotonic() - begun
-        self._confirmed = len(self._held)
 
-    async def _confirm(self) -> int:
-        """Ask every session that is held; return how many of them are lost."""
-        await self._own.ask(self._held, _message)
-        left: list[OwnSession] = []
-        for start in range(0, len(self._held), _AT_ONCE):
-            part = self._held[start : start + _AT_ONCE]
-            self._losses.update(session.failure for session in part if session.failure)
-            left += [session for session in part if session.state is State.READY]
-            await asyncio.sleep(0)
-        lost = len(self._held) - len(left)
-        self._held = left
-        return lost
+    async def _confirm(self, method: Method[Confirmed], argument: object) -> int:
+        """Have every part ask what it holds; return how many are lost."""
+        answers = await whole(asked(self._parts, method, [(argument,)] * len(self._held)))
+        self._held = [answer.held for answer in answers]
+        self._confirmed = sum(self._held)
+        for answer in answers:
+            self._losses.update(answer.losses)
+        return sum(sum(answer.losses.values()) for answer in answers)
 
+    def _lose(self, numbers: Sequence[int]) -> None:
+        """Count the sessions of parts whose workers have ended.
 
-def _message(number: int) -> bytes:
-    return b"session %06d\n" % number
+        The search is over then: whether the path has noticed that they are gone cannot be known.
+        """
+        lost = sum(self._held[number] for number in numbers)
+        self._losses[WORKER] += lost
+        self._confirmed -= lost
+        self._bound = WORKER

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Protocol
 
+from common.addresses import Address
 from common.errors import UsageError
 from initiator.churn_figures import ChurnFigures, ChurnRow, Tally, Verdict, row_of
 from initiator.workloads.churn import ChurnSettings
@@ -95,12 +96,12 @@ class Campaigns:
         """Return what has become of the transactions at the rate that is tried, or was last."""
         raise NotImplementedError
 
-    def check_churn(self, settings: ChurnSettings) -> None:
+    def check_open(self, target: Address | None) -> None:
         """Raise UsageError where there is nothing that sessions could be opened to."""
         raise NotImplementedError
 
     def _begin_campaign(self, name: str, settings: ChurnSettings, rates: Rates) -> None:
-        self.check_churn(settings)
+        self.check_open(settings.target)
         if self._campaign and self._campaign.running:
             raise UsageError(f"{name}: {self._campaign.name} runs already; `stop {self._campaign.name}` ends it")
         self._campaign = Campaign(self, name, settings, rates)

@@ -40,11 +40,11 @@ def network() -> Iterator[Network]:
 
 
 @contextmanager
-def behind(network: Network) -> Iterator[Daemon]:
-    """Give an initiator that holds nothing, with a responder behind the box."""
+def behind(network: Network, workers: str = "1") -> Iterator[Daemon]:
+    """Give an initiator that holds nothing, in so many processes, with a responder behind the box."""
     with (
         Daemon("responder", "--listen", ADDRESSES, prefix=network.right.prefix) as server,
-        Daemon("initiator", "--target", ADDRESSES, prefix=network.left.prefix) as front,
+        Daemon("initiator", "--target", ADDRESSES, "--workers", workers, prefix=network.left.prefix) as front,
     ):
         assert server.ask("status --json")["listeners"] == TARGETS
         front.send("set 0")
@@ -62,10 +62,11 @@ def found(front: Daemon, command: str) -> dict[str, Any]:
 
 
 @pytest.mark.namespace
+@pytest.mark.parametrize("workers", ["1", "3"])
 @pytest.mark.parametrize(("verdict", "reason"), [(DROP, "timeout"), (REJECT, "refused")], ids=["drop", "reject"])
-def test_a_boxs_room_for_sessions_is_found(network: Network, verdict: str, reason: str) -> None:
+def test_a_boxs_room_for_sessions_is_found(network: Network, verdict: str, reason: str, workers: str) -> None:
     limit_sessions(network, MOST, verdict)
-    with behind(network) as front:
+    with behind(network, workers) as front:
         figures = found(front, "find sessions for 200ms")
         assert abs(figures["most"] - MOST) <= MOST * 0.02
         assert figures["confirmed"] == figures["most"]
@@ -87,13 +88,21 @@ def test_the_sessions_that_are_held_anyway_are_told(network: Network) -> None:
 
 @pytest.mark.namespace
 @pytest.mark.parametrize(
-    ("burst", "verdict", "reason"),
-    [(30, DROP, "timeout"), (30, REJECT, "refused"), (300, REJECT, "refused")],
-    ids=["drop", "reject", "burst"],
+    ("burst", "verdict", "reason", "workers"),
+    [
+        (30, DROP, "timeout", "1"),
+        (30, REJECT, "refused", "1"),
+        (300, REJECT, "refused", "1"),
+        (30, DROP, "timeout", "2"),
+        (300, REJECT, "refused", "2"),
+    ],
+    ids=["drop", "reject", "burst", "drop-workers", "burst-workers"],
 )
-def test_a_boxs_limit_of_new_sessions_is_found(network: Network, burst: int, verdict: str, reason: str) -> None:
+def test_a_boxs_limit_of_new_sessions_is_found(
+    network: Network, burst: int, verdict: str, reason: str, workers: str
+) -> None:
     limit_rate(network, RATE, burst, verdict)
-    with behind(network) as front:
+    with behind(network, workers) as front:
         figures = found(front, "find rate for 1s")
         assert abs(figures["taken"] - RATE) <= RATE * 0.1
         assert RATE * 0.6 < figures["good"] <= RATE * 1.1

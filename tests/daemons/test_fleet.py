@@ -175,6 +175,31 @@ def test_a_fleet_outlives_its_console(cluster: Cluster, beside: Daemon) -> None:
     beside.until(lambda now: now["held"] == 0)
 
 
+def test_probes_are_shared_by_the_nodes_and_go_on_without_one(cluster: Cluster, beside: Daemon) -> None:
+    """A bench loses the samples of a dead node and no more; a search says that it has ended with it."""
+    with console(cluster, "initiator", "--target", ADDRESSES, "--name", "probes") as front:
+        front.send("set 0", "find sessions limit 300 for 100ms")
+        assert front.line().startswith("Find: ")
+        found = front.ask("wait find 30s", "found find --json")
+        assert (found["most"], found["confirmed"], found["bound"]) == (300, 300, "limit")
+        front.send("bench 90 rounds 20000")
+        front.until(lambda now: any("round 3" in probe["trying"] for probe in now["probes"]))
+        front.send("find sessions limit 60 for 1h")
+        front.until(lambda now: any("holding 60" in probe["trying"] for probe in now["probes"]))
+        cluster.kill(2)
+        found = front.ask("wait find 30s", "found find --json")
+        assert (found["most"], found["losses"], found["bound"]) == (60, {"worker": 20}, "worker")
+        front.until(lambda now: now["workers"]["missing"])
+        rounds = len(front.ask("found bench --json")["rounds"])
+        front.until(lambda _: len(front.ask("found bench --json")["rounds"]) > rounds + 3)
+        front.send("stop bench")
+        found = front.ask("wait bench 30s", "found bench --json")
+        assert found["failures"] == {"worker": 30}
+        assert found["rounds"][-1]["answered"] == 90
+        front.end("quit")
+    beside.until(lambda now: now["held"] == 0)
+
+
 def test_every_node_listens_on_its_own(cluster: Cluster) -> None:
     """A responder's fleet accepts on all nodes, and says which of them lacks an address."""
     with console(cluster, "responder", "--listen", "0.0.0.0:7100", f"{NODES[1]}:7101") as behind:

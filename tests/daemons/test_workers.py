@@ -1,5 +1,6 @@
 """Tests of whole daemons whose sessions are held by worker processes."""
 
+import csv
 import json
 import os
 import re
@@ -452,3 +453,84 @@ def test_debug_output_and_losses_of_workers_are_shown_by_the_console(free_ports:
         _, errors, _ = front.end()
         assert "Received 5 bytes on " in errors or "bytes on 127.0.0.1:" in errors
         assert len(re.findall("INFO Lost 127.0.0.1:[0-9]+->127.0.0.1:[0-9]+: rst", log.read_text())) == 5
+
+
+def test_a_capacity_beyond_one_process_is_found(free_ports: FreePorts) -> None:
+    first = free_ports(4)
+    arguments = ("initiator", "--target", f"127.0.0.1:{first}-{first + 3}", "--workers", "2")
+    with responder(first, 4), Daemon(*arguments, prefix=limited(500)) as front:
+        front.send("set 0", "find sessions limit 700 for 100ms")
+        assert front.line() == "Find: sessions, limit 700, for 0.1s"
+        found = front.ask("wait find 60s", "found find --json")
+        assert (found["most"], found["confirmed"], found["bound"]) == (700, 700, "limit")
+        front.send("find sessions for 100ms")
+        found = front.ask("wait find 60s", "found find --json")
+        assert (found["bound"], found["refused"], found["losses"]) == ("descriptors", {}, {})
+        assert 2 * 400 < found["most"] < 2 * 500
+        now = front.ask("status --json")
+        assert (now["held"], now["probes"], now["workers"]["count"]) == (0, [], 2)
+
+
+def test_auto_begins_as_many_workers_as_a_search_up_to_a_limit_needs(free_ports: FreePorts) -> None:
+    first = free_ports(4)
+    arguments = ("initiator", "--target", f"127.0.0.1:{first}-{first + 3}", "--workers", "auto")
+    with responder(first, 4), Daemon(*arguments, prefix=limited(300)) as front:
+        front.send("find sessions limit 1000 for 100ms")
+        found = front.ask("wait find 60s", "found find --json")
+        assert (found["most"], found["bound"], found["losses"]) == (1000, "limit", {})
+        front.send("bench 1300 rounds 2")
+        found = front.ask("wait bench 60s", "found bench --json")
+        assert (found["answered"], found["failures"]) == (2600, {})
+
+
+def test_a_bench_over_workers_verifies_every_echo_and_writes_every_row(free_ports: FreePorts, tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    with pair(free_ports, "2", "2", 3) as (front, _):
+        front.ask("set 10", "wait 30s", "status --json")
+        front.send(f"bench 301 rounds 4 csv {path}")
+        found = front.ask("wait bench 60s", "found bench --json")
+        assert (found["answered"], found["failures"], found["running"]) == (4 * 301, {}, False)
+        assert front.ask("status --json")["held"] == 10
+        _, errors, code = front.end()
+        assert (code, "Echoes verified          : 1204 of 1204" in errors) == (0, True)
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert [(row["round"], row["session"]) for row in rows] == [
+        (str(r), str(s)) for r in range(1, 5) for s in range(1, 302)
+    ]
+    assert all(0 < float(row["raw"]) <= float(row["corrected"]) and not row["failure"] for row in rows)
+
+
+def test_a_worker_that_is_killed_costs_a_bench_its_samples(free_ports: FreePorts, tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    with pair(free_ports, "2", "1", 2) as (front, _):
+        front.send(f"bench 200 rounds 2000 csv {path}")
+        front.until(lambda now: any("round 2" in probe["trying"] for probe in now["probes"]))
+        os.kill(workers_of(front)[1], signal.SIGKILL)
+        front.until(lambda now: now["workers"]["replaced"] == 1)
+        before = front.ask("found bench --json")
+        front.until(lambda _: len(front.ask("found bench --json")["rounds"]) > len(before["rounds"]) + 3)
+        front.send("stop bench")
+        found = front.ask("wait bench 60s", "found bench --json")
+        assert found["failures"] == {"worker": 100}
+        assert found["rounds"][-1]["answered"] == 200
+        assert found["answered"] == len(found["rounds"]) * 200 - 100
+        _, errors, code = front.end()
+        assert (code, "Traceback" in errors) == (0, False)
+        assert "Failed                   : 100 (worker 100)" in errors
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert len({(row["round"], row["session"]) for row in rows}) == len(rows) == len(found["rounds"]) * 200
+    assert sum(row["failure"] == "worker" for row in rows) == 100
+
+
+def test_a_search_ends_with_a_worker_that_is_killed(free_ports: FreePorts) -> None:
+    with pair(free_ports, "2", "1", 2) as (front, _):
+        front.send("set 0", "find sessions limit 100 for 1h")
+        front.until(lambda now: any("holding 100" in probe["trying"] for probe in now["probes"]))
+        os.kill(workers_of(front)[0], signal.SIGKILL)
+        found = front.ask("wait find 60s", "found find --json")
+        assert (found["most"], found["confirmed"], found["losses"]) == (100, 50, {"worker": 50})
+        output, errors, code = front.end()
+        assert (code, "Traceback" in errors) == (1, False)
+        assert "Sessions the path takes  : at least 100, each confirmed by an echo" in errors
+        assert "The search ended by      : the end of a worker" in errors
+        assert "a worker has ended or does not answer, and the search with it" in output + errors

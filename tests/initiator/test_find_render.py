@@ -38,7 +38,7 @@ SESSIONS = SessionsFigures(
     SessionsSettings(), False, 5.8, 1048, 1000, 999, 2.04, 10, {"timeout": 48}, {"rst": 1}, 0, "path"
 )
 RATE = RateFigures(
-    RateSettings(2.0), False, True, 30.0, 485.0, 514.0, 499.9, False, SPREAD,
+    RateSettings(2.0), False, True, 30.0, 485.0, 514.0, 499.9, False, False, SPREAD,
     [
         RateTrial("ramp", 800.0, 400, 797.8, 2, {"timeout": 3}),
         RateTrial("try", 485.0, 970, 485.0, 0, {}),

@@ -1,12 +1,13 @@
 """Tests of how many sessions are tried next."""
 
 from collections import Counter
+from itertools import chain, cycle, islice
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initiator.probes.growth import FIRST, Growth
+from initiator.probes.growth import FIRST, Growth, spread_over, turns_of
 
 
 def grow(growth: Growth[str], room: dict[str, int], evicts: bool = False) -> tuple[int, int]:
@@ -76,3 +77,29 @@ def test_a_single_refusal_does_not_make_a_target_full() -> None:
     assert growth.targets == ["a", "b"]
     growth.judge({"a": 1, "b": 3}, {"a": 1}, grown=True)
     assert growth.targets == ["a"]
+
+
+@given(
+    st.integers(0, 5000),
+    st.lists(st.tuples(st.integers(0, 20_000), st.booleans()), min_size=1, max_size=60).filter(
+        lambda parts: not all(full for _, full in parts)
+    ),
+)
+def test_a_batch_evens_out_the_parts_that_have_room(count: int, parts: list[tuple[int, bool]]) -> None:
+    loads = [load for load, _ in parts]
+    full = {number for number, (_, is_full) in enumerate(parts) if is_full}
+    shares = spread_over(count, loads, full)
+    assert sum(shares) == count
+    assert all(shares[number] == 0 for number in full)
+    after = [load + share for load, share in zip(loads, shares, strict=True)]
+    given_some = [after[number] for number, share in enumerate(shares) if share]
+    others = [after[number] for number in range(len(parts)) if number not in full]
+    assert all(load <= min(others) + 1 for load in given_some)
+
+
+@given(st.lists(st.integers(), min_size=1, max_size=20, unique=True), st.lists(st.integers(0, 50), max_size=8))
+def test_parts_open_to_the_targets_in_the_turn_that_one_would(targets: list[int], shares: list[int]) -> None:
+    turns = turns_of(targets, shares)
+    opened = [list(islice(cycle(turn), share)) for turn, share in zip(turns, shares, strict=True)]
+    assert list(chain(*opened)) == list(islice(cycle(targets), sum(shares)))
+    assert all(len(turn) == len(set(turn)) for turn in turns)

@@ -1,9 +1,16 @@
 """Tests of the search for the highest rate of new sessions, on real sockets of the loopback."""
 
+from array import array
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from initiator.engine import Engine
+from initiator.probes.attempts import Attempts
 from initiator.probes.figures import FIND, RateFigures, RateSettings
+from initiator.probes.rate import together
 from tests.initiator.probes.support import initiating, probe, serving, until_gone
 from tests.support import Peer, full_queue, until
 
@@ -53,3 +60,40 @@ async def test_stopped_it_keeps_what_is_known() -> None:
         assert first.sent + first.unsent >= 50
         assert found.connect and found.connect.highest > 0
         await until_gone(clients)
+
+
+TRIAL = st.lists(
+    st.tuples(st.floats(0, 2), st.floats(0, 1), st.sampled_from(["", "timeout", "rst"]), st.integers(0, 2)),
+    max_size=50,
+)
+
+
+def divided(sessions: list[tuple[float, float, str, int]], ends: list[float], known: list[bool]) -> list[Attempts]:
+    """Return what parts tell of these sessions, each begun by the part of its number until that ended."""
+    found = []
+    for number, end in enumerate(ends):
+        own = sorted(session[:3] for session in sessions if session[3] == number and session[0] <= end)
+        failed = {place: reason for place, (_, _, reason) in enumerate(own) if reason}
+        sent, took = array("d", [at for at, _, _ in own]), array("d", [seconds for _, seconds, _ in own])
+        found.append(Attempts(sent, took, failed, 0, False, end, known[number]))
+    return found
+
+
+@given(TRIAL)
+def test_what_all_parts_sent_is_what_one_would_have_sent(sessions: list[tuple[float, float, str, int]]) -> None:
+    found, until = together(divided(sessions, [1.9, 2.0, 1.8], [False] * 3))
+    assert until == 2.0
+    assert found == sorted(session[:3] for session in sessions if session[0] <= (1.9, 2.0, 1.8)[session[3]])
+
+
+@given(TRIAL, st.lists(st.floats(0, 2), min_size=3, max_size=3), st.lists(st.booleans(), min_size=3, max_size=3))
+def test_what_is_judged_was_sent_by_all_parts(
+    sessions: list[tuple[float, float, str, int]], ends: list[float], known: list[bool]
+) -> None:
+    """Where a part ended sooner, all is left out that others began later."""
+    known = [(any(known) and end == min(ends)) or one for end, one in zip(ends, known, strict=True)]
+    found, until = together(divided(sessions, ends, known))
+    assert until == (min(ends) if any(known) else max(ends))
+    assert all(one[0] <= two[0] for one, two in pairwise(found))
+    if any(known):
+        assert found == sorted(session[:3] for session in sessions if session[0] <= until)
