@@ -258,7 +258,7 @@ class Engine(Campaigns, RateSearches):
 
     async def begin_rate(self, settings: ChurnSettings, rate: float) -> None:
         """Begin transactions at a rate (1/s); raises SessionerError."""
-        targets = self._churned(settings)
+        targets = self._tried(settings.target)
         if (settings, targets) != self._goals_for:
             self._goals_for = settings, targets
             self._goals = goals_of(targets, len(self._settings.source_ips), settings.seed)
@@ -286,15 +286,12 @@ class Engine(Campaigns, RateSearches):
     def check_churn(self, settings: ChurnSettings) -> None:
         """Raise UsageError where there is nothing that sessions could be opened to."""
         check_plain(self._settings)
-        self._churned(settings)
+        self._tried(settings.target)
 
     async def start_probe(self, settings: ProbeSettings) -> None:
         """Begin a probe to all targets, or to the one it is about, beside the held sessions; raises UsageError."""
         check_plain(self._settings)
-        targets = [self._target(settings.target)] if settings.target else list(self._targets.values())
-        if not targets:
-            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
-        self._probes.start(settings, targets)
+        self._probes.start(settings, self._tried(settings.target))
 
     async def stop_probe(self, name: str) -> None:
         """End a probe sooner; raises UsageError when none of that name runs."""
@@ -485,8 +482,9 @@ class Engine(Campaigns, RateSearches):
             raise UsageError("no messages are being sent; `send TEXT` sends some")
         return self._send
 
-    def _churned(self, settings: ChurnSettings) -> list[Target]:
-        targets = [self._target(settings.target)] if settings.target else list(self._targets.values())
+    def _tried(self, address: Address | None) -> list[Target]:
+        """Return what churn or a probe opens sessions to: one target, or all; raises UsageError."""
+        targets = [self._target(address)] if address else list(self._targets.values())
         if not targets:
             raise UsageError("there is no target; `target add ADDR:PORT` adds one")
         return targets
