@@ -12,7 +12,7 @@ from common.exporters.settings import Exporters, add_exporter_options, exporters
 from common.keepalive import parse_keepalive
 from common.options import Parser, Process, add_process_options, add_socket_options, option, process_of
 from common.tls import check_name, client_context
-from common.units import parse_count, parse_hashsize, parse_positive, parse_timeout
+from common.units import parse_count, parse_hashsize, parse_real, parse_timeout
 from initiator.settings import CONNECT_TIMEOUT, HASHSIZE, PING_TIMEOUT, Settings, Tls
 
 
@@ -114,7 +114,7 @@ def _add_session_options(parser: Parser) -> None:
     )
     add(
         "--connect-rate",
-        type=option(parse_positive),
+        type=option(parse_real),
         metavar="RATE",
         help="begin at most so many attempts a second (no limit; `rate` changes it)",
     )

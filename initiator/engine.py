@@ -480,11 +480,14 @@ class Engine(Campaigns, RateSearches, Probing):
             raise UsageError(f"{what} are being sent over the sessions already; `stop {name}` ends them")
 
     def _own_sessions(self, run: Query | Send) -> None:
-        """Let a workload join every session that is held, and those to come."""
+        """Let a workload join every session that is held, and those to come.
+
+        One whose ping is awaited joins when that is answered: the answer would not be what the workload expects.
+        """
         self._holder.workload = run
 
         def join(handler: Handler) -> None:
-            if _is_held(handler, None) and not run.done.done():
+            if isinstance(handler, Session) and handler.state is State.HELD and not run.done.done():
                 self._holder.join(run, handler)
 
         self._reactor.start(self._reactor.walk(join))

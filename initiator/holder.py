@@ -306,13 +306,16 @@ class Holder:
         if not session.heard and (not session.sent or (session.stream and session.stream.spoke_at_once())):
             self.latencies.first_byte.raw.record(now - session.since)
         session.heard = heard = self._coarse.of(now)
-        if session.state is State.ASKED:
-            self.ping.answered(session, now)
-        elif not session.stream:
+        asked, stream = session.state is State.ASKED, session.stream
+        if not asked and not stream:
             return
+        if asked and (not stream or stream.heard_ping()):
+            self.ping.answered(session, now)
         self.confirmed.answered(session.answered, heard)
         session.answered = heard
         log.debug("Confirmed %s", session)
+        if self.workload and not stream:
+            self.join(self.workload, session)
 
     def _ended(self, session: Session, reason: str) -> None:
         """Handle that nothing more will come: a loss, unless our own end is closed too."""

@@ -53,7 +53,7 @@ class Commands:
             Command("marker", "[on|off]", "look for time stamps in what is received, and count latencies", self.marker),
             Command("hashsize", "SIZE", "resize the table of clients", self.hashsize),
             Command("drop", "N|ADDR [rst|fin]", "end clients' sessions on purpose (fin)", self.drop),
-            Command("wait", "[held | clients N] [TIMEOUT]", "go on when N clients are connected", self.wait),
+            Command("wait", "clients N [TIMEOUT]", "go on when N clients are connected", self.wait),
         ]
         fleet = FleetCommands(self._engine, self._shell).rows() if isinstance(self._engine, Fleet) else []
         return [*own, *self._standard.rows(), *fleet]
@@ -111,7 +111,7 @@ class Commands:
         dropped = await self._engine.drop(addr or n or 0, reset=rst)
         return f"{format_count(dropped, 'session')} dropped by {'RST' if rst else 'FIN'}"
 
-    async def wait(self, held: bool = True, clients: bool = False, n: int = 0, timeout: float | None = None) -> None:
+    async def wait(self, n: int, clients: bool, timeout: float | None = None) -> None:
         """Wait for so many clients."""
         await in_time(self._engine.wait_clients(n), timeout, self._not_connected)
 

@@ -16,6 +16,7 @@ from common.rate import Rate
 from common.reactor import Reactor
 from common.timer import Timer
 from initiator.latencies import Latencies
+from initiator.session import State
 from initiator.snapshot import QueryFigures
 from initiator.traffic import Traffic
 from initiator.workloads.arrivals import Arrivals, Choice
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from initiator.target import Due
 
 TIMEOUT: Final = 5.0
+
+_HELD: Final = State.HELD
 
 # Queries taken from the schedule at once, and sessions sent on in one step: half a millisecond. They are more than the
 # answers that are taken in between, or one that is late would stay so.
@@ -57,6 +60,10 @@ _ANSWER: Final = 0x8000
 _TRUNCATED: Final = 0x0200
 _RCODE: Final = 0x000F
 
+
+# Why an identifier is reserved.
+_LATE: Final = "late"
+_PING: Final = "ping"
 
 # What an identifier that nobody waits for is taken for: due and sent before time began.
 _NOBODYS: Final = (-1.0, -1.0)
@@ -187,6 +194,10 @@ class QueryStream(Stream):
         """Return a query whose answer does not count."""
         return self.query.ping(self)
 
+    def heard_ping(self) -> bool:
+        """Return whether the query that is a ping has been answered."""
+        return not self.reserved or _PING not in self.reserved.values()
+
     def expired(self) -> None:
         """Handle that the oldest query may have waited for too long."""
         self.query.expired(self)
@@ -296,7 +307,7 @@ class Query:
     def heard_unasked(self, stream: QueryStream, identifier: int) -> None:
         """Take an answer that nobody waits for."""
         reserved = stream.reserved.pop(identifier, None) if stream.reserved else None
-        if reserved == "late":
+        if reserved == _LATE:
             self._late += 1
         elif reserved is None:
             self._unknown += 1
@@ -313,14 +324,14 @@ class Query:
             overdue.append(identifier)
         for identifier in overdue:
             del pending[identifier]
-            self._reserve(stream, identifier, "late")
+            self._reserve(stream, identifier, _LATE)
         self._timeouts += len(overdue)
 
     def ping(self, stream: QueryStream) -> bytes:
         """Return a query that does not count."""
         (identifier,) = stream.free_ids(1) or [stream.next_id]
         stream.next_id = (identifier + 1) % IDENTIFIERS
-        self._reserve(stream, identifier, "ping")
+        self._reserve(stream, identifier, _PING)
         return self.settings.questions[0].message(identifier)
 
     def figures(self) -> QueryFigures:
@@ -472,9 +483,11 @@ class Query:
         self._write(stream, self._wire(identifiers), now)
 
     def _write(self, stream: QueryStream, wire: bytes, now: float) -> None:
-        """Send queries on a session, which then waits for the answers."""
+        """Send queries on a session; a ping that waits for its answer is timed by when that was sent."""
         session = stream.session
-        session.sent = self._sent_at = now
+        self._sent_at = now
+        if session.state is _HELD:
+            session.sent = now
         if not stream.due:
             self._deadlines.file(stream, now + self.settings.timeout)
         try:

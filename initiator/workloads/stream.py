@@ -69,6 +69,10 @@ class Stream:
     def ping(self) -> bytes | None:
         """Return something to send that the other end answers, None where nothing may come in between."""
 
+    def heard_ping(self) -> bool:
+        """Return whether what was heard answers the ping."""
+        return True
+
 
 class Streams(Generic[S]):
     """Those that a workload sends on, in `items`, by their places: in no order, so that any is taken out in O(1)."""
