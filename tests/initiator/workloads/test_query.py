@@ -13,6 +13,7 @@ from common.errors import UsageError
 from initiator.engine import Engine
 from initiator.settings import Settings
 from initiator.snapshot import QueryFigures, Snapshot
+from initiator.workloads.ping import PAYLOAD
 from initiator.workloads.query import QuerySettings
 from initiator.workloads.questions import build_question
 from initiator.workloads.schedule import Schedule, constant, parse_schedule
@@ -334,6 +335,59 @@ async def test_pings_go_on_in_the_language_of_the_queries() -> None:
         now = await figures(engine)
         assert (now.answered, now.unknown) == (0, 0)
     assert {query[2:] for query in heard} == {QUESTIONS[0].rest}
+
+
+async def test_a_ping_under_way_is_answered_before_queries_begin_on_its_session() -> None:
+    pinged, speaking = asyncio.Event(), asyncio.Event()
+    heard: list[bytes] = []
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ping = await reader.readexactly(len(PAYLOAD))
+        pinged.set()
+        await speaking.wait()
+        writer.write(ping)
+        async for query in queries(reader):
+            heard.append(query)
+            writer.write(framed(query))
+
+    async with against(echo) as engine:
+        await engine.set_ping_interval((0.05, 0.05))
+        await engine.set_ping(True)
+        await pinged.wait()
+        await engine.set_ping(False)
+        await engine.start_query(settings(constant(1000), seconds=0.1))
+        speaking.set()
+        await engine.wait_query()
+        now = await figures(engine)
+        assert (now.answered, now.malformed, now.unknown) == (len(heard), 0, 0)
+        assert now.answered == now.due > 0
+        assert (await engine.snapshot()).pings_answered == 1
+
+
+async def test_answers_to_queries_are_none_to_a_ping() -> None:
+    async def answer_all_but_the_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answered = False
+        async for query in queries(reader):
+            if answered:
+                writer.write(framed(query))
+            answered = True
+
+    async with against(answer_all_but_the_first, ping_timeout=0.5) as engine:
+        await engine.start_query(settings(constant(0.001)))
+        await engine.set_ping_interval((0.05, 0.05))
+        await engine.set_ping(True)
+
+        async def is_asked() -> bool:
+            return (await engine.snapshot()).traffic.writes > 0
+
+        await until(is_asked)
+        await engine.change_query(constant(500))
+
+        async def is_lost() -> bool:
+            return (await engine.snapshot()).losses == {"timeout": 1}
+
+        await until(is_lost)
+        assert (await figures(engine)).answered > 0
 
 
 async def test_none_sent_yet_is_said() -> None:
