@@ -59,7 +59,9 @@ def test_hundreds_of_sessions_are_held_pinged_and_queried(certificates: Certific
         assert front.line() == "Ping disabled"
         front.line()
         query = front.ask("status --json")["query"]
-        assert query["due"] == query["sent"] == query["answered"] > 400
+        assert query["due"] > 400
+        # What a busy machine was too late for was not sent, and is counted as such.
+        assert query["due"] - query["unsent"] == query["sent"] == query["answered"] > 0
         found = {row["name"]: row for row in front.ask("latency --json")}
         assert found["connect"]["count"] == found["tls"]["count"] == 300
         output, _, code = front.end("expect tls.p50 > 1us", "expect tls.p50 < 60s", "set 0", "wait", "latency")

@@ -485,6 +485,7 @@ async def test_the_rest_of_a_marker_does_not_come_from_another_client_in_the_sam
 
 @pytest.mark.usefixtures("run")
 async def test_nothing_is_kept_of_clients_that_have_ended() -> None:
+    gc.collect()  # An earlier test may have had the same address.
     settings: dict[str, Any] = {"message": MESSAGE, "message_rate": 100.0, "marker": True}
     async with listening(2, **settings) as (engine, (address, other)):
         await engine.set_mode("active", only(other))
