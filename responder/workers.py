@@ -222,48 +222,41 @@ class Workers(Divided):
     def _accepts(self, member: Member[State]) -> bool:
         return self._accepting[self._seat_of[member.number]] == member.number
 
-    def _look_at(self, member: Member[State]) -> None:
-        """Have a worker that has accepted enough relieved, one at a time."""
-        if not (self._relieving and not self._relieving.done()) and self._has_enough(member):
-            self._relieving = asyncio.create_task(self._relieve_all(member))
+    def _look_at(self, _member: Member[State]) -> None:
+        """Have workers relieved that have accepted enough, one at a time."""
+        if not (self._relieving and not self._relieving.done()) and self._due():
+            self._relieving = asyncio.create_task(self._relieve_all())
 
-    def _has_enough(self, member: Member[State]) -> bool:
-        """Return whether a worker that accepts clients is to be relieved, and can be."""
-        if not self._accepts(member):
-            return False
-        return bool(self._rested(member)) or (self._auto and _load(member) >= NEARLY_FULL)
+    def _due(self) -> tuple[Member[State], Member[State] | None] | None:
+        """Return a worker that is to be relieved, and by whom: None by a new one."""
+        members = self.pool.members
+        resting = [each for each in members if each.told and not self._accepts(each) and each.silence() < SILENT]
+        least = min(resting, key=_load, default=None)
+        for member in [members[number] for number in self._accepting if number < len(members)]:
+            load = _load(member)
+            ahead = _AHEAD if self._auto or load < NEARLY_FULL else _AHEAD_AT_LAST
+            if least and (load - _load(least) >= ahead or member.silence() >= SILENT):
+                return member, least
+            if self._auto and load >= NEARLY_FULL:
+                return member, None
+        return None
 
-    def _rested(self, member: Member[State]) -> Member[State] | None:
-        """Return the worker that accepts nothing and has the fewest clients, if it has far fewer than this one."""
-        others = [other for other in self.pool.members if not self._accepts(other)]
-        ready = [other for other in others if other.told and other.silence() < SILENT]
-        least = min(ready, key=_load, default=None)
-        ahead = _AHEAD if self._auto or _load(member) < NEARLY_FULL else _AHEAD_AT_LAST
-        return least if least and _load(member) - _load(least) >= ahead else None
-
-    async def _relieve_all(self, member: Member[State]) -> None:
-        """Relieve a worker, and those that have accepted enough meanwhile, unless one cannot be."""
-        enough: list[Member[State]] = [member]
-        while enough and await self._relieve(enough[0]):
-            enough = [other for other in self.pool.members if self._has_enough(other)]
-
-    async def _relieve(self, member: Member[State]) -> bool:
-        """Let another worker accept in a worker's place: one that has far fewer clients or, with auto, a new one.
-
-        Return whether there is one.
-        """
-        async with self.pool.changing:
-            if member not in self.pool.members or not self._has_enough(member):
-                return False
-            seat, rested = self._seat_of[member.number], self._rested(member)
-            try:
-                await (self._take_over(rested, seat) if rested else self._begin_at(seat))
-            except SessionerError as error:
-                log.warning("Worker %d has enough clients, and cannot be relieved: %s", member.number + 1, error)
-                return False
-            await self.pool.call(member, "set_accepting", False)
-        log.debug("Worker %d has enough clients, worker %d accepts more", member.number + 1, self._accepting[seat] + 1)
-        return True
+    async def _relieve_all(self) -> None:
+        """Let others accept in the place of those that have accepted enough, or accept nothing for they are silent."""
+        while True:
+            async with self.pool.changing:
+                due = self._due()
+                if not due:
+                    return
+                member, relief = due
+                seat = self._seat_of[member.number]
+                try:
+                    await (self._take_over(relief, seat) if relief else self._begin_at(seat))
+                except SessionerError as error:
+                    log.warning("%s has enough clients, and cannot be relieved: %s", member.name, error)
+                    return
+                await self.pool.call(member, "set_accepting", False)
+            log.debug("%s accepts no more, worker %d does", member.name, self._accepting[seat] + 1)
 
     async def _take_over(self, relief: Member[State], seat: int) -> None:
         """Let a worker that accepts nothing accept at a seat, which may be another one than it has had."""

@@ -22,6 +22,13 @@ _FOR_THE_CONSOLE: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.
 _PATIENCE: Final = 3.0
 _LOOK: Final = 0.01
 
+# How Python keeps small objects (Objects/obmalloc.c): those of up to so many bytes, by sizes that differ by so many.
+# How much an empty one takes, and all the gaps of one size that imports leave, with some to spare.
+_SMALL: Final = 512
+_STEP: Final = 16
+_BYTES: Final = sys.getsizeof(b"")
+_GAPS: Final = 1 << 17
+
 Live = Callable[[socket, socket], Coroutine[None, None, None]]
 
 
@@ -37,6 +44,7 @@ def run(live: Live, control: socket, loop: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     getLogger(ROOT).propagate = False
     settle_collector()
+    filling = _fill_gaps()
     while True:
         data, descriptors, _, _ = recv_fds(control, 1, 2)
         if not data:
@@ -51,6 +59,17 @@ def run(live: Live, control: socket, loop: str) -> None:
         for descriptor in descriptors:
             os.close(descriptor)
     _end(children)
+    del filling
+
+
+def _fill_gaps() -> list[bytes]:
+    """Return what is to be kept so that workers have their objects beside the program's, not in gaps between them.
+
+    The first object in a gap makes a worker copy the page that it is in: 0.2 MB of 7.3 in one that holds nothing, 0.4
+    of 8.3 when it has pinged.
+    """
+    sizes = range(48, _SMALL + 1, _STEP)
+    return [bytes(size - _BYTES) for size in sizes for _ in range(_GAPS // size)]
 
 
 def _work_in_turns(children: set[int]) -> None:

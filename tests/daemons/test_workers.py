@@ -323,6 +323,21 @@ def test_workers_of_a_responder_take_turns_until_all_are_full(free_ports: FreePo
         front.until(lambda now: now["losses"].get("fin") == 100)
 
 
+def test_clients_of_a_worker_that_hangs_are_accepted_by_another_one(free_ports: FreePorts) -> None:
+    count = len(os.sched_getaffinity(0)) + 1
+    with pair(free_ports, "1", str(count), 2) as (front, behind):
+        front.ask("set 10", "wait 30s", "status --json")
+        behind.until(lambda now: now["held"] == 10)
+        hanging = workers_of(behind)[0]
+        os.kill(hanging, signal.SIGSTOP)
+        behind.until(lambda now: now["workers"]["silent"])
+        front.ask("set 210", "wait 30s", "status --json")
+        behind.until(lambda now: now["held"] == 210)
+        os.kill(hanging, signal.SIGCONT)
+        now = behind.until(lambda now: not now["workers"]["silent"])
+        assert (now["held"], now["accepted"], now["losses"]) == (210, 210, {})
+
+
 @pytest.mark.parametrize("prefix", [(), ("nice", "-n", "3"), ("setpriv", "--bounding-set=-sys_nice")])
 @pytest.mark.parametrize("more", [0, 1])
 def test_the_console_comes_before_its_workers_where_that_is_allowed(more: int, prefix: tuple[str, ...]) -> None:
