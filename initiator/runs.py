@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -86,22 +87,29 @@ class Runs:
         """Show what is known of all that still run, at the end."""
         for run, task in list(self._tasks.values()):
             task.cancel()
-            await self._shell.sink.show(_lines((await run.outcome()).lines))
+            await asyncio.wait((task,))
+            # What has ended before us cannot tell any more.
+            with suppress(SessionerError):
+                await self._shell.sink.show(_lines((await run.outcome()).lines))
 
     async def _still_running(self) -> str:
         return f"{' and '.join(self._tasks)} still running"
 
     async def _follow(self, run: Run) -> None:
-        failure = None
+        failures = []
         try:
             await run.ended()
         except SessionerError as error:
-            failure = error
-        outcome = await run.outcome()
-        self.finished.append(FinishedRun(run.name, run.settings, outcome.table, outcome.figures))
-        self._shell.sink.note(_lines(outcome.lines))
-        if failure:
-            self._shell.note_failure(failure)
+            failures.append(error)
+        try:
+            outcome = await run.outcome()
+        except SessionerError as error:
+            failures.append(error)
+        else:
+            self.finished.append(FinishedRun(run.name, run.settings, outcome.table, outcome.figures))
+            self._shell.sink.note(_lines(outcome.lines))
+        if failures:
+            self._shell.note_failure(failures[0])
         del self._tasks[run.name]
 
     def _find(self, name: str | None) -> Run:

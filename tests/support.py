@@ -155,6 +155,19 @@ async def until(check: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.005)
 
 
+class Lines:
+    """A sink that keeps what is shown."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    async def show(self, text: str) -> None:
+        self.text += text
+
+    def note(self, text: str) -> None:
+        self.text += text
+
+
 class Peer:
     """A listening socket of the loopback that does nothing but what a test asks for; leaving the block closes all."""
 

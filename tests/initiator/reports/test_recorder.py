@@ -12,24 +12,11 @@ from initiator.commands import Commands
 from initiator.engine import Engine
 from initiator.reports.recorder import Recorder
 from initiator.settings import Settings
-from tests.support import Peer, until
+from tests.support import Lines, Peer, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
 SETTINGS = Settings(seed=1)
-
-
-class Lines:
-    """A sink that keeps what is shown."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    async def show(self, text: str) -> None:
-        self.text += text
-
-    def note(self, text: str) -> None:
-        self.text += text
 
 
 async def test_a_sample_has_the_figures_of_its_moment() -> None:

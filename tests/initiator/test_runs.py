@@ -1,0 +1,62 @@
+"""Tests of what runs behind the prompt."""
+
+import asyncio
+
+import pytest
+
+from common.errors import SessionerError
+from common.shell import Shell
+from initiator.reports.history import Table
+from initiator.runs import Outcome, Run, Runs
+from tests.support import Lines
+
+pytestmark = pytest.mark.usefixtures("run")
+
+
+async def _nothing() -> None:
+    pass
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def _known() -> Outcome:
+    return Outcome(None, ["what is known"], Table([]))
+
+
+async def _gone() -> Outcome:
+    raise SessionerError("its worker has ended")
+
+
+def _runs() -> tuple[Runs, Shell, Lines]:
+    shell, lines = Shell(), Lines()
+    shell.sink = lines
+    return Runs(shell), shell, lines
+
+
+async def test_a_run_that_has_ended_is_told() -> None:
+    runs, shell, lines = _runs()
+    runs.begin(Run("churn", "churn 1", _nothing, _known, _nothing))
+    await runs.wait("churn", None)
+    assert lines.text == "what is known\n"
+    assert [run.title for run in runs.finished] == ["churn"]
+    assert shell.exit_code == 0
+
+
+async def test_a_run_that_nothing_is_known_of_any_more_is_not_listed_as_running() -> None:
+    runs, shell, lines = _runs()
+    runs.begin(Run("churn", "churn 1", _nothing, _gone, _nothing))
+    await runs.wait("churn", None)
+    assert "its worker has ended" in lines.text
+    assert shell.exit_code == 1
+    assert not runs.finished
+    runs.refuse("churn")
+
+
+async def test_at_the_end_one_that_nothing_is_known_of_does_not_hide_the_others() -> None:
+    runs, _, lines = _runs()
+    for name, outcome in (("churn", _gone), ("bench", _known)):
+        runs.begin(Run(name, name, _for_ever, outcome, _nothing))
+    await runs.close()
+    assert lines.text == "what is known\n"
