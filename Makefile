@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
+# More than two cores have: most tests wait most of the time.
+TEST_PROCESSES ?= 4
+
 .PHONY: run test lint types tests coverage bench clean
 
 run: $(VENV)/.installed
@@ -19,7 +22,7 @@ types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 tests: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 coverage: $(VENV)/.installed-test
 	$(BIN)/coverage run -m pytest

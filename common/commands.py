@@ -45,7 +45,7 @@ class Command:
     grammar: Usage = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "grammar", Usage(self.usage))
+        object.__setattr__(self, "grammar", Usage(self.usage, self.form))
 
     @property
     def form(self) -> str:
@@ -95,7 +95,7 @@ class Registry:
         except UsageError as error:
             if command.missing and not rest:
                 raise UsageError(command.missing) from None
-            raise UsageError(f"{name}: {str(error).replace('form is: ', f'form is: {name} ')}") from None
+            raise UsageError(f"{name}: {error}") from None
 
     def expected(self, words: Sequence[str]) -> list[str]:
         """Return what may come after these words: literals as they are, kinds of values in capitals."""

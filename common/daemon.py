@@ -12,6 +12,7 @@ from typing import Final
 
 from common.commands import Command, Registry
 from common.errors import SessionerError, UsageError
+from common.files import read_text
 from common.logs import Logs
 from common.options import Process
 from common.output import Output
@@ -20,6 +21,7 @@ from common.runtime import LOOPS, settle_collector
 from common.shell import Shell
 from common.system import raise_descriptor_limit
 from common.terminal import Terminal
+from common.workers.process import come_before_workers
 
 log = logging.getLogger("sessioner")
 
@@ -47,6 +49,8 @@ Start = Callable[[Shell, Logs], contextlib.AbstractAsyncContextManager[Service]]
 def run(name: str, process: Process, start: Start) -> int:
     """Run a daemon to its end, and return the exit code of its process."""
     warning = None if process.no_ulimit else raise_descriptor_limit()
+    if process.workers != 1 and not process.fleet:
+        come_before_workers()
     _open_standard_streams()
     blocking = {descriptor: os.get_blocking(descriptor) for descriptor in _STREAMS}
     try:
@@ -170,10 +174,7 @@ def _read_script(path: Path | None) -> list[str] | None:
     """Return the lines of a script without blank ones and comments."""
     if path is None:
         return None
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as failure:
-        raise UsageError(f"script {path} cannot be read: {failure}") from None
+    lines = read_text(path, "script").splitlines()
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 

@@ -2,7 +2,7 @@
 
 A word in capitals stands for a value of that kind (KINDS), any other word for itself. `[...]` may be left out, `a|b`
 is one of these words, and `a B | c D` in brackets one of these sequences. `COMMAND...` takes all words but as many
-as the usage has after it.
+as the usage has after it. The @ of a kind is part of its values, and not of the name that they are bound under.
 
 Braces, which come last, hold options in any order, each of which may be left out and given once:
 `{on TARGET | for T | seed N | arrivals poisson|constant | edns | first TEXT...}`. An option is a word alone, or one
@@ -47,10 +47,12 @@ KINDS: Final[dict[str, Callable[[str], Any]]] = {
     "FILE": str,
     "PERCENT": parse_real,
     "BW": parse_bandwidth,
-    "LATENCY": parse_latency,
+    "@LATENCY": parse_latency,
     "RATE/@T": parse_rate_or_latency,
     "PERCENTILES": parse_percentiles,
 }
+
+_ADDRESSES: Final = ("ADDR", "TARGET", "ADDRS")
 
 REST: Final = "COMMAND..."
 _MORE: Final = "..."
@@ -87,25 +89,34 @@ _Item = _Word | _Choice | _Options
 
 @dataclass(slots=True)
 class _Trace:
-    """How far the matching came, what could have stood there, and what was wrong with what did."""
+    """How far the matching came, what could have stood there, and what was wrong with what did, by that name."""
 
     at: int = 0
     expected: list[str] = field(default_factory=list)
-    error: UsageError | None = None
+    errors: dict[str, UsageError] = field(default_factory=dict)
 
     def tried(self, at: int, name: str, error: UsageError | None) -> None:
         if at > self.at:
-            self.at, self.expected, self.error = at, [], None
+            self.at, self.expected, self.errors = at, [], {}
         if at == self.at:
             self.expected.append(name)
-            self.error = self.error or error
+            if error:
+                self.errors[name] = error
+
+    def refusal(self, word: str, form: str) -> UsageError:
+        """Return what is wrong with the word there, as what it looks like where it might be several things."""
+        for name, error in self.errors.items():
+            if len(set(self.expected)) == 1 or _looks_like(name, word):
+                return error
+        why = str(*self.errors.values()) if len(self.errors) == 1 else f'"{word}" does not belong there'
+        return UsageError(f"{why}; the form is: {form}")
 
 
 class Usage:
-    """A parsed usage text."""
+    """A parsed usage text; `form` is how the whole line is typed, which is shown where words do not fit."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, form: str = "") -> None:
+        self._form = form or text
         assert text.count("[") == text.count("]"), f"unbalanced brackets in {text!r}"
         assert _BRACES_LAST.fullmatch(text), f"braces elsewhere than at the end of {text!r}"
         tokens = _TOKEN.findall(text)
@@ -125,10 +136,10 @@ class Usage:
                 return bound
             longest = max(longest, end)
         if trace.at == len(words):
-            raise UsageError(f"something is missing; the form is: {self.text}")
-        if trace.error and trace.at >= longest:
-            raise trace.error
-        raise UsageError(f'"{words[max(trace.at, longest)]}" does not belong there; the form is: {self.text}')
+            raise UsageError(f"something is missing; the form is: {self._form}")
+        if trace.at >= longest:
+            raise trace.refusal(words[trace.at], self._form)
+        raise UsageError(f'"{words[longest]}" does not belong there; the form is: {self._form}')
 
     def expected(self, words: Sequence[str]) -> list[str]:
         """Return what may come after these words: literals as they are, kinds in capitals."""
@@ -212,7 +223,7 @@ def _match_item(
             yield end, {kind.lower(): values}
     elif item.name in KINDS:
         for end, value in _match_value(item.name, words, at, trace):
-            yield end, {item.name.lower(): value}
+            yield end, {item.name.lower().lstrip("@"): value}
     else:
         trace.tried(at, item.name, None)
         if words[at : at + 1] == [item.name]:
@@ -283,3 +294,12 @@ def _match_values(
     trace.tried(at, kind, None)
     if values:
         yield at, values
+
+
+def _looks_like(name: str, word: str) -> bool:
+    """Return whether a word is meant for a kind of value, or is the literal of that name itself."""
+    if name in _ADDRESSES:
+        return ":" in word or word.count(".") > 1
+    if name.startswith("@"):
+        return word.startswith("@")
+    return name == word or (word[:1] in "+-.0123456789" and ":" not in word and word.count(".") < 2)

@@ -151,6 +151,11 @@ def parse_percentiles(text: str) -> tuple[float, ...]:
     return tuple(sorted(set(values)))
 
 
+def format_count(count: int, what: str) -> str:
+    """Return how many there are of something: `1 session`, `2 sessions`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def format_duration(seconds: float) -> str:
     """Return a time for people: `0.4s`, `12s`, `3m05s`, `2h07m`, `4d03h`."""
     if seconds < 10:
@@ -165,8 +170,18 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
 
 
-def format_milliseconds(seconds: float) -> str:
-    """Return a latency in milliseconds for people: `0.043 ms`, `12.7 ms`, `1520 ms`."""
+def format_exactly(seconds: float) -> str:
+    """Return a time as it can be typed again, with nothing left out: `5.0s`, `1m30s`, `250ms`, `12.5s`."""
+    shown = format_duration(seconds)
+    if parse_duration(shown) == seconds:
+        return shown
+    return f"{seconds * 1000:.10g}ms" if seconds < 1 else f"{seconds:.10g}s"
+
+
+def format_milliseconds(seconds: float | None) -> str:
+    """Return a latency in milliseconds for people: `0.043 ms`, `12.7 ms`, `1520 ms`; `-` where none was measured."""
+    if seconds is None:
+        return "-"
     value = seconds * 1000
     digits = 3 if value < 1 else 1 if value < 100 else 0
     return f"{value:.{digits}f} ms"

@@ -2,12 +2,12 @@
 
 import os
 import secrets
-from pathlib import Path
 from typing import Any, Final
 
 from common.commands import Command
 from common.errors import UsageError
-from common.units import format_duration
+from common.files import read_bytes
+from common.units import format_count, format_exactly
 from initiator.churn_render import churn_table, churn_text
 from initiator.runs import Outcome, Run, Runs, outcome_of
 from initiator.workers import AnyEngine
@@ -94,22 +94,17 @@ def churn_settings(options: dict[str, Any]) -> ChurnSettings:
 
 def request_of(text: str) -> bytes:
     """Return the bytes of a text, or of the file whose name follows an @; raises UsageError."""
-    if not text.startswith("@"):
-        return os.fsencode(text)
-    try:
-        return Path(text[1:]).read_bytes()
-    except (OSError, ValueError) as failure:
-        raise UsageError(f"file {text[1:]} cannot be read: {failure}") from None
+    return read_bytes(text[1:]) if text.startswith("@") else os.fsencode(text)
 
 
 def _described(settings: ChurnSettings) -> str:
     """Return what is done at each rate in one line, so that it can be repeated."""
-    parts = [f"for {format_duration(settings.seconds)}"]
+    parts = [f"for {format_exactly(settings.seconds)}"]
     if settings.cooldown:
-        parts.append(f"cooldown {format_duration(settings.cooldown)}")
+        parts.append(f"cooldown {format_exactly(settings.cooldown)}")
     if settings.target:
         parts.append(f"on {settings.target}")
-    parts.append(f"{len(settings.request)} bytes sent")
-    parts.append(f"timeout {format_duration(settings.timeout)}")
+    parts.append(f"{format_count(len(settings.request), 'byte')} sent")
+    parts.append(f"timeout {format_exactly(settings.timeout)}")
     parts.append(f"close {'rst' if settings.resets else 'fin'}")
     return ", ".join([*parts, f"arrivals {settings.arrivals}", f"seed {settings.seed}"])

@@ -42,7 +42,8 @@ def row_text(row: ChurnRow) -> Iterator[str]:
 
 def step_text(row: ChurnRow) -> Iterator[str]:
     """Yield the line of one rate of a search."""
-    median = format_milliseconds(row.whole.corrected.p50)
+    whole = row.whole.corrected
+    median = format_milliseconds(whole.p50 if whole.count else None)
     failed = by_reason(failed_of(row))
     yield f"   {row.asked:.1f} a second: {row.achieved:.1f} achieved, median {median}, failed: {failed}"
     yield from _remedy(row)

@@ -41,6 +41,40 @@ class _AddTargets(argparse.Action):
 def parse_options(arguments: Sequence[str] | None = None) -> Options:
     """Return what the command line asks for; a wrong one ends the process with one line and exit code 2."""
     parser = Parser("sessioner_initiator", "Open TCP sessions to targets and maintain them.")
+    _add_target_options(parser)
+    _add_session_options(parser)
+    add_socket_options(parser)
+    _add_tls_options(parser)
+    add = parser.add_argument
+    add("--seed", type=option(parse_count), metavar="N", help="repeat the draws of an earlier run")
+    add("--loopback", action="store_true", help="start a responder inside this process, for a first try")
+    add_exporter_options(parser)
+    add_process_options(parser)
+    options = parser.parse_args(arguments)
+    if not options.targets and not options.loopback and options.attach is None:
+        parser.error("no target: give --target ADDR:PORT[-PORT], or --loopback for a first try")
+    try:
+        process = process_of(options)
+        if process.fleet and options.loopback:
+            raise UsageError("--loopback goes without --fleet, whose nodes share no loopback")
+        if process.attach is not None:
+            if options.targets:
+                raise UsageError("--target goes without --attach; `target add` adds some")
+            parser.refuse_beside_attach(options)
+        settings, exporters = _settings(options), exporters_of(options)
+    except UsageError as error:
+        parser.error(str(error))
+    return Options(
+        targets=options.targets,
+        hashsize=options.hashsize,
+        loopback=options.loopback,
+        settings=settings,
+        exporters=exporters,
+        process=process,
+    )
+
+
+def _add_target_options(parser: Parser) -> None:
     parser.set_defaults(targets=[])
     add = parser.add_argument
     add(
@@ -59,6 +93,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         metavar="SIZE",
         help=f"buckets that the tables of the targets after it start with; they grow by themselves ({HASHSIZE})",
     )
+
+
+def _add_session_options(parser: Parser) -> None:
+    add = parser.add_argument
     add("-p", "--ping", action="store_true", help="send PING over each session now and then (`ping` switches it)")
     add(
         "--ping-timeout",
@@ -96,7 +134,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         metavar="IDLE[,INTERVAL,COUNT]",
         help="let the kernel probe sessions that were idle for so long",
     )
-    add_socket_options(parser)
+
+
+def _add_tls_options(parser: Parser) -> None:
+    add = parser.add_argument
     add("--tls", action="store_true", help="speak TLS over the held sessions, and verify whose certificate is shown")
     add("--tls-ca", metavar="FILE", help="trust the authorities in this file (the system's)")
     add(
@@ -106,32 +147,6 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         help="the name that is asked for and verified (the host of the target as it is written)",
     )
     add("--tls-insecure", action="store_true", help="verify nothing")
-    add("--seed", type=option(parse_count), metavar="N", help="repeat the draws of an earlier run")
-    add("--loopback", action="store_true", help="start a responder inside this process, for a first try")
-    add_exporter_options(parser)
-    add_process_options(parser)
-    options = parser.parse_args(arguments)
-    if not options.targets and not options.loopback and options.attach is None:
-        parser.error("no target: give --target ADDR:PORT[-PORT], or --loopback for a first try")
-    try:
-        process = process_of(options)
-        if process.fleet and options.loopback:
-            raise UsageError("--loopback goes without --fleet, whose nodes share no loopback")
-        if process.attach is not None:
-            if options.targets:
-                raise UsageError("--target goes without --attach; `target add` adds some")
-            parser.refuse_beside_attach(options)
-        settings, exporters = _settings(options), exporters_of(options)
-    except UsageError as error:
-        parser.error(str(error))
-    return Options(
-        targets=options.targets,
-        hashsize=options.hashsize,
-        loopback=options.loopback,
-        settings=settings,
-        exporters=exporters,
-        process=process,
-    )
 
 
 def _settings(options: argparse.Namespace) -> Settings:

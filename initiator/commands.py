@@ -13,7 +13,7 @@ from common.logs import Logs
 from common.paging import all_rows
 from common.shell import Shell
 from common.standard import Standard, in_time
-from common.units import format_duration
+from common.units import format_count, format_exactly
 from initiator.churn_commands import ChurnCommands
 from initiator.find_commands import FindCommands
 from initiator.query_commands import QueryCommands
@@ -123,8 +123,9 @@ class Commands:
     async def target(self, addrs: Endpoint, add: bool = False, remove: bool = False) -> str:
         """Add or remove targets."""
         if remove:
-            return f"{await self._engine.remove_targets(addrs)} targets removed"
-        return f"{await self._engine.add_targets(addrs, self._hashsize)} targets added, with one session each"
+            return f"{format_count(await self._engine.remove_targets(addrs), 'target')} removed"
+        added = await self._engine.add_targets(addrs, self._hashsize)
+        return f"{format_count(added, 'target')} added, with one session{'' if added == 1 else ' each'}"
 
     async def rate(self, rate: float | None = None, off: bool = False) -> str:
         """Limit the attempts a second, or do not."""
@@ -141,7 +142,7 @@ class Commands:
         """Switch ping, or set its interval."""
         if times:
             await self._engine.set_ping_interval(times)
-            low, high = map(format_duration, times)
+            low, high = map(format_exactly, times)
             return f"Ping interval {low} to {high}"
         enabled = await self._engine.set_ping(on or (False if off else None))
         return f"Ping {'enabled' if enabled else 'disabled'}"
@@ -149,18 +150,19 @@ class Commands:
     async def lifetime(self, timeout: float | None = None, off: bool = False) -> str:
         """Replace sessions after a time, or do not."""
         await self._engine.set_lifetime(None if off else timeout)
-        return "Lifetime of sessions not limited" if timeout is None else f"Lifetime {format_duration(timeout)}"
+        return "Lifetime of sessions not limited" if timeout is None else f"Lifetime {format_exactly(timeout)}"
 
-    async def hashsize(self, size: int, target: Address | None = None) -> None:
+    async def hashsize(self, size: int, target: Address | None = None) -> str:
         """Resize tables."""
         await self._engine.set_hashsize(size, target)
+        return f"Hash size of {target or 'every target'} {size}"
 
     async def drop(
         self, n: int | None = None, addr: Address | None = None, rst: bool = False, fin: bool = False
     ) -> str:
         """End sessions on purpose."""
         dropped = await self._engine.drop(addr or n or 0, reset=rst)
-        return f"{dropped} sessions dropped by {'RST' if rst else 'FIN'}"
+        return f"{format_count(dropped, 'session')} dropped by {'RST' if rst else 'FIN'}"
 
     async def wait(self, timeout: float | None = None, **which: bool) -> None:
         """Wait until all that is asked for is held, or until what runs has ended."""

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable
+import random
 from socket import AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SocketType
 from typing import Any, Final, Protocol
 
@@ -28,11 +28,11 @@ class Remote(Protocol):
 class Dialer:
     """Sockets towards remote addresses, with source addresses and local ports in turn."""
 
-    def __init__(self, settings: Settings, jitter: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, rng: random.Random) -> None:
         self._options = {int(family): _socket_options(settings, family) for family in (AF_INET, AF_INET6)}
         self._sources = Sources(settings.source_ips) if settings.source_ips else None
         place = settings.place
-        self._ports = LocalPorts(jitter if place is None else lambda: place)
+        self._ports = LocalPorts(rng.random() if place is None else place)
         self._highest = highest_descriptor()
 
     def open(self, family: int) -> SocketType:
@@ -53,7 +53,7 @@ class Dialer:
         if error:
             return error, 0
         error, port = self._ports.connect(sock, remote.sockaddr)
-        if error == errno.EINPROGRESS and not (host and port and not self._sources):
+        if error == errno.EINPROGRESS and (self._sources or not host or not port):
             actual = sock.getsockname()
             if port and port != actual[1]:
                 self._ports.read_range()

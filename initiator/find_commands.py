@@ -13,7 +13,7 @@ from typing import Any, Final
 from common.addresses import Address
 from common.commands import Command
 from common.errors import SessionerError, UsageError
-from common.units import format_duration
+from common.units import format_count, format_exactly
 from initiator.find_render import ages_text, found_table, found_text
 from initiator.probes.ages import AgesFigures
 from initiator.probes.figures import (
@@ -107,7 +107,7 @@ class FindCommands:
         settings = BenchSettings(n, rounds, message.encode() if message else None, on)
         await self._engine.start_probe(settings)
         options = {"message": shlex.quote(message) if message else None, "on": on}
-        asked = _described(f"{rounds} rounds of {n} sessions", options)
+        asked = _described(f"{format_count(rounds, 'round')} of {format_count(n, 'session')}", options)
         self._runs.begin(self._run(BENCH, asked, files))
         return f"Bench: {asked}"
 
@@ -152,7 +152,7 @@ class FindCommands:
             try:
                 await asyncio.to_thread(write, path, await self._engine.bench_samples())
             except OSError as failure:
-                raise SessionerError(f"bench: {path} cannot be written: {failure}") from None
+                raise SessionerError(f"bench: {path} cannot be written: {failure.strerror}") from None
 
 
 def write_csv(path: Path, samples: list[BenchSample]) -> None:
@@ -180,7 +180,7 @@ def _described(what: str, options: Mapping[str, Any]) -> str:
 def _shown(name: str, value: Any) -> str:
     """Return the value of an option as it is typed."""
     if name in ("for_", "up_to"):
-        return format_duration(value)
+        return format_exactly(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from common.render import by_reason, field, progress_bar
-from common.units import format_duration, format_milliseconds
+from common.units import format_count, format_duration, format_exactly, format_milliseconds
 from initiator.probes.ages import AgeBucket, AgesFigures
 from initiator.probes.figures import (
     BenchFigures,
@@ -87,7 +87,7 @@ def _ages(bucket: AgeBucket) -> str:
 def bench_text(now: BenchFigures) -> Iterator[str]:
     """Yield the lines of a bench: what was asked, what came of it, and a line for each round."""
     settings = now.settings
-    rounds = f"{settings.rounds} rounds of {settings.sessions} sessions"
+    rounds = f"{format_count(settings.rounds, 'round')} of {format_count(settings.sessions, 'session')}"
     yield field("Bench", f"{rounds}, {len(now.rounds)} made in {format_duration(now.seconds)}")
     yield field("Echoes verified", _verified(now))
     yield field("Failed", by_reason(now.failures))
@@ -106,7 +106,7 @@ def bench_table(now: BenchFigures) -> Table:
             "round": done.round,
             "answered": done.answered,
             "failed": by_reason(done.failures),
-            **{name: format_milliseconds(value) for name, value in _times(done.raw)},
+            **_times(done.raw),
         }
         for done in now.rounds
     ]
@@ -180,7 +180,7 @@ def rate_table(now: RateFigures) -> Table:
 
 
 def _best(now: RateFigures) -> str:
-    held = f"for {format_duration(now.settings.seconds)} without a failure"
+    held = f"for {format_exactly(now.settings.seconds)} without a failure"
     return f"{_least_rate(now)}{now.good:.1f} a second {held}" if now.good else f"none found {held}"
 
 
@@ -196,7 +196,7 @@ def idle_text(now: IdleFigures) -> Iterator[str]:
     if found.unasked:
         yield field("Ended while idle", by_reason(found.unasked))
     if found.later:
-        yield field("Remembered for longer", f"{found.later} groups")
+        yield field("Remembered for longer", format_count(found.later, "group"))
     for kept in now.keepalive:
         counts = f"{kept.answered} answered, failed {by_reason(kept.failures)}"
         yield field(f"Keepalive every {kept.idle} s", f"{_holds(kept)} those silent for {kept.silent:.1f} s: {counts}")
@@ -247,10 +247,13 @@ def _least(now: SessionsFigures) -> str:
     return "" if now.bound == "path" else "at least "
 
 
-def _spread(times: Spread) -> str:
-    return "  ".join(f"{name} {format_milliseconds(value)}" for name, value in _times(times))
+def _spread(times: Spread | None) -> str:
+    return "  ".join(f"{name} {text}" for name, text in _times(times).items()) if times else format_milliseconds(None)
 
 
-def _times(times: Spread) -> Iterator[tuple[str, float]]:
-    values = (times.lowest, times.p50, times.p95, times.p99, times.highest)
-    return zip(("min", "p50", "p95", "p99", "max"), values, strict=True)
+def _times(times: Spread | None) -> dict[str, str | None]:
+    """Return the times of a spread by the names that they are shown under, None where none were measured."""
+    if not times:
+        return dict.fromkeys(("min", "p50", "p95", "p99", "max"))
+    values = {"min": times.lowest, "p50": times.p50, "p95": times.p95, "p99": times.p99, "max": times.highest}
+    return {name: format_milliseconds(value) for name, value in values.items()}

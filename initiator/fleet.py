@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from common.fleet.actors import Actors
 from common.fleet.figures import NodeLimits, NodeRow
-from common.fleet.keeper import FleetSettings, no_state, node_limits, node_rows
+from common.fleet.keeper import FleetSettings, Joining, no_state, node_limits, node_rows
 from common.workers.serving import Worker
 from initiator.workers import Workers
 
@@ -14,7 +14,19 @@ class Keeper(Workers):
 
     def __init__(self, fleet: FleetSettings) -> None:
         self._actors = Actors("initiator.worker", fleet.per_node, "is missing: what it held, the others hold")
+        self._joining: Joining | None = None
         super().__init__(fleet.settings, len(self._actors.places), self._actors)
+
+    async def open(self) -> None:
+        """Begin the engines, and more of them as nodes join; raises SessionerError."""
+        await super().open()
+        self._joining = Joining(self._actors, self.pool, self.begin_more)
+
+    async def aclose(self) -> None:
+        """End the fleet."""
+        if self._joining:
+            self._joining.close()
+        await super().aclose()
 
     async def node_rows(self) -> list[NodeRow]:
         """Return a row for each engine."""

@@ -5,6 +5,7 @@ import logging
 import os
 import random
 from collections import Counter
+from collections.abc import Generator
 from itertools import groupby
 from operator import attrgetter
 from select import EPOLLIN, EPOLLOUT, EPOLLRDHUP
@@ -19,14 +20,14 @@ from common.dump import Dump
 from common.reactor import FAILED, READ, WRITE, Handler, Job, Reactor
 from common.socket_options import nagle_option
 from common.sockets import half_close, reset_at_close, set_option
-from initiator.closing import AT_ONCE, LOOK, closing_pause
+from initiator.closing import LOOK, closable
 from initiator.confirmed import Confirmed
 from initiator.dialer import Dialer
 from initiator.latencies import Latencies
 from initiator.lifetime import Lifetime
 from initiator.opener import Opener
 from initiator.probes.ages import Ages
-from initiator.session import ATTEMPTED, Session, State
+from initiator.session import ATTEMPTED, HELD, Session, State
 from initiator.settings import PING_INTERVAL, Settings
 from initiator.target import Due, Target
 from initiator.tls import Secure
@@ -59,7 +60,6 @@ _END: Final = EPOLLRDHUP | FAILED
 _HEARD: Final = EPOLLIN | EPOLLOUT
 _ESTABLISHED: Final = State.HELD
 _TARGET: Final = attrgetter("target")
-_HELD: Final = (State.HELD, State.ASKED)
 
 
 class Holder:
@@ -72,7 +72,7 @@ class Holder:
     def __init__(self, reactor: Reactor, settings: Settings) -> None:
         rng = random.Random(settings.seed)
         self.deadlines: Deadlines[Due] = Deadlines()
-        self.dialer = Dialer(settings, rng.random)
+        self.dialer = Dialer(settings, rng)
         self.opener = Opener(reactor, self.deadlines, self.dialer, settings, rng)
         self.confirmed = Confirmed()
         self.ages = Ages()
@@ -89,6 +89,7 @@ class Holder:
         self._view = memoryview(self._buffer)
         self._closing = False
         self._close_again = False
+        self._half_closed = 0
         self._expiring = False
         self.workload: Workload | None = None
         self.latencies = Latencies()
@@ -198,6 +199,7 @@ class Holder:
         session.notify_close()
         if awaited and half_close(session.descriptor):
             session.state = State.CLOSING
+            self._half_closed += 1
             self.deadlines.file(session, self._reactor.now + _CLOSE_TIMEOUT)
         else:
             self._release(session)
@@ -294,13 +296,14 @@ class Holder:
             stream.heard(self._buffer, count, now)
         if session.state is _ESTABLISHED and stream and now - session.answered < _CONFIRMED_AGAIN:
             session.heard = self._coarse.of(now)
-        elif session.state in _HELD:
+            return count
+        if session.state in HELD:
             self._confirm(session, now)
         return 0 if session.state is State.CLOSED else count
 
     def _confirm(self, session: Session, now: float) -> None:
         """Take note of a sign of life, and of what it confirms."""
-        if not session.heard:
+        if not session.heard and (not session.sent or (session.stream and session.stream.spoke_at_once())):
             self.latencies.first_byte.raw.record(now - session.since)
         session.heard = heard = self._coarse.of(now)
         if session.state is State.ASKED:
@@ -350,6 +353,8 @@ class Holder:
         """Close a descriptor: a FIN, unless bytes that nobody read are left."""
         if session.stream:
             session.stream.left()
+        if session.state is State.CLOSING:
+            self._half_closed -= 1
         self._reactor.forget(session.descriptor)
         os.close(session.descriptor)
         self.deadlines.cancel(session)
@@ -357,35 +362,33 @@ class Holder:
 
     def _close_surplus(self) -> Job:
         """Close sessions of the targets that have too many; attempts do not count as held, and go first."""
-        closed = 0
-
-        def close(handler: Handler) -> None:
-            nonlocal closed
-            if isinstance(handler, Session):
-                target = handler.target
-                if handler.state in ATTEMPTED:
-                    if target.surplus > 0:
-                        self.opener.abandon(handler)
-                elif target.held > target.share and handler.state in _HELD:
-                    self.close(handler)
-                    closed += 1
-
+        allowed = 0
+        visited: list[Handler] = []
         try:
             while self._close_again:
                 self._close_again = False
-                for _ in self._reactor.walk(close):
+                for _ in self._reactor.walk(visited.append):
+                    for handler in visited:
+                        if not isinstance(handler, Session):
+                            continue
+                        if handler.state in ATTEMPTED and handler.target.surplus > 0:
+                            self.opener.abandon(handler)
+                        if not allowed and _is_too_many(handler):
+                            allowed = yield from self._room()
+                        if _is_too_many(handler):
+                            self.close(handler)
+                            allowed -= 1
+                    visited.clear()
                     yield
-                    if closed >= AT_ONCE:
-                        closed = 0
-                        yield from self._pause()
         finally:
             self._closing = False
 
-    def _pause(self) -> Job:
-        """Close nothing for as long as the kernel has no room."""
+    def _room(self) -> Generator[float, None, int]:
+        """Wait until the kernel has room for closed sessions; return how many may be closed until it is asked again."""
         begun = monotonic()
-        while monotonic() - begun < closing_pause(self.processes):
+        while not (count := closable(self.processes, self._half_closed, monotonic() - begun)):
             yield LOOK
+        return count
 
     def _expire(self) -> None:
         self.deadlines.tidy()
@@ -408,3 +411,8 @@ class Holder:
                     yield
         finally:
             self._expiring = False
+
+
+def _is_too_many(session: Session) -> bool:
+    """Return whether a session is held, and its target holds more than its share."""
+    return session.state in HELD and session.target.held > session.target.share

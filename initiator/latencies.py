@@ -28,8 +28,9 @@ class Latencies:
     """All of them, and how late things were sent (in `late.raw`).
 
     `connect` counts from the SYN to the establishment, `tls` from there to the end of the handshake, where there is
-    one, `first_byte` from there to the first byte heard. Neither these nor `ping` keep to a schedule, so they have no
-    corrected figure.
+    one, `first_byte` from there to the first byte heard, where the peer spoke unasked or `send` at once: elsewhere that
+    would be how long the session was idle. Neither these nor `ping` keep to a schedule, so they have no corrected
+    figure.
     """
 
     connect: Latency = field(default_factory=Latency)

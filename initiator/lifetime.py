@@ -1,13 +1,13 @@
 """The lifetime of held sessions: each is closed and replaced when its time has come."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from sortedcontainers import SortedDict
 
 from common.reactor import Handler, Job, Reactor
-from initiator.session import Session, State
+from initiator.session import HELD, Session
 
 if TYPE_CHECKING:
     from initiator.holder import Holder
@@ -51,23 +51,24 @@ class Lifetime:
         elif was is None:
             self._reactor.start(self._follow_held())
 
-    def follow(self, sessions: Iterable[Session], now: float) -> None:
+    def follow(self, sessions: Sequence[Session], now: float) -> None:
         """Replace these sessions, established at `now` (monotonic seconds), when their time has come."""
         ticks, tick = self._ticks, int(now / _TICK) + 1
         bucket = ticks.get(tick)
         if bucket is None:
             bucket = ticks[tick] = []
-        before = len(bucket)
         bucket.extend(sessions)
-        self.filed += len(bucket) - before
+        self.filed += len(sessions)
 
     def _follow_held(self) -> Job:
         begin, ticks = self._reactor.now, self._ticks
 
         def follow(handler: Handler) -> bool:
-            if type(handler) is Session and _is_held(handler) and handler.since <= begin and ticks is self._ticks:
+            if ticks is not self._ticks:
+                return True
+            if isinstance(handler, Session) and handler.state in HELD and handler.since <= begin:
                 self.follow((handler,), handler.since)
-            return ticks is not self._ticks
+            return False
 
         return self._reactor.walk(follow)
 
@@ -88,15 +89,15 @@ class Lifetime:
         try:
             while self.seconds is not None and self._any_due(self.seconds):
                 tick, bucket = self._ticks.peekitem(0)
-                for session in bucket[-_AT_ONCE:]:
-                    if _is_held(session):
-                        self.replaced += 1
-                        self._holder.drop(session, reset=False)
-                before = len(bucket)
+                due = bucket[-_AT_ONCE:]
                 del bucket[-_AT_ONCE:]
-                self.filed -= before - len(bucket)
+                self.filed -= len(due)
                 if not bucket:
                     del self._ticks[tick]
+                for session in due:
+                    if session.state in HELD:
+                        self.replaced += 1
+                        self._holder.drop(session, reset=False)
                 yield
         finally:
             self._replacing = False
@@ -110,7 +111,7 @@ class Lifetime:
             self._swept = tick
             bucket = self._ticks[tick]
             seen += len(bucket)
-            live = [session for session in bucket if _is_held(session)]
+            live = [session for session in bucket if session.state in HELD]
             self.filed -= len(bucket) - len(live)
             if live:
                 bucket[:] = live
@@ -119,7 +120,3 @@ class Lifetime:
             if seen >= _SWEPT_AT_ONCE:
                 return
         self._swept = None
-
-
-def _is_held(session: Session) -> bool:
-    return session.state is State.HELD or session.state is State.ASKED

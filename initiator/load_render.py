@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from common.render import by_reason, field
-from common.units import format_bandwidth, format_duration, format_milliseconds
+from common.units import format_bandwidth, format_count, format_duration, format_milliseconds
 from initiator.reports.history import Row, Table
-from initiator.snapshot import LatencyRow, QueryFigures, RateFound, SendFigures
+from initiator.snapshot import LatencyRow, QueryFigures, RateFound, RateTried, SendFigures
 from initiator.totals import MessageTotals, QueryTotals
 
 
@@ -24,7 +24,7 @@ def query_text(now: QueryFigures) -> Iterator[str]:
         yield field("csv rows not written", now.csv_not_written)
     if now.running:
         yield field("Queries outstanding", now.outstanding)
-        yield field("Queries asked for", f"{now.asked_rate:g} a second, over {now.sessions} sessions")
+        yield field("Queries asked for", f"{now.asked_rate:g} a second, over {format_count(now.sessions, 'session')}")
 
 
 def latency_text(rows: Iterable[LatencyRow]) -> Iterator[str]:
@@ -55,7 +55,7 @@ def rate_found_table(found: RateFound) -> Table:
         {
             "rate": f"{tried.rate:,.1f}/s",
             "answered/s": f"{tried.answered:,.1f}",
-            "p95": format_milliseconds(tried.p95),
+            "p95": _p95(tried),
             "does": tried.does,
         }
         for tried in found.tried
@@ -67,9 +67,12 @@ def rate_found_text(found: RateFound) -> Iterator[str]:
     """Yield the lines of a search for a rate."""
     for tried in found.tried:
         verdict = "does" if tried.does else "is too much"
-        p95 = format_milliseconds(tried.p95)
-        yield f"{tried.rate:.1f} a second {verdict}: {tried.answered:.1f} answered a second, p95 {p95}"
+        yield f"{tried.rate:.1f} a second {verdict}: {tried.answered:.1f} answered a second, p95 {_p95(tried)}"
     yield field("Highest rate", _highest_rate(found))
+
+
+def _p95(tried: RateTried) -> str:
+    return format_milliseconds(tried.p95 if tried.answered else None)
 
 
 def _highest_rate(found: RateFound) -> str:

@@ -115,11 +115,12 @@ class Opener:
     def _give_up(self) -> Job:
         """Fail every attempt that takes too long, in slices."""
         try:
+            failed = 0
             while self._any_overdue():
-                for _ in range(_STEP):
-                    if self._any_overdue():
-                        self.fail(self._begun.popleft(), reasons.TIMEOUT)
-                yield
+                self.fail(self._begun.popleft(), reasons.TIMEOUT)
+                failed += 1
+                if failed % _STEP == 0:
+                    yield
         finally:
             self._giving_up = False
 

@@ -1,7 +1,6 @@
 """The local ports of sessions, taken in turn, so that no connect has to search for one."""
 
 import errno
-from collections.abc import Callable
 from socket import AF_INET, IPPROTO_IP, SOCK_STREAM, SocketType
 from typing import Any, Final
 
@@ -19,16 +18,16 @@ _TRIES: Final = 4
 
 
 class LocalPorts:
-    """A turn through the system's range of local ports, begun anywhere.
+    """A turn through the system's range of local ports, begun at `place` in it, from 0 up to 1.
 
     Where the kernel cannot be told the port of a socket, it chooses.
     """
 
-    def __init__(self, jitter: Callable[[], float]) -> None:
+    def __init__(self, place: float) -> None:
         self._can_choose = _can_choose()
         self._low = self._high = 0
         self.read_range()
-        self._port = self._low + int(jitter() * (self._high - self._low))
+        self._port = self._low + int(place * (self._high - self._low))
 
     def read_range(self) -> None:
         """Take note of the system's range; where it is unknown the kernel chooses."""
@@ -40,6 +39,7 @@ class LocalPorts:
             for _ in range(_TRIES):
                 port = self._take()
                 bounds = port << 16 | port
+                # An option's value is signed, and the upper bound takes the sign's bit.
                 sock.setsockopt(IPPROTO_IP, _IP_LOCAL_PORT_RANGE, bounds - (bounds >> 31 << 32))
                 error = sock.connect_ex(sockaddr)
                 if error != errno.EADDRNOTAVAIL:

@@ -3,14 +3,14 @@
 import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from common.commands import Command
 from common.errors import UsageError
+from common.files import read_text
 from common.fleet.console import Fleet
 from common.shell import Shell
-from common.units import format_duration, format_milliseconds
+from common.units import format_exactly, format_milliseconds
 from initiator.load_render import query_table, query_text, rate_found_table, rate_found_text
 from initiator.runs import Outcome, Run, Runs, outcome_of
 from initiator.snapshot import QueryFigures, RateFound
@@ -32,7 +32,7 @@ _NAME: Final = "query"
 _ASKING: Final = ("name", "type", "names", "edns", "dnssec")
 
 _QUERY: Final = (
-    "[off] [RATE|LATENCY] {on TARGET | for TIMEOUT | seed N | timeout TIMEOUT | arrivals poisson|constant | name TEXT"
+    "[off] [RATE|@LATENCY] {on TARGET | for TIMEOUT | seed N | timeout TIMEOUT | arrivals poisson|constant | name TEXT"
     " | type TEXT | names FILE | edns | dnssec | schedule FILE | slope FILE | csv FILE}"
 )
 
@@ -182,10 +182,9 @@ def _schedule(rate: float | None, options: Mapping[str, Any]) -> Schedule:
 
 def parse_file(path: str, parse: Callable[[str], T]) -> T:
     """Return what the text of a file stands for; raises UsageError with its name in front."""
+    text = read_text(path)
     try:
-        return parse(Path(path).read_text())
-    except (OSError, UnicodeDecodeError) as failure:
-        raise UsageError(f"file {path} cannot be read: {failure}") from None
+        return parse(text)
     except UsageError as error:
         raise UsageError(f"file {path}: {error}") from None
 
@@ -194,11 +193,11 @@ def _described(settings: QuerySettings) -> str:
     """Return what a run is in one line, so that it can be repeated."""
     parts = [f"{settings.schedule}", f"arrivals {settings.arrivals}"]
     if settings.seconds is not None:
-        parts.append(f"for {format_duration(settings.seconds)}")
+        parts.append(f"for {format_exactly(settings.seconds)}")
     if settings.target:
         parts.append(f"on {settings.target}")
     if settings.asking:
         parts.append(settings.asking)
     if settings.csv is not None:
         parts.append(f"csv {settings.csv}")
-    return ", ".join([*parts, f"timeout {format_duration(settings.timeout)}", f"seed {settings.seed}"])
+    return ", ".join([*parts, f"timeout {format_exactly(settings.timeout)}", f"seed {settings.seed}"])

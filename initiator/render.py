@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from common.render import by_reason, field, limits_text, progress_bar, workers_text, yes_no
-from common.units import format_bandwidth, format_duration, format_milliseconds
+from common.units import format_bandwidth, format_count, format_duration, format_exactly, format_milliseconds
 from initiator.churn_render import churn_text, toolbar_part
 from initiator.find_render import progress_text
 from initiator.load_render import query_text, send_text
@@ -71,12 +71,13 @@ def _ago(seconds: float | None) -> str:
 
 
 def _exhausted(now: Snapshot) -> str:
-    kinds = [f"{kind} ({now.targets_without_ports} targets)" if kind == "ports" else kind for kind in now.exhausted]
+    without_ports = format_count(now.targets_without_ports, "target")
+    kinds = [f"{kind} ({without_ports})" if kind == "ports" else kind for kind in now.exhausted]
     return ", ".join(kinds) or "nothing"
 
 
 def _replaced(now: Snapshot) -> str:
-    return f"{now.replaced} (lifetime {'off' if now.lifetime is None else format_duration(now.lifetime)})"
+    return f"{now.replaced} (lifetime {'off' if now.lifetime is None else format_exactly(now.lifetime)})"
 
 
 def _round_trip(now: Snapshot) -> str:
@@ -96,8 +97,8 @@ def greeting_text(now: Snapshot, settings: Settings) -> str:
     """Return the line that says what this run is, so that it can be repeated."""
     tls = "" if settings.tls is None else "TLS, " if settings.tls.verify else "TLS that verifies nothing, "
     return (
-        f"{now.targets} targets, {tls}connect timeout {format_duration(settings.connect_timeout)}, "
-        f"ping {'on' if settings.ping else 'off'}, ping timeout {format_duration(settings.ping_timeout)}, "
+        f"{format_count(now.targets, 'target')}, {tls}connect timeout {format_exactly(settings.connect_timeout)}, "
+        f"ping {'on' if settings.ping else 'off'}, ping timeout {format_exactly(settings.ping_timeout)}, "
         f"at most {now.descriptors[0]} descriptors, seed {settings.seed}"
     )
 
@@ -111,16 +112,16 @@ def toolbar_text(now: Snapshot) -> str:
         if now.rate >= 1 and now.held < now.asked:
             parts.append(f"{format_duration((now.asked - now.held) / now.rate)} left")
     else:
-        parts.append(f"{now.held} sessions held")
+        parts.append(f"{format_count(now.held, 'session')} held")
     if now.query and now.query.running:
         parts.append(f"{now.query.answered_rate:.0f} of {now.query.asked_rate:g} queries/s")
-        parts.append(f"p95 {format_milliseconds(now.query_p95)}")
+        parts.append(f"p95 {format_milliseconds(now.query_p95 or None)}")
         parts.append(f"{format_bandwidth(now.send_rate)} up, {format_bandwidth(now.receive_rate)} down")
     if now.send and now.send.running:
         asked = f" of {now.send.asked_rate:g}" if now.send.asked_rate else ""
         parts.append(f"{now.send.sent_rate:.0f}{asked} messages/s")
         if now.send.awaiting:
-            parts.append(f"p95 {format_milliseconds(now.message_p95)}")
+            parts.append(f"p95 {format_milliseconds(now.message_p95 or None)}")
         parts.append(f"{format_bandwidth(now.send_rate)} up, {format_bandwidth(now.receive_rate)} down")
     if now.churn and now.churn.running:
         parts.append(toolbar_part(now.churn))

@@ -3,7 +3,7 @@
 import asyncio
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -54,7 +54,7 @@ class ReportCommands:
                 "[FILE]",
                 "all figures of the run; a FILE.html, .json, .csv or .hgrm is written",
                 self.report,
-                report_text,
+                _report_text,
                 reports=True,
             ),
             Command(
@@ -80,8 +80,8 @@ class ReportCommands:
         """Return a row for each latency that was measured."""
         return list(_rows(await self._engine.latencies(), self._percentiles))
 
-    async def report(self, file: str | None = None) -> Report:
-        """Return all figures, and write them to a file where one is named."""
+    async def report(self, file: str | None = None) -> Report | str:
+        """Return all figures, or write them to a file and say so."""
         now, latencies = await self._recorder.sample()
         ran = now.query or now.send
         report = Report(
@@ -101,10 +101,11 @@ class ReportCommands:
             find=await self._found(FIND),
             latencies=list(_rows(latencies, self._percentiles)),
         )
-        if file is not None:
-            history = await self._history(latencies)
-            await _in_thread(lambda: write_report(Path(file), replace(report, history=history()), latencies))
-        return report
+        if file is None:
+            return report
+        history = await self._history(latencies)
+        await _in_thread(lambda: write_report(Path(file), replace(report, history=history()), latencies))
+        return _written(file)
 
     async def plot(
         self, file: str, held: bool = False, rates: bool = False, failures: bool = False, latency: bool = False
@@ -115,7 +116,7 @@ class ReportCommands:
         _, latencies = await self._recorder.sample()
         history = await self._history(latencies)
         await _in_thread(lambda: draw(Path(file), history(), kind))
-        return f"{file} written"
+        return _written(file)
 
     async def expect(self, text: list[str]) -> str:
         """Check a condition; raises NotMetError."""
@@ -166,6 +167,15 @@ async def _in_thread(work: Callable[[], None]) -> None:
         await asyncio.to_thread(work)
     finally:
         sys.setswitchinterval(usual)
+
+
+def _written(file: str) -> str:
+    return f"{file} written"
+
+
+def _report_text(report: Report | str) -> Iterable[str]:
+    """Return the lines of a report, or the one that says where it is."""
+    return (report,) if isinstance(report, str) else report_text(report)
 
 
 def _invocation(arguments: Sequence[str], seed: int) -> str:

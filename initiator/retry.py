@@ -19,13 +19,13 @@ WIDEST_WINDOW: Final = 4096
 class Retry:
     """How one target is tried: times are arguments, monotonic seconds."""
 
-    __slots__ = ("_failed_at", "_failures", "_good_since", "window")
+    __slots__ = ("_failed_at", "_good_since", "_pause", "window")
 
     def __init__(self) -> None:
         self.window = FIRST_WINDOW
-        self._failures = 0
         self._failed_at = 0.0
         self._good_since: float | None = None
+        self._pause = 0.0
 
     def succeeded(self, now: float, count: int) -> None:
         """Take note that so many attempts succeeded."""
@@ -42,10 +42,9 @@ class Retry:
         if began < self._failed_at:
             return 0.0
         if self._good_since is not None and now - self._good_since > SETTLED:
-            self._failures = 0
+            self._pause = 0.0
         self._good_since = None
         self._failed_at = now
         self.window = 1
-        pause = min(FIRST_PAUSE * 2.0**self._failures, LONGEST_PAUSE)
-        self._failures = min(self._failures + 1, 16)
-        return float(pause * (1 - jitter / 2))
+        self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
+        return self._pause * (1 - jitter / 2)

@@ -8,12 +8,13 @@ from typing import Any, Final
 from common.commands import Command
 from common.errors import SessionerError, UsageError
 from common.escapes import unescape
-from common.units import format_bandwidth, format_duration, format_milliseconds
+from common.files import read_bytes
+from common.units import format_bandwidth, format_exactly, format_milliseconds
 from initiator.load_render import rate_found_table, rate_found_text, send_table, send_text
 from initiator.runs import Outcome, Run, Runs, outcome_of
 from initiator.snapshot import RateFound
 from initiator.workers import AnyEngine
-from initiator.workloads.expressions import Template, parse_message, read_message
+from initiator.workloads.expressions import Template, parse_message
 from initiator.workloads.frames import SMALLEST
 from initiator.workloads.markers import Marker
 from initiator.workloads.send import SendSettings
@@ -180,7 +181,7 @@ def _seed(options: Mapping[str, Any]) -> int:
 def _bytes_of(word: str, escaped: bool) -> bytes:
     """Return what a TEXT stands for, or what the file of an @FILE holds; raises UsageError."""
     if word.startswith("@"):
-        return read_message(word[1:])
+        return read_bytes(word[1:])
     return unescape(word) if escaped else word.encode()
 
 
@@ -198,10 +199,10 @@ def _described(what: str, options: Mapping[str, Any], seed: int) -> str:
         parts.append("as fast as can be")
     for name, text in (
         ("down", format_bandwidth),
-        ("for_", format_duration),
+        ("for_", format_exactly),
         ("on", str),
         ("first", _quoted),
-        ("delay", format_duration),
+        ("delay", format_exactly),
         ("marker", shlex.quote),
         ("skip", str),
         ("stop_on", shlex.quote),

@@ -28,6 +28,7 @@ class State(Enum):
 
 # An attempt is what is not held yet.
 ATTEMPTED: Final = (State.CONNECTING, State.HANDSHAKE)
+HELD: Final = (State.HELD, State.ASKED)
 
 _CONNECTING: Final = State.CONNECTING
 
@@ -51,7 +52,7 @@ class Session:
     def __init__(self, descriptor: int, target: "Target", key: int, now: float) -> None:
         self.descriptor = descriptor
         self.target = target
-        self.state = State.CONNECTING
+        self.state = _CONNECTING
         self.since = now
         self.sent = 0.0
         self.heard = 0.0

@@ -2,16 +2,21 @@
 
 import pickle
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from common.errors import SessionerError
 from common.workers.serving import Worker
 from initiator.churn_figures import Tally
 from initiator.engine import Engine
+from initiator.latencies import Latencies, Latency
 from initiator.settings import Settings
 from initiator.snapshot import Snapshot
 from initiator.sources import check_sources, own_sources
 from initiator.totals import Totals
+
+# The names of all latencies, and what the tally goes by.
+LATENCIES: Final = Latencies.__slots__
+CHURN: Final = "churn"
 
 # Source addresses that are named where none can be used.
 _SHOWN: Final = 5
@@ -19,22 +24,45 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a worker is: its figures, and its latencies by name as pickles, for few are looked at every second.
+    """How a worker is: its figures and, by name, its counts as pickles, which are large and looked at seldom.
 
-    `churn` is of the rate that is tried, or was last.
+    `counts` are those of the latencies and, as CHURN, the tally of the rate that is tried, or was last. Those that are
+    as in the state told before are left out; the `marks` of all tell which these are.
     """
 
     snapshot: Snapshot
     totals: Totals
-    latencies: dict[str, bytes]
-    churn: Tally | None
+    counts: dict[str, bytes]
+    marks: dict[str, object]
+
+    def after(self, before: "State") -> "State":
+        """Return the whole of it, from the state told before."""
+        return replace(self, counts=before.counts | self.counts)
+
+    def latency(self, name: str) -> Latency:
+        """Return the counts of a latency; of a whole state alone."""
+        found: Latency = pickle.loads(self.counts[name])  # noqa: S301 - our own process wrote it
+        return found
+
+    @property
+    def churn(self) -> Tally | None:
+        """The tally; of a whole state alone."""
+        found: Tally | None = pickle.loads(self.counts[CHURN])  # noqa: S301 - as above
+        return found
 
 
-async def state_of(engine: Engine) -> State:
-    """Return how a worker is now."""
-    measured = engine.measured
-    pickled = {name: pickle.dumps(getattr(measured, name), pickle.HIGHEST_PROTOCOL) for name in measured.__slots__}
-    return State(await engine.snapshot(), await engine.totals(), pickled, engine.tally())
+async def state_of(engine: Engine, before: State | None) -> State:
+    """Return how a worker is now, without the counts that were the same before."""
+    snapshot, totals = await engine.snapshot(), await engine.totals()
+    tally = engine.tally()
+    items: dict[str, Any] = {name: getattr(engine.measured, name) for name in LATENCIES}
+    marks: dict[str, object] = {name: (each.corrected.count, each.raw.count) for name, each in items.items()}
+    items[CHURN] = tally
+    marks[CHURN] = tally and (tally.asked, tally.seconds, tally.begun, tally.completed, tally.under_way)
+    known = before.marks if before else {}
+    changed = [name for name, mark in marks.items() if name not in known or known[name] != mark]
+    counts = {name: pickle.dumps(items[name], pickle.HIGHEST_PROTOCOL) for name in changed}
+    return State(snapshot, totals, counts, marks)
 
 
 def _at_node(settings: Settings) -> Engine:

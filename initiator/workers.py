@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -41,7 +40,7 @@ from initiator.probes.ages import merge_ages
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings, check_plain
 from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.totals import Totals
-from initiator.worker import State
+from initiator.worker import LATENCIES, State
 from initiator.workloads.campaign import Campaigns
 from initiator.workloads.churn import ChurnSettings
 from initiator.workloads.query import QuerySettings
@@ -55,6 +54,9 @@ _MODULE: Final = "initiator.worker"
 # Descriptors of a worker that are no sessions: its loop, its timers, its connection, sessions that end and are
 # replaced at the same time.
 _OWN: Final = 40
+
+# Workers whose counts of a latency are added up before others have their turn: two milliseconds.
+_MERGED: Final = 8
 
 _QUERYING: Final = "queries are being sent already; `query RATE` changes the rate, `stop query` ends them"
 
@@ -131,6 +133,7 @@ class Workers(Divided, Campaigns, RateSearches):
         self._remains: list[Snapshot] = []
         self._remaining_totals: list[Totals] = []
         self._remaining_latencies: list[dict[str, Latency]] = []
+        self._latencies: dict[str, tuple[list[object], Latency]] = {}
         self.pool: Pool[State] = Pool(origin, self.settings_of, self._lost, self._restore, self._cover)
         self.pool.on_told = self._look_at
         if settings.connect_rate:
@@ -212,9 +215,10 @@ class Workers(Divided, Campaigns, RateSearches):
     async def set_ping(self, enabled: bool | None) -> bool:
         """Switch ping as the engine does."""
         async with self.pool.changing:
-            self._ping = not self._ping if enabled is None else enabled
-            await self.ask("set_ping", same, (self._ping,), keep=True)
-        return self._ping
+            wanted = not self._ping if enabled is None else enabled
+            await self.ask("set_ping", same, (wanted,), keep=True)
+            self._ping = wanted
+        return wanted
 
     async def start_query(self, settings: QuerySettings, _csv: QueryCsv | None = None) -> None:
         """Send queries as the engine does, each worker a part of them; raises UsageError, also for rows to be shown."""
@@ -253,7 +257,7 @@ class Workers(Divided, Campaigns, RateSearches):
 
     def tally(self) -> Tally | None:
         """Return what has become of the transactions at a rate, as it was told last."""
-        found = [told.state.churn for told in self.pool.states() if told.state.churn]
+        found = [tally for told in self.pool.states() if (tally := told.state.churn)]
         return merge_tallies(found) if found else None
 
     def check_churn(self, settings: ChurnSettings) -> None:
@@ -270,8 +274,7 @@ class Workers(Divided, Campaigns, RateSearches):
 
     async def latencies(self) -> Latencies:
         """Return the counts of all workers, as they were told last."""
-        names = Latencies.__slots__
-        return Latencies(**{name: self._latency(name) for name in names})
+        return Latencies(**{name: await self._latency(name) for name in LATENCIES})
 
     async def reset_latencies(self, name: str | None = None) -> None:
         """Start all latencies afresh, or one of them."""
@@ -280,12 +283,13 @@ class Workers(Divided, Campaigns, RateSearches):
                 {known: Latency() if name in (None, known) else latency for known, latency in latencies.items()}
                 for latencies in self._remaining_latencies
             ]
+            self._latencies.clear()
             await self.ask("reset_latencies", same, (name,))
 
     async def snapshot(self) -> Snapshot:
         """Return the figures of all workers, as they were told last; O(workers)."""
+        latencies = {name: await self._latency(name) for name, _, _ in PERCENTILES.values()}
         parts = [replace(each.state.snapshot, age=each.age) for each in self.pool.states()]
-        latencies = {name: self._latency(name) for name, _, _ in PERCENTILES.values()}
         whole = merge_snapshots([*parts, *self._remains], latencies)
         return replace(
             whole,
@@ -364,13 +368,16 @@ class Workers(Divided, Campaigns, RateSearches):
         return [(item, divide_up(hashsize, count), row[place]) for item, hashsize, row in found]
 
     async def _grow(self, sessions: int) -> None:
-        """Begin the workers that so many sessions need, with all targets and no session yet.
+        """Begin the workers that so many sessions need."""
+        count = workers_needed(sessions, self._capacity, self._least)
+        if self._auto and count > len(self.pool.members):
+            await self.begin_more(count)
+
+    async def begin_more(self, count: int) -> None:
+        """Begin workers until there are so many, with all targets and no session yet; raises SessionerError.
 
         They take no part in what runs: the others do all of what was asked for.
         """
-        count = workers_needed(sessions, self._capacity, self._least)
-        if not self._auto or count <= len(self.pool.members):
-            return
         begun = await self.pool.grow(count)
         for row in self._shares.values():
             row += [0] * len(begun)
@@ -416,10 +423,19 @@ class Workers(Divided, Campaigns, RateSearches):
             with suppress(UsageError):  # they have ended
                 await self.pool.each("change_query", parts, members)
 
-    def _latency(self, name: str) -> Latency:
-        told = [each.state.latencies[name] for each in self.pool.states()]
-        parts = [pickle.loads(data) for data in told]  # noqa: S301 - our own process wrote it
-        return merge_latency([*parts, *(remaining[name] for remaining in self._remaining_latencies)])
+    async def _latency(self, name: str) -> Latency:
+        """Return the counts of all workers, worked out anew if there are others, in turns with everybody else."""
+        told = self.pool.states()
+        marks: list[object] = [(each.process, each.state.marks[name]) for each in told]
+        known = self._latencies.get(name)
+        if known and known[0] == marks:
+            return known[1]
+        whole = merge_latency([remaining[name] for remaining in self._remaining_latencies])
+        for start in range(0, len(told), _MERGED):
+            await asyncio.sleep(0)
+            whole = merge_latency([whole, *(each.state.latency(name) for each in told[start : start + _MERGED])])
+        self._latencies[name] = marks, whole
+        return whole
 
     def _look_at(self, member: Member[State]) -> None:
         """End messages everywhere that one worker has stopped on what it heard."""
@@ -436,7 +452,7 @@ class Workers(Divided, Campaigns, RateSearches):
         """Keep the counts of a worker that has ended."""
         if member.told:
             state = member.told.state
-            remaining = {name: pickle.loads(data) for name, data in state.latencies.items()}  # noqa: S301 - as above
+            remaining = {name: state.latency(name) for name in LATENCIES}
             self._remains = [merged([*self._remains, remains(state.snapshot)], RULES)]
             self._remaining_totals = [merged([*self._remaining_totals, state.totals], {})]
             if self._remaining_latencies:

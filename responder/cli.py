@@ -4,12 +4,12 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from common.addresses import Endpoint, parse_endpoint
 from common.errors import UsageError
 from common.exporters.settings import Exporters, add_exporter_options, exporters_of
+from common.files import read_bytes
 from common.keepalive import parse_keepalive
 from common.options import Parser, Process, add_process_options, add_socket_options, option, process_of
 from common.table import DEFAULT_HASHSIZE
@@ -45,6 +45,31 @@ class _AddListeners(argparse.Action):
 def parse_options(arguments: Sequence[str] | None = None) -> Options:
     """Return what the command line asks for; a wrong one ends the process with one line and exit code 2."""
     parser = Parser("sessioner_responder", "Accept TCP sessions, and echo what comes over them or treat it otherwise.")
+    _add_listener_options(parser)
+    _add_mode_options(parser)
+    add_socket_options(parser)
+    add_exporter_options(parser)
+    add_process_options(parser)
+    options = parser.parse_args(arguments)
+    if options.listen is None and options.attach is None:
+        parser.error("no listener: give -l/--listen ADDR:PORT[-PORT]")
+    try:
+        process = process_of(options)
+        if process.attach is not None:
+            if options.listen:
+                raise UsageError("--listen goes without --attach; `listen add` adds some")
+            parser.refuse_beside_attach(options)
+        settings = _settings(options)
+        listen = options.listen or []
+        for mode in (options.mode, *(mode for _, mode in listen)):
+            check_mode(mode, settings)
+        exporters = exporters_of(options)
+    except UsageError as error:
+        parser.error(str(error))
+    return Options(listen, options.mode, settings, exporters, process)
+
+
+def _add_listener_options(parser: Parser) -> None:
     add = parser.add_argument
     add(
         "-l",
@@ -78,27 +103,6 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     )
     add("--tls-cert", metavar="FILE", help="speak TLS on every listener, and show this certificate")
     add("--tls-key", metavar="FILE", help="where its key is (the file of the certificate)")
-    _add_mode_options(parser)
-    add_socket_options(parser)
-    add_exporter_options(parser)
-    add_process_options(parser)
-    options = parser.parse_args(arguments)
-    if options.listen is None and options.attach is None:
-        parser.error("no listener: give -l/--listen ADDR:PORT[-PORT]")
-    try:
-        process = process_of(options)
-        if process.attach is not None:
-            if options.listen:
-                raise UsageError("--listen goes without --attach; `listen add` adds some")
-            parser.refuse_beside_attach(options)
-        settings = _settings(options)
-        listen = options.listen or []
-        for mode in (options.mode, *(mode for _, mode in listen)):
-            check_mode(mode, settings)
-        exporters = exporters_of(options)
-    except UsageError as error:
-        parser.error(str(error))
-    return Options(listen, options.mode, settings, exporters, process)
 
 
 def _add_mode_options(parser: Parser) -> None:
@@ -117,7 +121,7 @@ def _add_mode_options(parser: Parser) -> None:
         metavar="RATE",
         help="send it so many times a second over each session (as fast as the client takes it)",
     )
-    add("--content", type=option(_read_content), metavar="FILE", help="what mode serve answers")
+    add("--content", type=option(read_bytes), metavar="FILE", help="what mode serve answers")
     add("--marker", action="store_true", help="look for time stamps in what is received (`marker` switches it)")
 
 
@@ -134,14 +138,10 @@ def _parse_rate(text: str) -> float:
     return value
 
 
-def _read_content(text: str) -> bytes:
-    try:
-        return Path(text).read_bytes()
-    except OSError as failure:
-        raise UsageError(f"file {text} cannot be read: {failure.strerror}") from None
-
-
 def _settings(options: argparse.Namespace) -> Settings:
+    """Return what the process is to be; raises UsageError."""
+    if options.message_rate is not None and options.message is None:
+        raise UsageError("--message-rate goes with --message TEXT")
     return Settings(
         hashsize=options.hashsize,
         backlog=options.backlog,

@@ -12,6 +12,7 @@ from common.logs import Logs
 from common.paging import all_rows
 from common.shell import Shell
 from common.standard import Standard, in_time
+from common.units import format_count
 from responder.render import client_text, listener_text, status_text
 from responder.settings import ECHO
 from responder.snapshot import Snapshot
@@ -76,8 +77,8 @@ class Commands:
     async def listen(self, addrs: Endpoint, add: bool = False, remove: bool = False) -> str:
         """Add or remove listeners."""
         if remove:
-            return f"{await self._engine.remove_listeners(addrs)} listeners removed, their clients stay"
-        return f"{len(await self._engine.add_listeners(addrs, self._mode))} listeners added"
+            return f"{format_count(await self._engine.remove_listeners(addrs), 'listener')} removed, their clients stay"
+        return f"{format_count(len(await self._engine.add_listeners(addrs, self._mode)), 'listener')} added"
 
     async def mode(
         self,
@@ -90,7 +91,7 @@ class Commands:
         """Change what listeners do with their clients."""
         wanted = {"echo": echo, "sink": sink, "active": active, "serve": serve}
         (mode,) = (mode for mode, chosen in wanted.items() if chosen)
-        return f"{await self._engine.set_mode(mode, addrs)} listeners in mode {mode}"
+        return f"{format_count(await self._engine.set_mode(mode, addrs), 'listener')} in mode {mode}"
 
     async def marker(self, on: bool = False, off: bool = False) -> str:
         """Look for markers, or stop; switch over if neither is said."""
@@ -98,20 +99,21 @@ class Commands:
         await self._engine.set_marker(enabled)
         return f"Marker {'enabled' if enabled else 'disabled'}"
 
-    async def hashsize(self, size: int) -> None:
+    async def hashsize(self, size: int) -> str:
         """Resize the table."""
         await self._engine.set_hashsize(size)
+        return f"Clients hash size {size}"
 
     async def drop(
         self, n: int | None = None, addr: Address | None = None, rst: bool = False, fin: bool = False
     ) -> str:
         """End clients' sessions on purpose."""
         dropped = await self._engine.drop(addr or n or 0, reset=rst)
-        return f"{dropped} sessions dropped by {'RST' if rst else 'FIN'}"
+        return f"{format_count(dropped, 'session')} dropped by {'RST' if rst else 'FIN'}"
 
     async def wait(self, held: bool = True, clients: bool = False, n: int = 0, timeout: float | None = None) -> None:
         """Wait for so many clients."""
         await in_time(self._engine.wait_clients(n), timeout, self._not_connected)
 
     async def _not_connected(self) -> str:
-        return f"{(await self._engine.snapshot()).held} clients connected"
+        return f"{format_count((await self._engine.snapshot()).held, 'client')} connected"

@@ -13,9 +13,8 @@ from common.histogram import Histogram
 from common.limits import Demand
 from common.paging import Page, page_of
 from common.rate import Rate
-from common.reactor import Handler, Reactor
+from common.reactor import Handler, Job, Reactor
 from common.resolver import SocketAddress, resolve
-from common.shortages import highest_descriptor
 from common.socket_options import cut_buffers
 from common.sockets import local_address
 from common.system import descriptor_limits
@@ -30,6 +29,9 @@ log = logging.getLogger("sessioner.responder")
 
 # Buckets that a beat adds to or takes from the table while it is being resized.
 _RESIZE_STEPS: Final = 500
+
+# Ports under which a peer is looked up in one step: a tenth of a millisecond.
+_LOOK_UPS: Final = 64
 
 _ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
@@ -73,6 +75,15 @@ class Engine:
             self._holder.add(listener)
         return [listener.address for listener in listeners]
 
+    async def change_sockets(self, addresses: Sequence[Address], sockets: Sequence[SocketType]) -> None:
+        """Go on, on those of these addresses that are listened on, with other sockets than until now."""
+        for address, sock in zip(addresses, sockets, strict=True):
+            listener = self._listener(address)
+            if listener:
+                self._holder.change_socket(listener, sock)
+            else:
+                sock.close()
+
     async def set_accepting(self, accepting: bool) -> None:
         """Accept clients, or leave them to another process that has the same sockets."""
         self._holder.set_resting(not accepting)
@@ -94,7 +105,7 @@ class Engine:
         the settings lack what the mode needs.
         """
         behaviour = self._holder.behaviour(mode)
-        found = set(await (self._listeners_of(endpoint) if endpoint else self._all_listeners()))
+        found = set(await self._listeners_of(endpoint) if endpoint else self._holder.doors.listeners.values())
         for listener in found:
             listener.behaviour = behaviour
 
@@ -176,12 +187,8 @@ class Engine:
         )
 
     async def listener_page(self, start: int) -> Page[ListenerRow]:
-        """Return a page of the listeners, by descriptor."""
-
-        def row(handler: Handler | None) -> ListenerRow | None:
-            return _listener_row(handler) if type(handler) is Listener else None
-
-        return page_of(self._reactor.handlers, start, row)
+        """Return a page of the listeners, in the order they were added."""
+        return page_of(list(self._holder.doors.listeners.values()), start, _listener_row)
 
     async def listener_rows(self, addresses: Sequence[Address]) -> list[ListenerRow]:
         """Return the rows of the listeners on these addresses."""
@@ -194,9 +201,10 @@ class Engine:
         return marker.latency.copy() if marker else None
 
     @property
-    def load(self) -> float:
-        """Which part of the descriptors that there are for clients is used."""
-        return self._holder.table.count / highest_descriptor()
+    def fullness(self) -> float | None:
+        """Which part of the room for clients is used, 1.0 while they wait for some; None where others accept them."""
+        holder = self._holder
+        return None if holder.resting else 1.0 if holder.paused else holder.table.count / holder.highest
 
     async def session_page(self, address: Address | None, start: int) -> Page[ClientRow]:
         """Return a page of the clients, those of one listener or of one peer where an address is given.
@@ -248,30 +256,21 @@ class Engine:
             raise UsageError("there is no such listener; `listeners` shows them")
         return found
 
-    async def _all_listeners(self) -> list[Listener]:
-        found: list[Listener] = []
-
-        def visit(handler: Handler) -> None:
-            if type(handler) is Listener:
-                found.append(handler)
-
-        await self._reactor.run(self._reactor.walk(visit))
-        return found
-
     def _listener(self, address: Address) -> Listener | None:
         return next(iter(self._holder.listeners.find(address_key(*address))), None)
 
     async def _clients_of(self, address: Address) -> list[Client]:
         """Return the clients with this peer address, looked up under every port listened on."""
         clients: list[Client] = []
-        ports: set[int] = set()
+        by_port = {listener.address.port: listener for listener in self._holder.doors.listeners.values()}
 
-        def look_up(handler: Handler) -> None:
-            if type(handler) is Listener and handler.address.port not in ports:
-                ports.add(handler.address.port)
-                clients.extend(self._holder.table.find(handler.client_key(address)))
+        def look_up() -> Job:
+            for number, listener in enumerate(by_port.values(), 1):
+                clients.extend(self._holder.table.find(listener.client_key(address)))
+                if number % _LOOK_UPS == 0:
+                    yield
 
-        await self._reactor.run(self._reactor.walk(look_up))
+        await self._reactor.run(look_up())
         if not clients:
             raise UsageError(f"no listener and no client has the address {address}; `listeners` and `list` show them")
         return clients

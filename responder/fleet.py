@@ -8,7 +8,7 @@ from common.addresses import Address, Endpoint
 from common.errors import SessionerError, UsageError
 from common.fleet.actors import Actors
 from common.fleet.figures import NodeLimits, NodeRow
-from common.fleet.keeper import FleetSettings, no_state, node_limits, node_rows
+from common.fleet.keeper import FleetSettings, Joining, no_state, node_limits, node_rows
 from common.resolver import SocketAddress, resolve
 from common.workers.every import same
 from common.workers.pool import Member
@@ -25,7 +25,9 @@ class Keeper(Workers):
         self._actors = Actors("responder.worker", fleet.per_node, "is missing: its clients are lost")
         self._shared = fleet.per_node > 1
         self._refusals: dict[int, Refusals] = {}
-        super().__init__(fleet.settings, len(self._actors.places), self._actors)
+        count = len(self._actors.places)
+        self._joining: Joining | None = None
+        super().__init__(fleet.settings, count, count, self._actors)
 
     async def add_listeners(self, endpoint: Endpoint, mode: str = ECHO) -> list[Address]:
         """Listen in a mode on every node that has an address; return the addresses.
@@ -54,6 +56,17 @@ class Keeper(Workers):
                     self._refusals.setdefault(member.number, {}).update(refusals)
         return [item.address for item in items]
 
+    async def open(self) -> None:
+        """Begin the engines, and more of them as nodes join; raises SessionerError."""
+        await super().open()
+        self._joining = Joining(self._actors, self.pool, self._begin_more)
+
+    async def aclose(self) -> None:
+        """End the fleet."""
+        if self._joining:
+            self._joining.close()
+        await super().aclose()
+
     async def settings(self) -> Settings:
         """Return what the fleet was started with."""
         return self._settings
@@ -73,6 +86,19 @@ class Keeper(Workers):
         texts = [text for address, text in refusals.items() if address in self._listeners]
         more = f", and {len(texts) - 1} addresses more" if len(texts) > 1 else ""
         return f"{texts[0]}{more}" if texts else ""
+
+    async def _begin_more(self, count: int) -> None:
+        """Begin engines until there are so many; raises SessionerError."""
+        new = range(len(self.pool.members), count)
+        self._seat_of += new
+        self._accepting += new
+        try:
+            begun = await self.pool.grow(count)
+        except SessionerError:
+            del self._seat_of[new.start :], self._accepting[new.start :]
+            raise
+        for member in begun:
+            await self._restore(member)
 
     async def _restore(self, member: Member[State]) -> None:
         """Let a new engine listen on what the others do."""

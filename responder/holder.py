@@ -5,6 +5,7 @@ import logging
 import os
 from collections import Counter
 from os import set_blocking
+from socket import SocketType
 from time import sleep
 from typing import Final
 
@@ -20,6 +21,7 @@ from responder.behaviours.serve import Serve
 from responder.behaviours.sink import Sink
 from responder.behaviours.tls import TLS_BEHAVIOURS
 from responder.client import Client
+from responder.doors import Doors
 from responder.listener import Listener
 from responder.settings import Settings, check_mode
 from responder.tls import makes_clients
@@ -41,9 +43,6 @@ _SETTLED: Final = 1.0
 _RUSH: Final = 0.002
 _MOMENT: Final = 0.001
 
-_LISTENING: Final = 1  # EPOLLIN, level-triggered: what is left in a queue is reported again
-_PAUSED: Final = 0
-
 
 class Holder:
     """The clients of all listeners on one reactor, in one table."""
@@ -51,6 +50,7 @@ class Holder:
     def __init__(self, reactor: Reactor, settings: Settings) -> None:
         self.table: SessionTable[Client] = SessionTable(settings.hashsize)
         self.listeners: SessionTable[Listener] = SessionTable(settings.hashsize)
+        self.doors = Doors(reactor)
         self.behaviours: dict[str, Behaviour] = {}
         self.watch = Watch()
         self.accepted = 0
@@ -58,10 +58,10 @@ class Holder:
         self.losses: Counter[str] = Counter()
         self.shortages = Shortages("no more clients are accepted until there is room, those accepted go on")
         self.paused = False
-        self._resting = False
+        self.resting = False
         self._reactor = reactor
         self._settings = settings
-        self._highest = highest_descriptor()
+        self.highest = highest_descriptor()
         self._freed = False
         self._try_again = False
         self._make = makes_clients(reactor, self, settings.tls) if settings.tls else Client
@@ -82,7 +82,7 @@ class Holder:
 
     def accept(self, listener: Listener) -> None:
         """Accept what is queued on a listener, as far as there is room."""
-        now, highest = self._reactor.now, self._highest
+        now, highest = self._reactor.now, self.highest
         accept, add, key_of = listener.accept, self._reactor.add, listener.client_key
         events, make = listener.behaviour.events, self._make
         clients: list[Client] = []
@@ -127,24 +127,28 @@ class Holder:
     def add(self, listener: Listener) -> None:
         """Begin to accept on a listener."""
         self.listeners.add((listener,))
-        accepts = not self.paused and not self._resting
-        self._reactor.add(listener.sock.fileno(), listener, _LISTENING if accepts else _PAUSED)
+        self.doors.add(listener)
+
+    def change_socket(self, listener: Listener, sock: SocketType) -> None:
+        """Let a listener go on with another socket."""
+        self.doors.remove(listener)
+        listener.use(sock)
+        self.doors.add(listener)
 
     def set_resting(self, resting: bool) -> None:
         """Accept nothing, for others do, or accept again."""
-        self._resting = resting
+        self.resting = resting
         if resting:
             # What lacks is no matter where nothing is accepted.
             self.paused = False
             self._changed_at = self._reactor.now
         if not self.paused:
-            self._watch(_PAUSED if resting else _LISTENING)
+            self.doors.set_open(not resting)
 
     def remove(self, listener: Listener) -> None:
         """Stop listening; the listener's clients stay."""
         self.listeners.remove(listener)
-        self._reactor.forget(listener.sock.fileno())
-        listener.sock.close()
+        self.doors.remove(listener)
 
     def ended(self, client: Client, reason: str) -> None:
         """Count a client that ended unasked, and close our side."""
@@ -174,8 +178,7 @@ class Holder:
             if isinstance(handler, Client):
                 handler.notify_close()
                 os.close(handler.descriptor)
-            elif type(handler) is Listener:
-                handler.sock.close()
+        self.doors.close()
 
     def _release(self, client: Client) -> None:
         self._freed = True
@@ -216,12 +219,7 @@ class Holder:
         self._freed = False
         self._try_again = try_again
         self._changed_at = self._reactor.now
-        self._watch(_PAUSED)
-
-    def _watch(self, events: int) -> None:
-        for handler in self._reactor.handlers:
-            if type(handler) is Listener:
-                self._reactor.modify(handler.sock.fileno(), events)
+        self.doors.set_open(False)
 
     def _beat(self) -> None:
         """Accept again when there may be room, and end a shortage that has not come back."""
@@ -229,7 +227,7 @@ class Holder:
         if self.paused and (self._freed or (settled and self._try_again)):
             self.paused = False
             self._changed_at = self._reactor.now
-            self._watch(_PAUSED if self._resting else _LISTENING)
+            self.doors.set_open(not self.resting)
         elif not self.paused and settled:
             self.shortages.end(shortages.DESCRIPTORS)
             self.shortages.end(shortages.MEMORY)

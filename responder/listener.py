@@ -24,9 +24,7 @@ class Listener:
     """
 
     def __init__(self, sock: SocketType, item: SocketAddress, holder: "Holder", behaviour: "Behaviour") -> None:
-        self.sock = sock
-        # The public accept() makes a socket object for each client: five times the cost, and memory kept.
-        self.accept: Callable[[], tuple[int, tuple[str, int]]] = sock._accept  # type: ignore[attr-defined]
+        self.use(sock)
         self.address = Address(item.address.host, sock.getsockname()[1])
         self.family = item.family
         self.key = address_key(*self.address)
@@ -40,6 +38,12 @@ class Listener:
         self._holder = holder
         self._port = self.address.port << 16
 
+    def use(self, sock: SocketType) -> None:
+        """Accept on a socket."""
+        self.sock = sock
+        # The public accept() makes a socket object for each client: five times the cost, and memory kept.
+        self.accept: Callable[[], tuple[int, tuple[str, int]]] = sock._accept  # type: ignore[attr-defined]
+
     def queued(self) -> int:
         """Return how many clients wait to be accepted: an accept(2) in vain costs as much as one that is not.
 
@@ -52,6 +56,6 @@ class Listener:
         """Return the number that the table keys a client by: one port of a peer may speak to many of our ports."""
         return host_number(peer[0]) << 32 | self._port | peer[1]
 
-    def ready(self, _events: int) -> None:
+    def ready(self) -> None:
         """Accept what is queued."""
         self._holder.accept(self)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from common.render import by_reason, field, limits_text, workers_text, yes_no
-from common.units import format_duration, format_milliseconds
+from common.units import format_count, format_duration, format_milliseconds
 from responder.settings import Settings
 from responder.snapshot import ClientRow, ListenerRow, MarkerFigures, Snapshot
 
@@ -69,12 +69,13 @@ def greeting_text(now: Snapshot, settings: Settings, somaxconn: int | None) -> s
     if somaxconn is not None and somaxconn < settings.backlog:
         backlog = f"{somaxconn} (net.core.somaxconn allows no more)"
     tls = f"TLS with {settings.tls.certificate}, " if settings.tls else ""
-    return f"{now.listeners} listeners, {tls}backlog {backlog}, at most {now.descriptors[0]} descriptors"
+    listeners = format_count(now.listeners, "listener")
+    return f"{listeners}, {tls}backlog {backlog}, at most {now.descriptors[0]} descriptors"
 
 
 def toolbar_text(now: Snapshot) -> str:
     """Return the line below the prompt."""
-    parts = [f"{now.held} clients", f"{now.rate:.0f}/s", f"{sum(now.losses.values())} lost"]
+    parts = [format_count(now.held, "client"), f"{now.rate:.0f}/s", f"{sum(now.losses.values())} lost"]
     if now.exhausted:
         parts.append(f"out of {_exhausted(now)}")
     return "  ".join(parts)

@@ -2,19 +2,22 @@
 
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from common.addresses import Address, address_key
 from common.errors import SessionerError
+from common.histogram import Histogram
 from common.resolver import SocketAddress
 from common.workers.serving import Worker
 from responder.engine import Engine
 from responder.listening import listen_on
 from responder.snapshot import Snapshot
 
-# The load from which on a worker is relieved: what comes until that is done has room.
+# The load from which on a worker is relieved: what comes until that is done has room. And how many steps there are up
+# to the highest: with each one the console is told at once.
 NEARLY_FULL: Final = 0.85
+_STEPS: Final = 20
 
 # Why addresses cannot be listened on.
 Refusals = dict[Address, str]
@@ -22,19 +25,41 @@ Refusals = dict[Address, str]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a worker is: its figures, and the markers' latencies as a pickle, for they are looked at seldom."""
+    """How a worker is: its figures, and the markers' latencies as a pickle, for they are looked at seldom.
+
+    None is for those that are as in the state told before.
+    """
 
     snapshot: Snapshot
-    marker_latency: bytes
+    pickled: bytes | None
+
+    def after(self, before: "State") -> "State":
+        """Return the whole of it, from the state told before."""
+        return replace(self, pickled=before.pickled) if self.pickled is None else self
+
+    @property
+    def marker_latency(self) -> Histogram | None:
+        """The latencies that the markers tell, None while no markers are looked for; of a whole state alone."""
+        assert self.pickled
+        found: Histogram | None = pickle.loads(self.pickled)  # noqa: S301 - our own process wrote it
+        return found
 
 
-async def state_of(engine: Engine) -> State:
-    """Return how a worker is now."""
-    return State(await engine.snapshot(), pickle.dumps(await engine.marker_latency(), pickle.HIGHEST_PROTOCOL))
+async def state_of(engine: Engine, before: State | None) -> State:
+    """Return how a worker is now, without the latencies where no marker has come since."""
+    snapshot = await engine.snapshot()
+    if before and _markers(before.snapshot) == _markers(snapshot):
+        return State(snapshot, None)
+    return State(snapshot, pickle.dumps(await engine.marker_latency(), pickle.HIGHEST_PROTOCOL))
 
 
-def _is_nearly_full(engine: Engine) -> bool:
-    return engine.load >= NEARLY_FULL
+def _markers(snapshot: Snapshot) -> int | None:
+    return snapshot.marker.messages if snapshot.marker else None
+
+
+def _steps(engine: Engine) -> int | None:
+    """Return how many steps full a worker is, None for one that accepts nothing."""
+    return None if engine.fullness is None else int(engine.fullness * _STEPS)
 
 
 class NodeEngine(Engine):
@@ -62,5 +87,5 @@ class NodeEngine(Engine):
                 self._holder.remove(listener)
 
 
-WORKER: Final = Worker(Engine, state_of, _is_nearly_full)
+WORKER: Final = Worker(Engine, state_of, _steps)
 NODE: Final = Worker(NodeEngine, state_of)

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from socket import SocketType
@@ -23,7 +22,7 @@ from common.workers.division import divide_up, workers_needed
 from common.workers.every import Divided, every, nothing, same, shared
 from common.workers.merge import merge_rows, merged
 from common.workers.paging import follow_pages
-from common.workers.pool import Member, Origin, Pool
+from common.workers.pool import SILENT, Member, Origin, Pool
 from common.workers.process import Zygote
 from responder.engine import Engine
 from responder.listening import listen_together
@@ -39,9 +38,12 @@ _MODULE: Final = "responder.worker"
 # Descriptors of a worker that are neither clients nor listeners.
 _OWN: Final = 40
 
-# The load up to which one that was relieved may accept again, and in seconds how often it is looked at how many
-# clients there are while that is waited for.
-_HALF_FULL: Final = 0.5
+# How much fuller a worker that accepts is than one that takes over from it; and where none is begun, when all are
+# nearly full. Taking over costs both some milliseconds: as much as a hundred clients.
+_AHEAD: Final = 0.1
+_AHEAD_AT_LAST: Final = 0.02
+
+# Seconds between two looks at how many clients there are while that is waited for.
 _LOOK: Final = 0.2
 
 
@@ -61,16 +63,18 @@ def _hashsize_part(_number: int, count: int, hashsize: int) -> Sequence[Any]:
 class Workers(Divided):
     """Listeners with a socket for each seat, and workers that have one seat each; several may have the same.
 
-    A seat is a place among which the kernel shares out the clients: there are as many as there are workers at the
-    start. One of those that have a seat accepts on its sockets, `_accepting`; the others hold clients only.
+    A seat is a place among which the kernel shares out the clients. One of those that have a seat accepts on its
+    sockets, `_accepting`, until it is ahead of another one by some; the others hold clients only. More that accept than
+    there are cores would all be woken, each for few clients. None for `count` begins as many as are needed.
     """
 
-    def __init__(self, settings: Settings, count: int | None, origin: Origin) -> None:
+    def __init__(self, settings: Settings, count: int | None, seats: int, origin: Origin) -> None:
         super().__init__()
         self._settings = settings
         self._auto = count is None
-        self._seats = count or len(os.sched_getaffinity(0))
-        self._seat_of = list(range(self._seats))
+        self._least = count or seats
+        self._seats = min(seats, self._least)
+        self._seat_of = [number % self._seats for number in range(self._least)]
         self._accepting = list(range(self._seats))
         self._listeners: dict[Address, Listener] = {}
         self._buffers_told = False
@@ -78,12 +82,13 @@ class Workers(Divided):
         self._remaining_latencies: list[Histogram] = []
         self._relieving: asyncio.Task[None] | None = None
         self.pool: Pool[State] = Pool(origin, self._settings_of, self._lost, self._restore)
-        if self._auto:
-            self.pool.on_told = self._look_at
+        self.pool.on_told = self._look_at
 
     async def open(self) -> None:
         """Begin the workers; raises SessionerError."""
-        await self.pool.grow(self._seats)
+        await self.pool.grow(self._least)
+        resting = [member for member in self.pool.members if not self._accepts(member)]
+        await self.pool.each("set_accepting", [(False,)] * len(resting), resting)
 
     set_hashsize = every(Engine.set_hashsize, nothing, _hashsize_part, keep=True)
     drop = shared(Engine.drop)
@@ -149,8 +154,7 @@ class Workers(Divided):
         """Return the figures of all workers, as they were told last; O(workers)."""
         told = self.pool.states()
         parts = [replace(each.state.snapshot, age=each.age) for each in told]
-        latencies = [pickle.loads(each.state.marker_latency) for each in told]  # noqa: S301 - our own process wrote it
-        known = [latency for latency in latencies if latency]
+        known = [latency for each in told if (latency := each.state.marker_latency)]
         whole = merge_snapshots([*parts, *self._remains], [*known, *self._remaining_latencies])
         return replace(whole, listeners=len(self._listeners), workers=self.pool.figures())
 
@@ -187,7 +191,7 @@ class Workers(Divided):
         _close(self._listeners.values())
 
     def _settings_of(self, _number: int) -> Settings:
-        return replace(self._settings, hashsize=divide_up(self._settings.hashsize, self._seats))
+        return replace(self._settings, hashsize=divide_up(self._settings.hashsize, self._least))
 
     async def _known(self, endpoint: Endpoint) -> list[Address]:
         """Return the addresses listened on that an endpoint names; raises UsageError when there is none."""
@@ -201,14 +205,13 @@ class Workers(Divided):
         if member.told:
             state = member.told.state
             self._remains = [merged([*self._remains, remains(state.snapshot)], RULES)]
-            latency = pickle.loads(state.marker_latency)  # noqa: S301 - our own process wrote it
-            if latency:
+            if latency := state.marker_latency:
                 self._remaining_latencies.append(latency)
 
     async def _restore(self, member: Member[State]) -> None:
         """Let a new worker do what its place is."""
         seat = self._seat_of[member.number]
-        if self._accepting[seat] != member.number:
+        if not self._accepts(member):
             await self.pool.call(member, "set_accepting", False)
         await self.repeat([member])
         for mode in {listener.mode for listener in self._listeners.values()}:
@@ -216,50 +219,73 @@ class Workers(Divided):
             sockets = [listener.sockets[seat] for listener in listeners]
             await self.pool.call(member, "take_listeners", mode, [it.item for it in listeners], sockets=sockets)
 
+    def _accepts(self, member: Member[State]) -> bool:
+        return self._accepting[self._seat_of[member.number]] == member.number
+
     def _look_at(self, member: Member[State]) -> None:
-        """Have a worker that is nearly full relieved, one at a time."""
-        if not (self._relieving and not self._relieving.done()) and self._is_nearly_full(member):
+        """Have a worker that has accepted enough relieved, one at a time."""
+        if not (self._relieving and not self._relieving.done()) and self._has_enough(member):
             self._relieving = asyncio.create_task(self._relieve_all(member))
 
-    def _is_nearly_full(self, member: Member[State]) -> bool:
-        """Return whether a worker that accepts clients has hardly room for more."""
-        accepts = self._accepting[self._seat_of[member.number]] == member.number
-        return accepts and _load(member) >= NEARLY_FULL
+    def _has_enough(self, member: Member[State]) -> bool:
+        """Return whether a worker that accepts clients is to be relieved, and can be."""
+        if not self._accepts(member):
+            return False
+        return bool(self._rested(member)) or (self._auto and _load(member) >= NEARLY_FULL)
+
+    def _rested(self, member: Member[State]) -> Member[State] | None:
+        """Return the worker that accepts nothing and has the fewest clients, if it has far fewer than this one."""
+        others = [other for other in self.pool.members if not self._accepts(other)]
+        ready = [other for other in others if other.told and other.silence() < SILENT]
+        least = min(ready, key=_load, default=None)
+        ahead = _AHEAD if self._auto or _load(member) < NEARLY_FULL else _AHEAD_AT_LAST
+        return least if least and _load(member) - _load(least) >= ahead else None
 
     async def _relieve_all(self, member: Member[State]) -> None:
-        """Relieve a worker, and those that have become nearly full meanwhile, unless one cannot be."""
-        full: list[Member[State]] = [member]
-        while full and await self._relieve(full[0]):
-            full = [other for other in self.pool.members if self._is_nearly_full(other)]
+        """Relieve a worker, and those that have accepted enough meanwhile, unless one cannot be."""
+        enough: list[Member[State]] = [member]
+        while enough and await self._relieve(enough[0]):
+            enough = [other for other in self.pool.members if self._has_enough(other)]
 
     async def _relieve(self, member: Member[State]) -> bool:
-        """Let another worker accept in a worker's place: one that did so before and has room again, or a new one.
+        """Let another worker accept in a worker's place: one that has far fewer clients or, with auto, a new one.
 
         Return whether there is one.
         """
-        seat = self._seat_of[member.number]
         async with self.pool.changing:
-            others = [other for other in self.pool.members if self._seat_of[other.number] == seat]
-            rested = [other for other in others if other is not member and _load(other) <= _HALF_FULL]
-            if rested:
-                relief = rested[0]
-                self._accepting[seat] = relief.number
-                await self.pool.call(relief, "set_accepting", True)
-            else:
-                number = len(self.pool.members)
-                self._seat_of.append(seat)
-                self._accepting[seat] = number
-                try:
-                    (relief,) = await self.pool.grow(number + 1)
-                except SessionerError as error:
-                    log.warning("Worker %d is nearly full, and cannot be relieved: %s", member.number + 1, error)
-                    self._seat_of.pop()
-                    self._accepting[seat] = member.number
-                    return False
-                await self._restore(relief)
+            if member not in self.pool.members or not self._has_enough(member):
+                return False
+            seat, rested = self._seat_of[member.number], self._rested(member)
+            try:
+                await (self._take_over(rested, seat) if rested else self._begin_at(seat))
+            except SessionerError as error:
+                log.warning("Worker %d has enough clients, and cannot be relieved: %s", member.number + 1, error)
+                return False
             await self.pool.call(member, "set_accepting", False)
-        log.info("Worker %d is nearly full, worker %d accepts its clients", member.number + 1, relief.number + 1)
+        log.debug("Worker %d has enough clients, worker %d accepts more", member.number + 1, self._accepting[seat] + 1)
         return True
+
+    async def _take_over(self, relief: Member[State], seat: int) -> None:
+        """Let a worker that accepts nothing accept at a seat, which may be another one than it has had."""
+        if self._seat_of[relief.number] != seat:
+            sockets = [listener.sockets[seat] for listener in self._listeners.values()]
+            await self.pool.call(relief, "change_sockets", list(self._listeners), sockets=sockets)
+            self._seat_of[relief.number] = seat
+        self._accepting[seat] = relief.number
+        await self.pool.call(relief, "set_accepting", True)
+
+    async def _begin_at(self, seat: int) -> None:
+        """Begin a worker that accepts at a seat; raises SessionerError, and leaves it to whom it is then."""
+        number, before = len(self.pool.members), self._accepting[seat]
+        self._seat_of.append(seat)
+        self._accepting[seat] = number
+        try:
+            (relief,) = await self.pool.grow(number + 1)
+        except SessionerError:
+            self._seat_of.pop()
+            self._accepting[seat] = before
+            raise
+        await self._restore(relief)
 
 
 def _held(member: Member[State]) -> int:
@@ -285,6 +311,7 @@ async def open_engine(settings: Settings, process: Process) -> AnyEngine:
         return await open_fleet("responder", settings, process)
     if process.workers == 1:
         return Engine(settings)
-    workers = Workers(settings, process.workers, Zygote(_MODULE, process.loop))
+    cores = len(os.sched_getaffinity(0))
+    workers = Workers(settings, process.workers, cores, Zygote(_MODULE, process.loop))
     await workers.open()
     return workers

@@ -4,8 +4,6 @@ import asyncio
 import gc
 import inspect
 import logging
-import random
-import socket
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -15,6 +13,7 @@ import uvloop
 from hypothesis import settings
 
 from common.logs import TextHandler
+from tests.ports import find_free_ports
 from tests.tls import Certificates, make_certificates
 
 T = TypeVar("T")
@@ -25,10 +24,7 @@ settings.load_profile("sessioner")
 Run = Callable[[Coroutine[Any, Any, T]], T]
 
 # Seconds that a test on a loop may take on a busy machine.
-_PATIENCE = 30
-
-# Below every ephemeral port, so that no test's own session takes one between the check and the use.
-_PORTS = range(20_000, 32_000)
+_PATIENCE = 120
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_finish() -> None:
     """Make what is made once and kept, and leave that and what was imported out of every test's collection."""
     uvloop.new_event_loop().close()
+    find_free_ports(1)
     gc.collect()
     gc.freeze()
 
@@ -137,24 +134,6 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def free_ports() -> Callable[[int], int]:
     """Return a function that returns the first of so many neighbouring ports that are free on every address."""
     return find_free_ports
-
-
-def find_free_ports(count: int) -> int:
-    """Return the first of so many neighbouring free ports."""
-    for _ in range(100):
-        first = random.randrange(_PORTS.start, _PORTS.stop - count)
-        if all(_is_free(port) for port in range(first, first + count)):
-            return first
-    raise AssertionError(f"no {count} neighbouring ports are free")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET6) as sock:
-        try:
-            sock.bind(("::", port))
-        except OSError:
-            return False
-    return True
 
 
 def _descriptors() -> set[str]:

@@ -12,21 +12,27 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from struct import pack
-from time import monotonic
+from time import monotonic, sleep
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from common.addresses import Address, Endpoint
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # Seconds that a step of a whole daemon may take on a busy machine before the test fails.
-PATIENCE = 60
+PATIENCE = 120
 
 
 def environment() -> dict[str, str]:
-    """Return the environment that daemons are started in: their own sources, and warnings that are errors."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": "1"}
+    """Return the environment that daemons are started in: their own sources, and warnings that are errors.
+
+    The sources are compiled once, whatever the caller's environment says, and not at every start of hundreds.
+    """
+    python = {"PATH": str(ROOT), "WARNINGS": "error", "UNBUFFERED": "1", "DONTWRITEBYTECODE": ""}
+    return {**os.environ, **{f"PYTHON{name}": value for name, value in python.items()}}
 
 
 class Daemon:
@@ -100,6 +106,22 @@ class Daemon:
         self.process.send_signal(number)
 
 
+def eventually(find: Callable[[], T], check: Callable[[T], object]) -> T:
+    """Return what is found when a check of it holds: for what tells nobody that it has changed, as files and /proc."""
+    end = monotonic() + PATIENCE
+    while not check(found := find()):
+        assert monotonic() < end, f"it stays at {found!r}"
+        sleep(0.02)
+    return found
+
+
+def stall(seconds: float) -> None:
+    """Hold up whoever calls for at least so long, as a busy machine does: a stall is what is tested."""
+    end = monotonic() + seconds
+    while (left := end - monotonic()) > 0:
+        sleep(left)
+
+
 def limited(descriptors: int) -> Sequence[str]:
     """Return the prefix that starts a daemon with a limit on its descriptors."""
     return ("sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh")
@@ -115,6 +137,14 @@ def responder(first: int, count: int = 1, *arguments: str) -> Daemon:
 def initiator(first: int, count: int = 1, *arguments: str) -> Daemon:
     """Start an initiator with neighbouring ports of the loopback as its targets."""
     return Daemon("initiator", "--target", f"127.0.0.1:{first}-{first + count - 1}", *arguments)
+
+
+@contextmanager
+def alone(sessions: int) -> Iterator[Daemon]:
+    """Give an initiator with so many sessions that nobody says anything on."""
+    with Peer() as peer, Daemon("initiator", "--target", str(peer.address)) as front:
+        assert front.ask(f"set {sessions}", "wait", "status --json")["held"] == sessions
+        yield front
 
 
 async def until(check: Callable[[], Awaitable[bool]]) -> None:

@@ -17,6 +17,7 @@ PURE = {
         f"common.{name}"
         for name in (
             "errors",
+            "files",
             "units",
             "addresses",
             "grammar",

@@ -40,8 +40,14 @@ class Place:
 
 
 def all_places() -> list[Place]:
-    """Return the nodes that Ray takes for alive, by address. It goes on doing so for up to half a minute."""
-    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    """Return the nodes that Ray takes for alive, by address. It goes on doing so for up to half a minute.
+
+    There is none while Ray itself does not answer.
+    """
+    try:
+        nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    except (RayError, OSError, RuntimeError):
+        return []
     found = [
         Place(node["NodeManagerAddress"], node["NodeManagerHostname"], node["NodeID"], node["NodeManagerPort"])
         for node in nodes
@@ -58,7 +64,8 @@ def actor_at(node: str, **options: Any) -> Any:
 class Actors:
     """Where the engines are, which NODE in `module` describes: `places` by their numbers.
 
-    One that is lost comes back where its address is, or on a node that had none before.
+    Raises SessionerError where there is none. One that is lost comes back where its address is, or on a node that had
+    none before.
     """
 
     covers: Final = True
@@ -69,6 +76,8 @@ class Actors:
         self._module = module
         self._per_node = per_node
         self.places = [place for place in all_places() if _is_there(place) for _ in range(per_node)]
+        if not self.places:
+            raise SessionerError("Ray does not tell which nodes there are")
         self._begun: set[int] = set()
         self._callers: dict[int, ActorCaller | None] = {}
 
@@ -103,6 +112,23 @@ class Actors:
             raise SessionerError(f"no engine can be begun on {place.address}: {refusal}")
         self._callers[number] = caller
         return caller
+
+    async def new_places(self) -> list[Place]:
+        """Return the nodes whose addresses no engine has had so far."""
+        known = {place.address for place in self.places}
+        return [
+            place
+            for place in await asyncio.to_thread(all_places)
+            if place.address not in known and await asyncio.to_thread(_is_there, place)
+        ]
+
+    def add(self, place: Place) -> None:
+        """Make room for engines on one more node."""
+        self.places += [place] * self._per_node
+
+    def remove_last(self) -> None:
+        """Take away the node that was added last, where no engine could be begun."""
+        del self.places[-self._per_node :]
 
     async def close(self) -> None:
         """End all engines, which have been told to close their sessions."""

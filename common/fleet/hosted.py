@@ -155,7 +155,7 @@ class Hosted:
         return assess(read_system(), await self._engine.demand(sessions))
 
     async def _now(self) -> NodeTold:
-        state = await self._worker.state_of(self._engine)
+        state = await self._worker.state_of(self._engine, None)
         return NodeTold(os.getpid(), monotonic(), state, os.getloadavg()[0], os.cpu_count() or 1)
 
     def _tell(self, line: object) -> None:

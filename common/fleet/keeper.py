@@ -1,14 +1,22 @@
 """What keeps a fleet: an engine whose workers are actors, itself in an actor that outlives its console."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from common.fleet.actors import Actors
+from common.errors import SessionerError
+from common.fleet.actors import Actors, Place
 from common.fleet.figures import NodeLimits, NodeRow
 from common.fleet.hosted import LIMITS, NodeTold
 from common.shares import share_out
 from common.workers.pool import SILENT, Member, Pool
+
+log = logging.getLogger("sessioner.fleet")
+
+# Seconds between two looks for nodes that have joined the cluster.
+_LOOK: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +27,43 @@ class FleetSettings:
     per_node: int
 
 
-async def no_state(_engine: object) -> None:
+class Joining:
+    """Has every node that joins the cluster join the fleet, from now on: `begin` begins engines up to so many."""
+
+    def __init__(self, actors: Actors, pool: Pool[Any], begin: Callable[[int], Awaitable[None]]) -> None:
+        self._actors = actors
+        self._pool = pool
+        self._begin = begin
+        self._refused: set[str] = set()
+        self._watching = asyncio.create_task(self._watch())
+
+    def close(self) -> None:
+        """Have no more nodes join."""
+        self._watching.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            places = [place for place in await self._actors.new_places() if place.node not in self._refused]
+            for place in places:
+                async with self._pool.changing:
+                    # While a node is missing, a new one takes its place.
+                    if len(self._pool.present()) == len(self._pool.members):
+                        await self._join(place)
+
+    async def _join(self, place: Place) -> None:
+        self._actors.add(place)
+        try:
+            await self._begin(len(self._actors.places))
+        except SessionerError as error:
+            self._actors.remove_last()
+            self._refused.add(place.node)
+            log.warning("%s does not join the fleet: %s", place.address, error)
+        else:
+            log.warning("%s joins the fleet", place.address)
+
+
+async def no_state(_engine: object, _before: object) -> None:
     """Return nothing: how a fleet is, its console asks."""
 
 

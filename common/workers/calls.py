@@ -177,10 +177,12 @@ class Server:
         for task in list(self._tasks.values()):
             task.cancel()
 
-    def tell(self, message: object) -> None:
-        """Send something unasked, unless the other end has left much of it unread."""
-        if not self._wire.clogged:
-            self._wire.send((None, False, message))
+    def tell(self, message: object) -> bool:
+        """Send something unasked, unless the other end has left much of it unread; return whether it is sent."""
+        if self._wire.clogged:
+            return False
+        self._wire.send((None, False, message))
+        return True
 
     def close(self) -> None:
         """Close the connection."""

@@ -217,17 +217,20 @@ def alone(
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
     """Return a method that calls an engine's in the first worker alone: what cannot be divided is done there.
 
-    It takes as long as it takes, and raises SessionerError when that worker ends meanwhile.
+    It takes as long as it takes, and raises SessionerError when that worker ends meanwhile; the error begins with the
+    name of what it did, if that is the first argument.
     """
     name, signature = method.__name__, inspect.signature(method)
 
     async def call(self: Divided, /, *args: P.args, **kwargs: P.kwargs) -> R:
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
+        member = first_present(self.pool)
         try:
-            answer: R = await first_present(self.pool).caller.call(name, bound.args[1:])
+            answer: R = await member.caller.call(name, bound.args[1:])
         except GoneError:
-            raise SessionerError("the worker that did it has ended") from None
+            what = "".join(f"{argument}: " for argument in bound.args[1:2] if isinstance(argument, str))
+            raise SessionerError(f"{what}{member.name}, which did it alone, has ended") from None
         return answer
 
     return _like(method, call)

@@ -11,7 +11,7 @@ from common.errors import SessionerError, UsageError
 from common.logs import ROOT
 from common.workers.calls import GoneError
 from common.workers.merge import WorkerFigures
-from common.workers.serving import REFRESH, SET_LOG_LEVEL, Birth, Logged, Told
+from common.workers.serving import REFRESH, SET_LOG_LEVEL, Birth, Logged, Part, Told
 
 log = logging.getLogger("sessioner.workers")
 
@@ -28,7 +28,7 @@ _ALIKE: Final = 5.0
 # Seconds between two looks at the log's level.
 _BEAT: Final = 0.2
 
-S = TypeVar("S")
+S = TypeVar("S", bound=Part)
 
 
 class Calls(Protocol):
@@ -282,7 +282,7 @@ class Pool(Generic[S]):
             if isinstance(message, Logged):
                 self._log(message)
                 return
-            member.told, member.heard, member.missed = message, monotonic(), False
+            member.told, member.heard, member.missed = message.after(member.told), monotonic(), False
             if not member.first.done():
                 member.first.set_result(None)
             self.on_told(member)
@@ -342,6 +342,8 @@ class Pool(Generic[S]):
             await work
         except SessionerError as error:
             log.warning("%s is not restored as it was: %s", member.name, error)
+        except Exception:
+            log.exception("This is a bug, and %s is not restored as it was:", member.name)
 
     async def _begin_at_last(self, member: Member[S]) -> Member[S]:
         told = ""
@@ -359,6 +361,9 @@ class Pool(Generic[S]):
                 if made:
                     made.caller.close()
                 raise
+            except Exception:
+                log.exception("This is a bug, and %s is begun again:", member.name)
+                await asyncio.sleep(_PAUSE)
             else:
                 return made
 

@@ -19,11 +19,22 @@ from common.workers.serving import Birth
 
 _ZYGOTE: Final = "common.workers.zygote"
 
-# How much more important than its workers the console is, as nice(2) counts it.
+# The priority that the program was started with, which is that of the workers whatever the console has by then; and how
+# much more important than they are the console is, as nice(2) counts it.
+_STARTED_WITH: Final = os.getpriority(os.PRIO_PROCESS, 0)
 _BEFORE_WORKERS: Final = 10
 
 # Seconds that the end waits for the zygote, which waits for its workers.
 _PATIENCE: Final = 10.0
+
+
+def come_before_workers() -> None:
+    """Let this process, which has the prompt, come before its workers until it ends, where that is allowed.
+
+    So the prompt answers at once however busy many workers are. Doing it twice is doing it once.
+    """
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, _STARTED_WITH - _BEFORE_WORKERS)
 
 
 class Zygote:
@@ -38,10 +49,6 @@ class Zygote:
         self._loop = loop
         self._control: socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._nice = os.getpriority(os.PRIO_PROCESS, 0)
-        # The prompt answers at once however busy many workers are, where that is allowed.
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, self._nice - _BEFORE_WORKERS)
 
     def name_of(self, number: int) -> str:
         """Return what people know a worker by."""
@@ -51,7 +58,12 @@ class Zygote:
         """Start a worker, and return what calls it; raises SessionerError."""
         connection, descriptors = self.fork()
         connection.setblocking(False)
-        wire = await Wire.over(connection)
+        try:
+            wire = await Wire.over(connection)
+        except BaseException:
+            connection.close()
+            descriptors.close()
+            raise
         wire.send(birth)
         return Caller(wire, descriptors, told)
 
@@ -76,7 +88,6 @@ class Zygote:
 
     async def close(self) -> None:
         """End every worker that has not ended by itself, and the zygote."""
-        os.setpriority(os.PRIO_PROCESS, 0, self._nice)
         if self._control and self._process:
             self._control.close()
             await asyncio.to_thread(self._end, self._process)
@@ -98,7 +109,7 @@ class Zygote:
         self._control, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
         self._control.setblocking(False)
         with theirs:
-            arguments = (self._module, str(theirs.fileno()), self._loop, str(self._nice))
+            arguments = (self._module, str(theirs.fileno()), self._loop, str(_STARTED_WITH))
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-m", _ZYGOTE, *arguments],
                 pass_fds=(theirs.fileno(),),

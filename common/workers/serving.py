@@ -5,10 +5,10 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from socket import socket
 from time import monotonic
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from common.logs import COMMANDS, ROOT, TextHandler
 from common.workers.calls import GoneError, Server, Wire
@@ -24,7 +24,15 @@ REFRESH: Final = "refresh"
 
 log = logging.getLogger(ROOT)
 
-S = TypeVar("S")
+
+class Part(Protocol):
+    """What a worker tells of its state."""
+
+    def after(self, before: Self, /) -> Self:
+        """Return the whole state, of which that told before may have a part."""
+
+
+S = TypeVar("S", bound=Part)
 
 
 class Engine(Protocol):
@@ -53,6 +61,10 @@ class Told(Generic[S]):
     taken: float
     state: S
 
+    def after(self, before: "Told[S] | None") -> "Told[S]":
+        """Return it with the whole state, of which that told before may have a part."""
+        return replace(self, state=self.state.after(before.state)) if before else self
+
     @property
     def age(self) -> float:
         """How many seconds ago it was so."""
@@ -71,7 +83,7 @@ class Logged:
 class Forward(TextHandler):
     """Gives lines to the console, at a bounded rate."""
 
-    def __init__(self, tell: Callable[[object], None]) -> None:
+    def __init__(self, tell: Callable[[object], object]) -> None:
         super().__init__(self._tell_line, logging.DEBUG, "%(message)s", without=COMMANDS)
         self._tell = tell
         self._record: logging.LogRecord
@@ -86,17 +98,20 @@ class Forward(TextHandler):
 
 
 class Worker(Generic[E]):
-    """An engine behind one connection; where `is_urgent` begins to be true, the state is told at once."""
+    """An engine behind one connection; where `urgency` has risen, the state is told at once (None: it cannot rise).
+
+    `state_of` is given the state that was told before, None for none, and may leave out what is the same in it.
+    """
 
     def __init__(
         self,
         make: Callable[[Any], E],
-        state_of: Callable[[E], Awaitable[object]],
-        is_urgent: Callable[[E], bool] | None = None,
+        state_of: Callable[[E, Any], Awaitable[Any]],
+        urgency: Callable[[E], int | None] | None = None,
     ) -> None:
         self.make = make
         self.state_of = state_of
-        self._is_urgent = is_urgent
+        self._urgency = urgency
 
     async def live(self, connection: socket, descriptors: socket) -> None:
         """Serve until the console closes the connection."""
@@ -108,12 +123,19 @@ class Worker(Generic[E]):
         log.setLevel(birth.level)
         engine = self.make(birth.settings)
 
+        before = None
+        told = asyncio.Event()
+
         async def tell() -> None:
-            server.tell(Told(os.getpid(), monotonic(), await self.state_of(engine)))
+            nonlocal before
+            state = await self.state_of(engine, before)
+            if server.tell(Told(os.getpid(), monotonic(), state)):
+                before = state
+            told.set()
 
         server = Server(wire, descriptors, tell)
         log.addHandler(Forward(server.tell))
-        telling = asyncio.create_task(self._keep_telling(engine, tell))
+        telling = asyncio.create_task(self._keep_telling(engine, tell, told))
         try:
             await server.serve(lambda name: OWN.get(name) or getattr(engine, name))
         finally:
@@ -122,24 +144,25 @@ class Worker(Generic[E]):
             with suppress(OSError):
                 wire.close()
 
-    async def _keep_telling(self, engine: E, tell: Callable[[], Awaitable[None]]) -> None:
+    async def _keep_telling(self, engine: E, tell: Callable[[], Awaitable[None]], told: asyncio.Event) -> None:
         while True:
             try:
                 await tell()
             except Exception:
                 log.exception("This is a bug, and the worker goes on:")
-            await self._rest(engine)
+            told.clear()
+            while await self._rest(engine, told):
+                told.clear()
 
-    async def _rest(self, engine: E) -> None:
-        """Return when it is time to tell again."""
-        if self._is_urgent is None:
-            await asyncio.sleep(PERIOD)
-            return
-        was_urgent = self._is_urgent(engine)
-        for _ in range(_LOOKS):
-            await asyncio.sleep(PERIOD / _LOOKS)
-            if self._is_urgent(engine) and not was_urgent:
-                return
+    async def _rest(self, engine: E, told: asyncio.Event) -> bool:
+        """Return when it is time to tell again, or True when that has been done, for a call."""
+        before = self._urgency(engine) if self._urgency else None
+        for _ in range(1 if before is None else _LOOKS):
+            with suppress(TimeoutError):
+                return await asyncio.wait_for(told.wait(), PERIOD if before is None else PERIOD / _LOOKS)
+            if before is not None and self._urgency and (self._urgency(engine) or 0) > before:
+                break
+        return False
 
 
 async def _set_log_level(level: int) -> None:

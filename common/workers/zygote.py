@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from importlib import import_module
 from logging import getLogger
 from socket import recv_fds, socket
@@ -30,6 +31,7 @@ def run(live: Live, control: socket, loop: str) -> None:
     `live` is what a worker does with its ends of the connection and of the socket for descriptors.
     """
     children: set[int] = set()
+    cores = len(os.sched_getaffinity(0))
 
     for number in _FOR_THE_CONSOLE:
         signal.signal(number, signal.SIG_IGN)
@@ -44,9 +46,23 @@ def run(live: Live, control: socket, loop: str) -> None:
         child = _fork(live, loop, control, descriptors)
         if child:
             children.add(child)
+            if len(children) > cores:
+                _work_in_turns(children)
         for descriptor in descriptors:
             os.close(descriptor)
     _end(children)
+
+
+def _work_in_turns(children: set[int]) -> None:
+    """Let workers that are more than the cores finish what they are at before another one that is woken goes on.
+
+    Otherwise each client that arrives at one of many takes the core from another one in the middle of its work, and
+    both begin anew with cold caches: 27 workers at each end took 160 us of CPU time a session, and 105 us so. What
+    is not a worker, the console above all, interrupts them as before.
+    """
+    for child in children:
+        with suppress(OSError):  # it has ended, or this is not allowed here
+            os.sched_setscheduler(child, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _end(children: set[int]) -> None:

@@ -98,8 +98,10 @@ class Bench:
         return self._settings.message or b"round %06d session %06d\n" % (number, place + 1)
 
 
-def spread(histogram: Histogram) -> Spread:
-    """Return how the times in a histogram are spread."""
+def spread(histogram: Histogram) -> Spread | None:
+    """Return how the times in a histogram are spread, None where there are none."""
+    if not histogram.count:
+        return None
     p50, p95, p99 = histogram.percentiles((50, 95, 99))
     return Spread(histogram.lowest, p50, p95, p99, histogram.highest)
 

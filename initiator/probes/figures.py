@@ -31,7 +31,7 @@ class BenchSettings:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How some times are spread, in seconds."""
+    """How some times are spread, in seconds; None stands for that of no times."""
 
     lowest: float
     p50: float
@@ -62,8 +62,8 @@ class BenchRound:
     round: int
     answered: int
     failures: dict[str, int]
-    corrected: Spread
-    raw: Spread
+    corrected: Spread | None
+    raw: Spread | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ class BenchFigures:
     seconds: float
     answered: int
     failures: dict[str, int]
-    connect: Spread
-    corrected: Spread
-    raw: Spread
+    connect: Spread | None
+    corrected: Spread | None
+    raw: Spread | None
     rounds: list[BenchRound]
 
 
@@ -153,7 +153,7 @@ class RateFigures:
     bad: float | None
     taken: float | None
     host_bound: bool
-    connect: Spread
+    connect: Spread | None
     trials: list[RateTrial]
 
 

@@ -54,8 +54,8 @@ OUT_OF_MEMORY: Final = "out of memory"
 class ChurnSettings:
     """What is done at each rate: for `seconds`, then nothing for `cooldown` seconds; `timeout` in seconds as well.
 
-    With `resets` nothing is half-closed, and the first of the answer is followed by our RST. The `phase` is that of
-    Arrivals.
+    With `resets` nothing is half-closed, and the first of the answer is followed by our RST; where nothing is sent
+    either, that comes as soon as the session is established. The `phase` is that of Arrivals.
     """
 
     seconds: float = SECONDS
@@ -81,6 +81,7 @@ class Churn:
         self.view = memoryview(settings.request)
         self.size = len(settings.request)
         self.resets = settings.resets
+        self.asks = bool(settings.request) or not settings.resets
         self.flags = ALONE if settings.resets else WITH_FIN
         self.sent = self.received = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -196,6 +197,8 @@ class Churn:
                 self.fail(transaction, transaction.reason(failure))
             else:
                 add(transaction.descriptor, transaction, _SENT if sent else _SENDING)
+                if sent and not self.asks:
+                    self.complete(transaction, transaction.connected)
 
     def _abandon(self, transaction: Transaction) -> None:
         """Reset a transaction: on a silent path a FIN would be repeated, and would hold the port, for long."""

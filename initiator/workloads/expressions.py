@@ -3,11 +3,11 @@ r"""Messages with expressions in them, like `id=\{message}`, pure but for the fi
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Final
 
 from common.errors import UsageError
+from common.files import read_bytes
 from initiator.workloads.random_text import parse_regex
 
 _KNOWN: Final = (
@@ -100,7 +100,7 @@ def _expression(text: str, place: int, seed: int) -> Part:
             raise UsageError(rf"the expression \{{{text}}} divides by 0")
         return Number(number[1], int(number[2]) if number[2] else None)
     if file := _FILE.fullmatch(text):
-        return read_message(file[1])
+        return read_bytes(file[1])
     if wanted := _RANDOM.fullmatch(text):
         draw = parse_regex(wanted[2])
         if wanted[1] == "once":
@@ -115,11 +115,3 @@ def _drawn_once(moment: Moment, place: int, draw: Callable[[], bytes]) -> bytes:
     if place not in moment.per_session:
         moment.per_session[place] = draw()
     return moment.per_session[place]
-
-
-def read_message(path: str) -> bytes:
-    """Return what a file holds; raises UsageError."""
-    try:
-        return Path(path).read_bytes()
-    except OSError as failure:
-        raise UsageError(f"file {path} cannot be read: {failure.strerror}") from None

@@ -1,40 +1,37 @@
 """The message workload: the same messages on every session, at a rate, at a bandwidth, or as fast as it takes them."""
 
 import asyncio
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import accumulate
-from random import Random
 from select import EPOLLRDHUP
-from time import monotonic, time_ns
-from typing import TYPE_CHECKING, ClassVar, Final
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from common import reasons
 from common.addresses import Address
+from common.coarse import STEP, Coarse
 from common.deadlines import Deadlines
 from common.rate import Rate
 from common.reactor import FAILED, READ, WRITE, Reactor
 from common.sockets import error_of
 from common.timer import Timer
 from initiator.latencies import Latencies
+from initiator.session import State
 from initiator.snapshot import SendFigures
 from initiator.traffic import Traffic
-from initiator.workloads.expressions import Moment, Template
-from initiator.workloads.frames import Checker, Frame
-from initiator.workloads.markers import Marker, find_markers
-from initiator.workloads.stream import Stream, Streams
+from initiator.workloads.expressions import Template
+from initiator.workloads.message_answers import Answers
+from initiator.workloads.messages import BLOCK, Messages
+from initiator.workloads.send_stream import SendStream, ThrottledStream
+from initiator.workloads.stream import Streams
 from initiator.workloads.turns import Turns
 
 if TYPE_CHECKING:
-    import re
-
     from initiator.session import Session
     from initiator.target import Due
 
-# Bytes given to one write, and writes of one session in a row before the others have their turn.
-BLOCK: Final = 1 << 16
+# Writes of one session in a row before the others have their turn.
 _WRITES: Final = 4
 
 # Sessions that are sent on in one step: a fraction of a millisecond.
@@ -44,18 +41,8 @@ _SENT_AT_ONCE: Final = 16
 _PIECE_SECONDS: Final = 0.01
 _SEGMENT: Final = 1460
 
-# Messages of one session that may wait for an answer; older ones are given up.
-_MOST_PENDING: Final = 65_536
-
 # Seconds that answers and unsent bytes are waited for at the end.
 _DRAINING: Final = 5.0
-
-# Times kept before they are counted in the histograms, which is cheaper for many at once.
-_KEPT: Final = 1024
-
-# Sightings of wrong echoes that are told of, and bytes shown around what a run was stopped on.
-_TOLD: Final = 10
-_AROUND: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,76 +70,6 @@ class SendSettings:
     asking: str = ""
 
 
-class SendStream(Stream):
-    """One session's part.
-
-    `number` is that of the next message, `offset` the place in the sequence's bytes. `waiting` holds (due, sent) in
-    monotonic seconds of the messages that wait for an answer, in their order, `numbered` by their number.
-    """
-
-    __slots__ = (
-        "begun", "checker", "drawn", "input", "number", "numbered", "offset", "pattern", "run", "skip", "tail",
-        "tail_stop", "uid", "waiting",
-    )  # fmt: skip
-
-    def __init__(self, session: "Session", run: "Send", uid: int) -> None:
-        super().__init__(session, run.traffic)
-        self.run = run
-        self.uid = uid
-        self.begun = False
-        self.number = 1
-        self.offset = 0
-        self.input = 0
-        self.skip = run.settings.skip
-        self.tail = self.tail_stop = b""
-        self.pattern: re.Pattern[bytes] | bytes | None = None
-        self.checker: Checker | None = None
-        self.drawn: dict[int, bytes] | None = None
-        self.waiting: deque[tuple[float, float]] | None = None
-        self.numbered: dict[int, tuple[float, float]] | None = None
-
-    def heard(self, data: bytes | bytearray, size: int, now: float) -> None:
-        """Look for answers in the first `size` bytes."""
-        if self.run.listening:
-            self.run.heard(self, bytes(data[:size]), now)
-
-    def writable(self) -> None:
-        """Go on sending."""
-        if self.run.endless:
-            self.run.write_on(self)
-        else:
-            super().writable()
-
-    def leave(self) -> None:
-        """Send no more, and take the answers under way."""
-        self.unsent = b""
-        self.run.leave(self)
-
-    def left(self) -> None:
-        """Take note that the session is not held any more."""
-        self.run.left(self)
-
-    def expired(self) -> None:
-        """Begin: the delay is over."""
-        try:
-            self.run.begin(self)
-        except OSError as failure:
-            self.session.lost(failure)
-
-
-class ThrottledStream(SendStream):
-    """One session's part where reading is paced."""
-
-    throttled: ClassVar[bool] = True
-
-    __slots__ = ()
-
-    def readable(self, events: int) -> None:
-        """Keep what epoll reported for the session's next turn."""
-        self.input |= events
-        self.run.reported(self)
-
-
 class Send:
     """A run of messages over the sessions that have joined.
 
@@ -178,15 +95,14 @@ class Send:
         self.listening = bool(settings.marker or settings.stop_on or settings.check)
         self._reactor = reactor
         self._deadlines = deadlines
-        self._latency = latencies.message
         self._late = latencies.late.raw
         self._read = read
         self._guard = guard
         self._traffic_before = replace(traffic)
         self._traffic_then: Traffic | None = None
-        self._sequence = _Sequence(settings)
-        self._marker = Marker(settings.marker) if settings.marker else None
-        self._random = Random(f"{settings.seed}/text")
+        self._spoken = Coarse()
+        self._messages = Messages(settings)
+        self._answers = Answers(settings, latencies.message, self.stop)
         self._stream = SendStream if settings.down is None else ThrottledStream
         self._streams: Streams[SendStream] = Streams()
         self._work: deque[SendStream | tuple[int, float]] = deque()
@@ -198,15 +114,9 @@ class Send:
         self._drained_at = self._ended_at = 0.0
         self._joined = 0
         self._sent = self._due = self._late_missed = self._full_missed = 0
-        self._answered = self._lost = self._unanswered = self._unexpected = 0
-        self._wrong = dict.fromkeys(("foreign", "altered", "missing", "repeated"), 0)
-        self._told: list[str] = []
-        self._stopped_on = ""
         self._sent_rate = Rate()
         self._answered_rate = Rate()
         self._sent_late: list[float] = []
-        self._corrected: list[float] = []
-        self._raw: list[float] = []
         self.ready()
 
     def join(self, session: "Session") -> None:
@@ -219,15 +129,7 @@ class Send:
         stream = self._stream(session, self, self._joined)
         session.stream = stream
         self._streams.add(stream)
-        if self._marker:
-            stream.pattern = self._marker.pattern(stream.uid)
-            if self._marker.numbered:
-                stream.numbered = {}
-            else:
-                stream.waiting = deque()
-        if self.settings.check:
-            stream.checker = Checker(self.settings.seed & 0xFFFFFFFF, stream.uid, self.settings.check)
-            stream.numbered = {}
+        self._answers.join(stream)
         if self.settings.delay:
             self._deadlines.file(stream, self._reactor.now + self.settings.delay)
         else:
@@ -241,8 +143,9 @@ class Send:
             return
         stream.begun = True
         for template in self.settings.first:
-            stream.write(template.render(self._moment(stream)))
+            stream.write(self._messages.render(template, stream))
             self._sent += 1
+            self._speak(stream)
         if self.endless:
             self._fill(stream)
             self._reactor.again(stream.session, WRITE)
@@ -256,7 +159,7 @@ class Send:
         self._streams.remove(stream)
         stream.session.stream = None
         self._deadlines.cancel(stream)
-        self._lost += _pending(stream)
+        self._answers.lost += stream.pending()
 
     def is_sending(self) -> bool:
         """Whether more messages will be sent."""
@@ -303,6 +206,7 @@ class Send:
 
     def write_on(self, stream: SendStream) -> None:
         """Send as fast as the session takes it, until it is others' turn; raises OSError when the session is lost."""
+        self._speak(stream)
         for _ in range(_WRITES):
             data = stream.unsent
             try:
@@ -322,31 +226,13 @@ class Send:
 
     def heard(self, stream: SendStream, data: bytes, now: float) -> None:
         """Look for answers in what a session hears."""
-        stop_on = self.settings.stop_on
-        if stop_on:
-            seen = stream.tail_stop + data
-            at = seen.find(stop_on)
-            if at >= 0 and not self._stopped_on:
-                around = seen[max(0, at - _AROUND) : at + len(stop_on) + _AROUND]
-                self._stopped_on = f"{stream.session} heard {around!r}"
-                self.stop()
-            stream.tail_stop = seen[max(0, len(seen) - len(stop_on) + 1) :]
-        if stream.checker:
-            self._verify(stream, stream.checker, data, now)
-        elif stream.pattern is not None and self._marker:
-            data = stream.tail + data
-            numbers, end = find_markers(stream.pattern, data)
-            for number in numbers:
-                self._answer(stream, number, now)
-            stream.tail = data[max(end, len(data) - self._marker.longest) :]
-        if len(self._raw) > _KEPT:
-            self._count()
+        self._answers.heard(stream, data, now)
 
     def figures(self) -> SendFigures:
         """Return what has become of the messages so far."""
         self._count()
         now = min(monotonic(), self._ends)
-        rate, sessions = self.settings.rate, len(self._streams.items)
+        answers, rate, sessions = self._answers, self.settings.rate, len(self._streams.items)
         return SendFigures(
             asked_rate=rate * sessions if rate else None,
             rate=rate,
@@ -360,14 +246,14 @@ class Send:
             due=self._due,
             sent=self._sent,
             missed={"late": self._late_missed, "session full": self._full_missed},
-            awaiting=bool(self._marker or self.settings.check),
-            answered=self._answered,
-            lost=self._lost,
-            unanswered=self._unanswered,
-            unexpected=self._unexpected,
-            wrong=dict(self._wrong),
-            told=tuple(self._told),
-            stopped_on=self._stopped_on,
+            awaiting=answers.awaited,
+            answered=answers.answered,
+            lost=answers.lost,
+            unanswered=answers.unanswered,
+            unexpected=answers.unexpected,
+            wrong=dict(answers.wrong),
+            told=tuple(answers.told),
+            stopped_on=answers.stopped_on,
             traffic=self._traffic_then or self.traffic.since(self._traffic_before),
         )
 
@@ -376,10 +262,10 @@ class Send:
         self._count()
         now = self._reactor.now
         self._sent_rate.sample(now, self._sent)
-        self._answered_rate.sample(now, self._answered)
+        self._answered_rate.sample(now, self._answers.answered)
         if not self._drained_at and now >= self._ends and not self._work:
             self._drain(now)
-        if self._drained_at and (now >= self._drained_at or not any(map(_busy, self._streams.items))):
+        if self._drained_at and (now >= self._drained_at or not any(map(SendStream.busy, self._streams.items))):
             self._end()
 
     def close(self) -> None:
@@ -429,13 +315,22 @@ class Send:
                     self._send_bytes(stream, count * self._piece)
                 else:
                     self._send(stream, count, since)
+                self._speak(stream)
             except OSError as failure:
                 stream.session.lost(failure)
+
+    def _speak(self, stream: SendStream) -> None:
+        """Take note that something is sent on a session, but for one whose ping is timed by when that was sent."""
+        session, now = stream.session, self._reactor.now
+        if stream.at_once is None:
+            stream.at_once = not session.sent and now - session.since < STEP
+        if session.state is not State.ASKED:
+            session.sent = self._spoken.of(now)
 
     def _send(self, stream: SendStream, count: int, since: float) -> None:
         """Send so many messages, the first of which was due at `since`."""
         assert self._turns
-        data = self._messages(stream, count)
+        data = self._messages.take(stream, count)
         sent, period = monotonic(), self._turns.period
         if self.settings.combine:
             stream.write(b"".join(data))
@@ -445,39 +340,7 @@ class Send:
         self._sent += count
         dues = [since + number * period for number in range(count)]
         self._sent_late += [sent - due for due in dues]
-        self._await(stream, dues, sent)
-
-    def _await(self, stream: SendStream, dues: list[float], sent: float) -> None:
-        """Wait for the answers to the last messages of a session, where there are to be any."""
-        if stream.waiting is not None:
-            stream.waiting.extend([(due, sent) for due in dues])
-            while len(stream.waiting) > _MOST_PENDING:
-                stream.waiting.popleft()
-                self._unanswered += 1
-        elif stream.numbered is not None:
-            for number, due in enumerate(dues, stream.number - len(dues)):
-                stream.numbered[number] = (due, sent)
-
-    def _messages(self, stream: SendStream, count: int) -> list[bytes]:
-        """Return the next messages of a session."""
-        if self.settings.check:
-            run, first = self.settings.seed & 0xFFFFFFFF, stream.number
-            stream.number += count
-            return [
-                Frame(run, stream.uid, number).encode(self.settings.check) for number in range(first, first + count)
-            ]
-        templates = self.settings.messages
-        data = []
-        for number in range(stream.number, stream.number + count):
-            template = templates[(number - 1) % len(templates)]
-            data.append(template.constant or template.render(self._moment(stream)))
-            stream.number += 1
-        return data
-
-    def _moment(self, stream: SendStream) -> Moment:
-        if stream.drawn is None:
-            stream.drawn = {}
-        return Moment(stream.uid, stream.number, time_ns() // 1000, self._random, stream.drawn)
+        self._answers.wait(stream, dues, sent)
 
     def _fill(self, stream: SendStream) -> None:
         """Give a session its next block to send, behind what waits."""
@@ -491,58 +354,19 @@ class Send:
             size -= len(data)
 
     def _next_bytes(self, stream: SendStream, size: int) -> bytes | memoryview:
-        """Return the next bytes of a session's messages, so many where they are constant, whole messages otherwise."""
-        data: bytes | memoryview
-        if self._sequence.ring:
-            data = self._sequence.ring[stream.offset : stream.offset + size]
-            stream.offset, count = self._sequence.after(stream.offset, size)
-            stream.number += count
-        else:
-            messages: list[bytes] = []
-            while size > 0:
-                messages += self._messages(stream, 1)
-                size -= len(messages[-1])
-            data, count = b"".join(messages), len(messages)
+        """Return the next bytes of a session's messages, which are sent at once."""
+        data, count = self._messages.take_bytes(stream, size)
         self._sent += count
         if stream.waiting is not None or stream.numbered is not None:
             now = monotonic()
-            self._await(stream, [now] * count, now)
+            self._answers.wait(stream, [now] * count, now)
         return data
 
-    def _answer(self, stream: SendStream, number: int, now: float) -> None:
-        if stream.skip:
-            stream.skip -= 1
-            return
-        if stream.waiting is not None:
-            found = stream.waiting.popleft() if stream.waiting else None
-        else:
-            found = stream.numbered.pop(number, None) if stream.numbered else None
-        if found is None:
-            self._unexpected += 1
-            return
-        due, sent = found
-        self._corrected.append(now - due)
-        self._raw.append(now - sent)
-        self._answered += 1
-
-    def _verify(self, stream: SendStream, checker: Checker, data: bytes, now: float) -> None:
-        for verdict in checker.heard(data, stream.number - 1):
-            if verdict.kind == "echoed":
-                self._answer(stream, verdict.number, now)
-                continue
-            self._wrong[verdict.kind] += 1
-            if verdict.kind != "foreign" and stream.numbered:
-                stream.numbered.pop(verdict.number, None)
-            if len(self._told) < _TOLD:
-                self._told.append(f"{stream.session} (session {stream.uid}): {verdict.text}")
-
     def _count(self) -> None:
-        corrected, self._corrected = self._corrected, []
-        raw, self._raw = self._raw, []
+        """Count what was kept."""
         late, self._sent_late = self._sent_late, []
-        self._latency.corrected.record_many(corrected)
-        self._latency.raw.record_many(raw)
         self._late.record_many(late)
+        self._answers.count()
 
     def _drain(self, now: float) -> None:
         """Begin to wait for what is still to come: whole messages are sent to their end."""
@@ -559,39 +383,9 @@ class Send:
         for stream in self._streams.take_all():
             stream.session.stream = None
             self._deadlines.cancel(stream)
-            self._unanswered += _pending(stream)
+            self._answers.unanswered += stream.pending()
             if stream.throttled:
                 self._reactor.again(stream.session, READ)
         self._work.clear()
         if not self.done.done():
             self.done.set_result(None)
-
-
-class _Sequence:
-    """The bytes of the messages one after the other, again and again, where they are always the same."""
-
-    def __init__(self, settings: SendSettings) -> None:
-        constants = [template.constant for template in settings.messages]
-        known = [constant for constant in constants if constant is not None]
-        self.ring = memoryview(b"")
-        self._ends: list[int] = []
-        if known and len(known) == len(constants):
-            whole = b"".join(known)
-            self._ends = list(accumulate(map(len, known)))
-            self.ring = memoryview(whole * (BLOCK // len(whole) + 2))
-
-    def after(self, offset: int, size: int) -> tuple[int, int]:
-        """Return the place after so many bytes from an offset, and how many messages end in between."""
-        length, ends = self._ends[-1], self._ends
-        wraps, place = divmod(offset + size, length)
-        return place, wraps * len(ends) + bisect_right(ends, place) - bisect_right(ends, offset)
-
-
-def _pending(stream: SendStream) -> int:
-    """Return how many messages wait for an answer."""
-    return len(stream.waiting or ()) + len(stream.numbered or ())
-
-
-def _busy(stream: SendStream) -> bool:
-    """Whether something is still to come or to go."""
-    return bool(stream.unsent or stream.waiting or stream.numbered)

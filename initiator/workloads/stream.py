@@ -62,6 +62,10 @@ class Stream:
     def left(self) -> None:
         """Take note that the session is not held any more."""
 
+    def spoke_at_once(self) -> bool:
+        """Return whether something was sent as soon as the session was established."""
+        return False
+
     def ping(self) -> bytes | None:
         """Return something to send that the other end answers, None where nothing may come in between."""
 

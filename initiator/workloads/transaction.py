@@ -76,6 +76,9 @@ class Transaction:
         try:
             if self.place >= 0 and not events & EPOLLERR:
                 self._go_on()
+                if self.place < 0 and not churn.asks:
+                    churn.complete(self, self.connected)
+                    return
                 if not events & _ANSWER:
                     return
             count = self.sock.recv_into(churn.buffer)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.benchmarks.harness import Figure, median_ratio
 from tests.benchmarks.peers import churn_client, churn_server, compile_peers
-from tests.conftest import find_free_ports
+from tests.ports import find_free_ports
 from tests.support import Daemon, initiator, responder
 
 RUNS = 5

@@ -10,7 +10,7 @@ from statistics import median
 from time import monotonic
 from typing import Any
 
-from tests.conftest import find_free_ports
+from tests.ports import find_free_ports
 from tests.support import Daemon, initiator, responder
 
 FLOOR = Path(__file__).parent / "floor"

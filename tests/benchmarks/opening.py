@@ -22,7 +22,7 @@ from tests.benchmarks.harness import (
     set_up,
     status,
 )
-from tests.conftest import find_free_ports
+from tests.ports import find_free_ports
 from tests.support import responder
 
 SESSIONS = 19_000

@@ -11,7 +11,7 @@ from statistics import NormalDist
 from typing import Any
 
 from tests.benchmarks.harness import FLOOR, compile_program
-from tests.conftest import find_free_ports
+from tests.ports import find_free_ports
 from tests.support import PATIENCE
 
 # How often a sample that is what it should be lies beyond the critical value.

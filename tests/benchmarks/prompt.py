@@ -11,7 +11,7 @@ from statistics import median, quantiles
 from time import monotonic
 
 from tests.benchmarks.harness import Figure, median_ratio, status
-from tests.conftest import find_free_ports
+from tests.ports import find_free_ports
 from tests.support import PATIENCE, ROOT, Daemon, responder
 
 SESSIONS = 19_000

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.harness import Figure, compile_floor, floor_listening
-from tests.conftest import find_free_ports
+from tests.ports import find_free_ports
 from tests.support import initiator, responder
 
 RUNS = 5

@@ -40,7 +40,7 @@ VALUES = {
     "FILE": "names.txt",
     "PERCENT": "20",
     "BW": "10Mbps",
-    "LATENCY": "@5ms",
+    "@LATENCY": "@5ms",
     "RATE/@T": "@5ms",
     "PERCENTILES": "50,99.9",
 }
@@ -148,7 +148,8 @@ def test_a_handler_takes_exactly_what_its_usage_can_bind(daemon: str) -> None:
         plain, _, options = row.usage.partition("{")
         names = re.findall(r"[^\s\[\]|]+", plain)
         kinds = {name.removesuffix("...") for name in names if name != REST}
-        bound = {kind.lower() if kind in KINDS else kind for kind in kinds} | ({"command"} if REST in names else set())
+        bound = {kind.lower().lstrip("@") if kind in KINDS else kind for kind in kinds}
+        bound |= {"command"} if REST in names else set()
         bound |= {option_name(option) for option in options.rstrip("}").split(" | ") if option}
         taken = inspect.signature(row.run).parameters.values()
         named = {parameter.name for parameter in taken if parameter.kind is not parameter.VAR_KEYWORD}
@@ -170,8 +171,7 @@ def test_completion_leads_to_lines_that_are_understood(daemon: str) -> None:
             try:
                 call = registry.parse_words(words)
             except UsageError as refusal:
-                form = f"{name} {command.usage}"
-                assert str(refusal) in (command.missing, f"{name}: something is missing; the form is: {form}")
+                assert str(refusal) in (command.missing, f"{name}: something is missing; the form is: {command.form}")
                 assert registry.expected(words)
             else:
                 assert call.command is command
@@ -356,6 +356,20 @@ async def nothing() -> None:
 def test_a_form_is_how_a_command_is_typed(row: Command, form: str) -> None:
     """The form is the name, the usage and, where it reports, --json."""
     assert row.form == form
+
+
+@pytest.mark.parametrize(
+    ("row", "form"),
+    [
+        (Command("quit", "", "leave", nothing), "quit"),
+        (Command("list", "[N|ADDR]", "sessions", nothing, reports=True), "list [N|ADDR] [--json]"),
+    ],
+)
+def test_a_refusal_shows_how_the_whole_line_is_typed(row: Command, form: str) -> None:
+    """The form behind what is wrong is that of help, with nothing behind it."""
+    with pytest.raises(UsageError) as refusal:
+        Registry([row]).parse(f"{row.name} junk")
+    assert str(refusal.value) == f'{row.name}: "junk" does not belong there; the form is: {form}'
 
 
 def test_a_result_is_its_own_text_unless_the_row_says_otherwise() -> None:

@@ -27,7 +27,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "FILE": ("names.txt", "names.txt"),
     "PERCENT": ("12.5", 12.5),
     "BW": ("8kbps", 1_000.0),
-    "LATENCY": ("@5ms", 0.005),
+    "@LATENCY": ("@5ms", 0.005),
     "RATE/@T": ("@5ms", (None, 0.005)),
     "PERCENTILES": ("99.9,50/50", (50.0, 99.9)),
 }
@@ -89,7 +89,7 @@ def test_every_kind_has_an_example_here() -> None:
 def test_a_value_is_bound_under_the_name_of_its_kind(kind: str) -> None:
     """A word in capitals takes one value of its kind, under its name in lower case."""
     text, value = VALUES[kind]
-    assert Usage(kind).bind([text]) == {kind.lower(): value}
+    assert Usage(kind).bind([text]) == {kind.lower().lstrip("@"): value}
 
 
 @pytest.mark.parametrize("kind", sorted(set(VALUES) - ANY_WORD))
@@ -204,6 +204,28 @@ def test_a_word_too_many_is_told_with_the_form() -> None:
     with pytest.raises(UsageError) as refusal:
         bind("N [TARGET]", "5 10.0.0.1:80 6")
     assert str(refusal.value) == '"6" does not belong there; the form is: N [TARGET]'
+
+
+@pytest.mark.parametrize(
+    ("usage", "line", "error"),
+    [
+        ("[N|ADDR]", "junk", '"junk" does not belong there; the form is: [N|ADDR]'),
+        ("[N|ADDR]", "1.5", '"1.5" is not a whole number'),
+        ("[N|ADDR]", "-1", '"-1" is not a whole number'),
+        ("[N|ADDR]", "10.0.0.1", 'bad address "10.0.0.1": no port'),
+        ("[N|ADDR]", "10.0.0.1:99999", 'bad address "10.0.0.1:99999": ports go from 1 to 65535'),
+        ("[off] [RATE|@LATENCY]", "0", '"0" is not a number above 0'),
+        ("[off] [RATE|@LATENCY]", "@x", '"@x" is not a latency above 0'),
+        ("[off] [RATE|@LATENCY]", "on", '"on" does not belong there; the form is: [off] [RATE|@LATENCY]'),
+        ("[held|query] [TIMEOUT]", "quary", "10s, 1m30s or 2h; the form is: [held|query] [TIMEOUT]"),
+        ("[held|query] [TIMEOUT]", "0", '"0" is no time at all'),
+        ("N [TARGET]", "5 6", 'bad address "6"'),
+    ],
+)
+def test_a_word_that_may_be_several_things_is_refused_as_what_it_looks_like(usage: str, line: str, error: str) -> None:
+    """A number is no bad address, an address no bad number, and what is neither gets the form."""
+    with pytest.raises(UsageError, match=re.escape(error)):
+        bind(usage, line)
 
 
 @pytest.mark.parametrize(

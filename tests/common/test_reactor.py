@@ -4,14 +4,15 @@ import asyncio
 import logging
 import os
 import select
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from time import monotonic
 
 import pytest
 
 from common.reactor import BEAT, EDGE, READ, WRITE, Handler, Job, Reactor
-from tests.support import until
+from common.timer import Timer
+from tests.support import stall, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -69,6 +70,57 @@ def steps(record: list[str], name: str, count: int) -> Job:
     for _ in range(count):
         record.append(name)
         yield
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_after_a_busy_slice_the_next_events_are_waited_for_without_a_turn_of_the_loop(
+    open_pipes: OpenPipes, busy: bool
+) -> None:
+    """A machine that stands still ends the slice meanwhile, so it may take several tries."""
+    pipes = open_pipes(16 if busy else 1)
+    order: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    def soon() -> None:
+        timer.arm(monotonic() + 0.0002)
+        loop.call_soon(order.append, "turn")
+
+    last = Called(soon)
+    with closing(Reactor()) as reactor:
+        timer = Timer(reactor, lambda: order.append("event"))
+        others = Called()
+        for reading, _ in pipes:
+            reactor.add(reading, others, READ | EDGE)
+        last_reading, last_writing = open_pipes(1)[0]
+        reactor.add(last_reading, last, READ | EDGE)
+        for _ in range(1000):
+            order.clear()
+            others.events.clear()
+            for _, writing in pipes:
+                os.write(writing, b"x")
+            await once(lambda: len(others.events) == len(pipes))
+            os.write(last_writing, b"x")
+            await once(lambda: len(order) == 2)
+            if order == (["event", "turn"] if busy else ["turn", "event"]):
+                break
+        else:
+            pytest.fail("never")
+        timer.close()
+
+
+async def test_what_is_called_back_after_a_batch_is_called_once(open_pipes: OpenPipes) -> None:
+    pipes = open_pipes(2)
+    called: list[str] = []
+    with closing(Reactor()) as reactor:
+        first = Called(lambda: reactor.after_batch(lambda: called.append("after")))
+        second = Called(lambda: called.append("handled"))
+        for (reading, writing), handler in zip(pipes, (first, second), strict=True):
+            reactor.add(reading, handler, READ | EDGE)
+            os.write(writing, b"x")
+        await once(lambda: second.events)
+        os.write(pipes[1][1], b"x")
+        await once(lambda: len(second.events) == 2)
+    assert called == ["handled", "after", "handled"]
 
 
 async def test_a_handler_is_called_with_what_is_reported(open_pipes: OpenPipes) -> None:
@@ -311,7 +363,7 @@ async def test_every_beat_calls_back_though_one_callback_raises(logged: list[log
 
 async def test_the_longest_pause_is_kept(open_pipes: OpenPipes) -> None:
     ((reading, writing),) = open_pipes(1)
-    handler = Called(lambda: time.sleep(0.05))
+    handler = Called(lambda: stall(0.05))
     with closing(Reactor()) as reactor:
         reactor.add(reading, handler, READ | EDGE)
         os.write(writing, b"x")
@@ -327,7 +379,7 @@ async def test_the_longest_pause_is_kept(open_pipes: OpenPipes) -> None:
 async def test_a_pause_outside_the_reactor_is_noticed_by_the_pulse() -> None:
     with closing(Reactor()) as reactor:
         await beat(reactor)
-        time.sleep(4 * BEAT)  # noqa: ASYNC251
+        stall(4 * BEAT)
         await beat(reactor)
         assert reactor.longest_pause >= 2 * BEAT
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from common.errors import UsageError
 from common.units import (
+    format_count,
     format_duration,
+    format_exactly,
     format_milliseconds,
     parse_bandwidth,
     parse_count,
@@ -498,8 +500,32 @@ def test_a_time_that_is_shown_can_be_typed(seconds: float) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0, "0.000 ms"), (0.000043, "0.043 ms"), (0.0127, "12.7 ms"), (0.25, "250 ms"), (1.52, "1520 ms")],
+    [
+        (5.0, "5.0s"),
+        (0.25, "250ms"),
+        (0.05, "50ms"),
+        (0.0001, "0.1ms"),
+        (12.5, "12.5s"),
+        (90.0, "1m30s"),
+        (5420.0, "5420s"),
+    ],
 )
-def test_a_latency_is_shown_in_milliseconds(seconds: float, text: str) -> None:
+def test_a_time_that_was_asked_for_is_shown_in_full(seconds: float, text: str) -> None:
+    """A run can be repeated by what is shown of it."""
+    assert format_exactly(seconds) == text
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 sessions"), (1, "1 session"), (2, "2 sessions")])
+def test_one_is_not_many(count: int, text: str) -> None:
+    """What is counted is told in words that agree with the number."""
+    assert format_count(count, "session") == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0.000 ms"), (0.000043, "0.043 ms"), (0.0127, "12.7 ms"), (0.25, "250 ms"), (1.52, "1520 ms"), (None, "-")],
+)
+def test_a_latency_is_shown_in_milliseconds(seconds: float | None, text: str) -> None:
     """A latency keeps about three digits, from microseconds to seconds."""
     assert format_milliseconds(seconds) == text

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
 from tests.daemons.namespaces import Namespace, missing
-from tests.support import PATIENCE, environment
+from tests.support import environment, eventually
 
 # The addresses and names of the nodes, the first of which is the head, and the address of the host beside them.
 NODES: Final = ("10.202.1.1", "10.202.1.2", "10.202.1.3")
@@ -115,12 +115,14 @@ class Cluster:
                     stderr=log,
                     env={**environment(), "PYTHONWARNINGS": "default"},
                 )
-        end = monotonic() + PATIENCE
-        for number, log_path in logs.items():
-            while _STARTED not in (text := log_path.read_text()):
+        for number in logs:
+
+            def said(number: int = number) -> str:
+                text = logs[number].read_text()
                 assert self._nodes[number].poll() is None, text
-                assert monotonic() < end, text
-                sleep(0.05)
+                return text
+
+            eventually(said, lambda text: _STARTED in text)
 
     def mend(self) -> None:
         """Start the nodes that are down."""

@@ -134,6 +134,8 @@ class Network:
                 self._stack.callback(namespace.delete)
                 namespace.add()
                 namespace.sysctl("ipv4/tcp_tw_reuse", 1)
+                # What is closed into a black hole is an orphan of the whole host, and would be for minutes.
+                namespace.sysctl("ipv4/tcp_orphan_retries", 1)
             self.box.sysctl("ipv4/ip_forward", 1)
             self._link(self.left, LINK, LEFT, "left", BOX_LEFT)
             self._link(self.left, SECOND_LINK, LEFT_SECOND, "left-too", BOX_LEFT_SECOND)

@@ -3,7 +3,6 @@
 import json
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,7 +16,7 @@ import pytest
 from common.addresses import Address
 from tests.common.exporters.test_prometheus import scrape
 from tests.daemons.test_programs import program, running
-from tests.support import PATIENCE, Daemon, initiator, responder
+from tests.support import PATIENCE, Daemon, eventually, initiator, responder
 
 FreePorts = Callable[[int], int]
 
@@ -72,12 +71,9 @@ def query(daemon: Daemon, *lines: str) -> Any:
     return daemon.ask("status --json")
 
 
-def eventually(find: Callable[[], Any], wanted: Any) -> None:
+def becomes(find: Callable[[], Any], wanted: Any) -> None:
     """Return when what is found is what is wanted."""
-    end = time.monotonic() + PATIENCE
-    while (found := find()) != wanted:
-        assert time.monotonic() < end, f"{found} is not {wanted}"
-        time.sleep(0.1)
+    eventually(find, lambda found: bool(found == wanted))
 
 
 @pytest.mark.program
@@ -100,8 +96,8 @@ def test_prometheus_scrapes_both_daemons(free_ports: FreePorts, tmp_path: Path) 
                 return []
 
         with running([*command, f"--web.listen-address=127.0.0.1:{port}"], port):
-            eventually(lambda: ask("up"), [1, 1])
-            eventually(lambda: ask("sessioner_initiator_sessions_held"), [20])
+            becomes(lambda: ask("up"), [1, 1])
+            becomes(lambda: ask("sessioner_initiator_sessions_held"), [20])
             assert ask("sum(sessioner_initiator_target_sessions_held)") == [20]
             assert ask("sessioner_initiator_queries_answered_total") == [sent]
             assert ask('sum(sessioner_initiator_answers_total{rcode="echo"})') == [sent]
@@ -111,8 +107,8 @@ def test_prometheus_scrapes_both_daemons(free_ports: FreePorts, tmp_path: Path) 
             assert ask("sum(sessioner_responder_listener_clients)") == ask("sessioner_responder_clients") == [20]
             # Another second, another scrape.
             daemon.ask("set 26", "wait", "status --json")
-            eventually(lambda: ask("sessioner_initiator_sessions_held"), [26])
-            eventually(lambda: ask("sessioner_responder_clients"), [26])
+            becomes(lambda: ask("sessioner_initiator_sessions_held"), [26])
+            becomes(lambda: ask("sessioner_responder_clients"), [26])
 
 
 @pytest.mark.program
@@ -147,21 +143,21 @@ def test_a_real_statsd_server_adds_up_what_it_is_told(free_ports: FreePorts, tmp
         [path, "-f", "-C", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as server:
         try:
-            eventually(lambda: f":{port:04X} " in Path("/proc/net/udp").read_text(), True)
+            becomes(lambda: f":{port:04X} " in Path("/proc/net/udp").read_text(), True)
             arguments = ("--statsd", f"localhost:{port}", "--statsd-namespace", "box", "--statsd-window", "200ms")
             with responder(first, 2), initiator(first, 2, *arguments) as daemon:
                 status = query(daemon, "set 20", "wait", "query 500 for 1s")
-                eventually(lambda: last("gauge-box.connections.total"), 20)
-                eventually(lambda: last("derive-box.connections.opened"), 20)
-                eventually(lambda: last("derive-box.traffic.msgs.sent"), status["query"]["sent"])
-                eventually(lambda: last("derive-box.traffic.msgs.rcvd"), status["query"]["answered"])
-                eventually(lambda: last("derive-box.traffic.data.sent"), status["traffic"]["sent"])
+                becomes(lambda: last("gauge-box.connections.total"), 20)
+                becomes(lambda: last("derive-box.connections.opened"), 20)
+                becomes(lambda: last("derive-box.traffic.msgs.sent"), status["query"]["sent"])
+                becomes(lambda: last("derive-box.traffic.msgs.rcvd"), status["query"]["answered"])
+                becomes(lambda: last("derive-box.traffic.data.sent"), status["traffic"]["sent"])
                 median = last("gauge-box.latency.message.mean")
                 assert median
                 assert median > 0
                 daemon.end("quit")
             # Its last word.
-            eventually(lambda: last("gauge-box.connections.total"), 0)
+            becomes(lambda: last("gauge-box.connections.total"), 0)
         finally:
             server.kill()
 

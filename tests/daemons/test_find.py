@@ -15,7 +15,7 @@ import pytest
 from tests.daemons.box import DROP, REJECT, forget_idle, limit_rate, limit_sessions
 from tests.daemons.namespaces import RIGHT, Network, missing
 from tests.daemons.test_programs import program, running
-from tests.support import PATIENCE, ROOT, Daemon, environment, initiator, responder
+from tests.support import PATIENCE, ROOT, Daemon, alone, environment, initiator, responder
 
 FreePorts = Callable[[int], int]
 
@@ -190,8 +190,9 @@ def test_a_search_is_stopped_by_its_name_and_keeps_what_it_knows(pair: Daemon) -
         ("ages on 127.0.0.9:9", "is no target"),
     ],
 )
-def test_bad_input_costs_one_line_and_nothing_else(pair: Daemon, line: str, error: str) -> None:
-    output, errors, code = pair.end(line, "status --json")
+def test_bad_input_costs_one_line_and_nothing_else(line: str, error: str) -> None:
+    with alone(1) as front:
+        output, errors, code = front.end(line, "status --json")
     assert error in output
     assert json.loads(output.splitlines()[-1])["probes"] == []
     assert (code, "Traceback" in errors) == (2, False)

@@ -205,6 +205,33 @@ def test_every_node_listens_on_its_own(cluster: Cluster) -> None:
         assert f"{NODES[2]} is back" in errors
 
 
+def test_a_node_that_joins_is_one_more_of_the_fleets_that_there_are(cluster: Cluster, beside: Daemon) -> None:
+    """It listens, and holds of what is asked for from then on; what was there stays where it is."""
+    cluster.kill(2)
+    with (
+        console(cluster, "initiator", "--target", ADDRESSES, "--name", "grows", "--per-node", "2") as front,
+        console(cluster, "responder", "--listen", "0.0.0.0:7100") as behind,
+    ):
+        assert front.ask("set 80", "wait 30s", "status --json")["held"] == 80
+        assert held(front.ask("nodes --json")) == [20] * 4
+        assert len(behind.ask("nodes --json")) == 2
+        cluster.start(2)
+        rows = nodes_until(front, lambda rows: len(rows) == 6)
+        assert [row["node"] for row in rows[4:]] == [f"{NODES[2]} (1)", f"{NODES[2]} (2)"]
+        now = front.ask("set 180", "wait 30s", "status --json")
+        assert (now["held"], now["established"], now["losses"]) == (180, 180, {})
+        assert held(front.ask("nodes --json")) == [30] * 6
+        nodes_until(behind, lambda rows: [row["node"] for row in rows] == list(NODES))
+        with Daemon("initiator", "--target", f"{NODES[2]}:7100", prefix=cluster.beside.prefix) as other:
+            assert other.ask("set 10", "wait 30s", "status --json")["held"] == 10
+            assert held(nodes_until(behind, lambda rows: sum(held(rows)) == 10)) == [0, 0, 10]
+        for daemon in (front, behind):
+            _, errors, code = daemon.end("quit")
+            assert (code, "Traceback" in errors) == (0, False)
+            assert errors.count(f"{NODES[2]} joins the fleet") == 1
+    beside.until(lambda now: now["held"] == 0)
+
+
 def test_what_cannot_be_is_refused(cluster: Cluster) -> None:
     """Each in one line that says what is wrong; and nothing is left of it."""
     assert "there is no Ray cluster at" in refusal(cluster, "--target", ADDRESSES, "--fleet", f"{NODES[0]}:1")

@@ -111,7 +111,7 @@ def test_each_listener_has_the_mode_that_was_said_before_it(free_ports: FreePort
         assert now["echoed"] == size
         assert now["sent"] == sum(row["sent"] for row in found.values())
         there.send(f"listen add 127.0.0.1:{next(port)}")
-        assert there.line() == "1 listeners added"
+        assert there.line() == "1 listener added"
         assert modes(there)[first + 5] == "active"
 
 
@@ -123,11 +123,11 @@ def test_a_mode_is_changed_while_clients_are_connected(free_ports: FreePorts, co
         sock.sendall(b"one")
         assert receive(sock, 3) == b"one"
         there.send(f"mode sink 127.0.0.1:{first}")
-        assert there.line() == "1 listeners in mode sink"
+        assert there.line() == "1 listener in mode sink"
         sock.sendall(b"two")
         there.until(lambda now: now["received"] == 6)
         there.send(f"mode active 127.0.0.1:{first}")
-        assert there.line() == "1 listeners in mode active"
+        assert there.line() == "1 listener in mode active"
         assert receive(sock, len(MESSAGE)) == MESSAGE
         there.send("mode serve")
         assert there.line() == "2 listeners in mode serve"

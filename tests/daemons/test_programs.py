@@ -7,14 +7,13 @@ import select
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE, Daemon, initiator, responder
+from tests.support import PATIENCE, Daemon, eventually, initiator, responder
 
 pytestmark = pytest.mark.program
 
@@ -64,11 +63,12 @@ def running(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[byte
 def until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
     """Wait until somebody listens on a port, without a session that the server would count."""
     wanted = f" 0100007F:{port:04X} 00000000:0000 0A "
-    end = time.monotonic() + PATIENCE
-    while wanted not in Path("/proc/net/tcp").read_text():
+
+    def sockets() -> str:
         assert process.poll() is None, f"{process.args!r} ended"
-        assert time.monotonic() < end, f"{process.args!r} does not listen"
-        time.sleep(0.01)
+        return Path("/proc/net/tcp").read_text()
+
+    eventually(sockets, lambda text: wanted in text)
 
 
 def filtered(command: Sequence[str], data: bytes) -> bytes:
@@ -222,9 +222,7 @@ def test_nginx_has_as_many_sessions_as_are_held(free_ports: FreePorts, tmp_path:
     with nginx(tmp_path, port, "1h"), initiator(port) as here:
         for count in (300, 20):
             here.ask(f"set {count}", "wait 30s", "status --json")
-            end = time.monotonic() + PATIENCE
-            while active_connections(port) != count + 1:
-                assert time.monotonic() < end
+            eventually(lambda: active_connections(port), (count + 1).__eq__)
         assert here.ask("status --json")["losses"] == {}
 
 

@@ -198,7 +198,7 @@ def target() -> Iterator[str]:
 def at_one_target(target: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     """Give the terminal of an initiator with one target, for tests that leave it as it was."""
     with Terminal("initiator", "--target", target, state=tmp_path_factory.mktemp("state")) as terminal:
-        terminal.until(lambda screen: screen.typed == "" and screen.toolbar.startswith("1 sessions held"))
+        terminal.until(lambda screen: screen.typed == "" and screen.toolbar.startswith("1 session held"))
         yield terminal
 
 

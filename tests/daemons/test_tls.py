@@ -55,7 +55,8 @@ def test_hundreds_of_sessions_are_held_pinged_and_queried(certificates: Certific
         assert front.line().startswith("Ping interval")
         now = front.until(lambda now: now["confirmed"] == 300 and now["pings_answered"] > 600)
         assert (now["held"], now["losses"], now["failures"]) == (300, {}, {})
-        front.send("query 1k for 500ms", "wait query 20s")
+        front.send("ping off", "query 1k for 500ms", "wait query 20s")
+        assert front.line() == "Ping disabled"
         front.line()
         query = front.ask("status --json")["query"]
         assert query["due"] == query["sent"] == query["answered"] > 400
@@ -102,8 +103,8 @@ def test_the_name_is_the_host_as_it_is_written(certificates: Certificates, free_
     ):
         front.until(lambda now: now["held"] == now["asked"])
         front.send(f"target remove localhost:{port}", f"target add 127.0.0.1:{port}", "wait")
-        assert front.line().endswith("targets removed")
-        assert front.line().startswith("1 targets added")
+        assert front.line() in ("1 target removed", "2 targets removed")
+        assert front.line().startswith("1 target added")
         now = front.ask("status --json")
         assert (now["asked"], now["held"], now["failures"]) == (1, 1, {})
 

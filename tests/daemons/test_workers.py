@@ -8,12 +8,13 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
+from statistics import median
+from time import monotonic
 from typing import Any
 
 import pytest
 
-from tests.support import PATIENCE, Daemon, initiator, limited, responder
+from tests.support import PATIENCE, Daemon, eventually, initiator, limited, responder
 
 FreePorts = Callable[[int], int]
 
@@ -45,10 +46,12 @@ def lives(process: int) -> bool:
 
 def gone(processes: list[int]) -> None:
     """Return when none of some processes exists."""
-    end = monotonic() + PATIENCE
-    while any(map(lives, processes)):
-        assert monotonic() < end, f"still there: {processes}"
-        sleep(0.01)
+    eventually(lambda: [process for process in processes if lives(process)], lambda left: not left)
+
+
+def descriptors_of(process: int) -> int:
+    """Return how many descriptors a process has."""
+    return len(list(Path(f"/proc/{process}/fd").iterdir()))
 
 
 def private_memory(process: int) -> int:
@@ -96,7 +99,7 @@ def test_every_command_works_on_workers(free_ports: FreePorts, here: str, there:
         assert sessions[0]["remote"] in [row["local"] for row in rows(behind, f"list {sessions[0]['local']}")]
 
         front.send(f"drop {sessions[0]['local']}")
-        assert re.match(r"\d sessions dropped by FIN", front.line())
+        assert re.match(r"\d sessions? dropped by FIN", front.line())
         front.send("drop 101 rst")
         assert front.line() == "101 sessions dropped by RST"
         assert front.ask("wait 30s", "status --json")["established"] >= 2102
@@ -160,26 +163,29 @@ def test_targets_and_settings_change_while_running(free_ports: FreePorts) -> Non
         first = rows(front, "details")[0]["target"]
         assert front.ask("set 40", "wait 30s", "status --json")["held"] == 40
         front.send(f"target remove {first}")
-        assert front.line() == "1 targets removed"
+        assert front.line() == "1 target removed"
         assert front.ask("wait 30s", "status --json")["held"] == 30
         front.send(f"target add {first}")
-        assert front.line() == "1 targets added, with one session each"
+        assert front.line() == "1 target added, with one session"
         assert front.ask("wait 30s", "status --json")["held"] == 31
         front.send("ping interval 50-60ms", "ping on")
-        assert front.line() == "Ping interval 0.1s to 0.1s"
+        assert front.line() == "Ping interval 50ms to 60ms"
         assert front.line() == "Ping enabled"
         front.until(lambda now: now["ping"] and now["confirmed"] == 31 and now["pings_answered"] > 60)
         front.send("ping")
         assert front.line() == "Ping disabled"
         front.send("hashsize 100", "hashsize 7 " + str(first))
+        assert front.line() == "Hash size of every target 100"
+        assert front.line() == f"Hash size of {first} 7"
         front.until(lambda now: now["hashsize"] == 3 * 100 + 8)
         behind.send(f"listen remove {first}")
-        assert behind.line() == "1 listeners removed, their clients stay"
+        assert behind.line() == "1 listener removed, their clients stay"
         assert behind.ask("status --json")["held"] == 31
         behind.send(f"listen add {first}", "mode sink", "marker on", "hashsize 64")
-        assert behind.line() == "1 listeners added"
+        assert behind.line() == "1 listener added"
         assert behind.line() == "4 listeners in mode sink"
         assert behind.line() == "Marker enabled"
+        assert behind.line() == "Clients hash size 64"
         assert {row["mode"] for row in rows(behind, "listeners")} == {"sink"}
         behind.until(lambda now: now["hashsize"] == 64 and now["marker"])
 
@@ -290,6 +296,52 @@ def test_a_responder_that_fills_up_is_relieved_before_it_is_full(free_ports: Fre
         assert now["exhausted"] == []
 
 
+def test_workers_of_a_responder_take_turns_until_all_are_full(free_ports: FreePorts) -> None:
+    first, limit, count = free_ports(2), 300, 2 * len(os.sched_getaffinity(0)) + 1
+    arguments = ("responder", "--listen", f"127.0.0.1:{first}-{first + 1}", "--workers", str(count))
+    with Daemon(*arguments, prefix=limited(limit)) as behind, initiator(first, 2, "--connect-rate", "500") as front:
+        behind.ask("status --json")
+        own = [descriptors_of(worker) for worker in workers_of(behind)]
+        half = count * limit // 3
+        assert front.ask(f"set {half}", "wait 30s", "status --json")["held"] == half
+        behind.until(lambda now: now["held"] == half)
+        held = [descriptors_of(worker) - before for worker, before in zip(workers_of(behind), own, strict=True)]
+        assert min(held) > 0
+        assert max(held) < limit / 2
+        # A quarter of so low a limit is kept free, at most 64; and shares differ by some hundredths at the end.
+        room = limit - 64 - max(own) - 12
+        front.ask(f"set {count * room}", "wait 30s", "status --json")
+        now = behind.until(lambda now: now["held"] == count * room)
+        assert (now["workers"]["count"], now["accepted"], now["losses"]) == (count, count * room, {})
+        assert len(rows(behind, "list")) == count * room
+        assert {row["mode"] for row in rows(behind, "listeners")} == {"echo"}
+        behind.send(f"listen remove 127.0.0.1:{first}", "mode sink", "drop 100")
+        assert behind.line() == "1 listeners removed, their clients stay"
+        assert behind.line() == "1 listeners in mode sink"
+        assert behind.line() == "100 sessions dropped by FIN"
+        front.until(lambda now: now["losses"].get("fin") == 100)
+
+
+@pytest.mark.parametrize("prefix", [(), ("nice", "-n", "3"), ("setpriv", "--bounding-set=-sys_nice")])
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_console_comes_before_its_workers_where_that_is_allowed(more: int, prefix: tuple[str, ...]) -> None:
+    count = len(os.sched_getaffinity(0)) + more
+    niceness = 3 if "nice" in prefix else 0
+    before = 0 if "setpriv" in prefix else 10
+    # With --loopback there are two pools of workers, and one console.
+    with Daemon("initiator", "--loopback", "--workers", str(count), prefix=prefix) as daemon:
+        daemon.ask("wait 30s", "status --json")
+        console = daemon.process.pid
+        assert os.getpriority(os.PRIO_PROCESS, console) == niceness - before
+        zygotes = children(console)
+        workers = [worker for zygote in zygotes for worker in children(zygote)]
+        assert (len(zygotes), len(workers)) == (2, 2 * count)
+        assert {os.getpriority(os.PRIO_PROCESS, process) for process in (*zygotes, *workers)} == {niceness}
+        policy = os.SCHED_BATCH if more else os.SCHED_OTHER
+        assert {os.sched_getscheduler(worker) for worker in workers} == {policy}
+        assert os.sched_getscheduler(console) == os.SCHED_OTHER
+
+
 @pytest.mark.parametrize("name", ["initiator", "responder"])
 def test_a_worker_that_holds_nothing_costs_little(free_ports: FreePorts, name: str) -> None:
     first = free_ports(10)
@@ -304,20 +356,22 @@ def test_a_frozen_worker_does_not_freeze_the_prompt(free_ports: FreePorts) -> No
         front.ask("set 300", "wait 30s", "status --json")
         frozen = workers_of(front)[2]
         os.kill(frozen, signal.SIGSTOP)
-        now = front.until(lambda now: now["workers"]["silent"])
-        assert list(now["workers"]["silent"]) == ["3"]
+        now = front.until(lambda now: list(now["workers"]["silent"]) == ["3"])
         assert now["age"] >= 3
-        begun = monotonic()
-        for _ in range(20):
+        took = []
+        for _ in range(21):
+            begun = monotonic()
             front.ask("status --json")
-        assert (monotonic() - begun) / 20 < 1
+            took.append(monotonic() - begun)
+        # A prompt that waited for the worker would do so each time; a busy machine may hold some of them up.
+        assert median(took) < 1
         assert len(rows(front, "list")) == 200
         now = front.ask("set 600", "status --json")
         assert now["asked"] == 600
         front.until(lambda now: now["held"] == 500)
         os.kill(frozen, signal.SIGCONT)
         assert front.ask("wait 30s", "status --json")["held"] == 600
-        assert not front.until(lambda now: now["age"] < 2)["workers"]["silent"]
+        front.until(lambda now: now["age"] < 2 and not now["workers"]["silent"])
         assert "Worker 3 does not answer" in front.end()[1]
 
 

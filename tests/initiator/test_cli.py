@@ -1,8 +1,6 @@
 """Tests of the initiator's command line."""
 
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,6 +10,7 @@ from common.exporters.settings import Exporters
 from common.keepalive import Keepalive, parse_keepalive
 from initiator.cli import Options, parse_options
 from initiator.settings import CONNECT_TIMEOUT, PING_TIMEOUT, Settings, Tls
+from tests.command_lines import PROCESS, options_of, refusal
 from tests.tls import Certificates
 
 TARGET = ["--target", "10.0.0.1:5000"]
@@ -41,24 +40,6 @@ SETTINGS: list[tuple[list[str], dict[str, object]]] = [
     (["--tls", "--tls-name", "192.0.2.1", "--tls-insecure"], {"tls": Tls(None, "192.0.2.1", verify=False)}),
 ]
 
-PROCESS: list[tuple[list[str], str, object]] = [
-    (["-d"], "debug", True),
-    (["--debug"], "debug", True),
-    (["-u"], "no_ulimit", True),
-    (["--no-ulimit"], "no_ulimit", True),
-    (["--exec", "set 5", "--exec", "wait held"], "execute", ["set 5", "wait held"]),
-    (["--script", "run.txt"], "script", Path("run.txt")),
-    (["--no-prompt"], "no_prompt", True),
-    (["--log", "run.log"], "log", Path("run.log")),
-    (["--loop", "asyncio"], "loop", "asyncio"),
-    (["--workers", "4"], "workers", 4),
-    (["--workers", "auto"], "workers", None),
-    (["--fleet", "10.0.0.1:6379"], "fleet", "10.0.0.1:6379"),
-    (["--fleet", "[fd00::1]:6379"], "fleet", "[fd00::1]:6379"),
-    (["--fleet", "head:6379", "--per-node", "2"], "per_node", 2),
-    (["--fleet", "head:6379", "--name", "lab-1"], "name", "lab-1"),
-]
-
 # What decides the targets, or names a file; tested by itself, as are the exporters, in tests/common/exporters.
 OTHERS = {"-t", "--target", "-s", "--hashsize", "--loopback", "--tls-ca", "-h", "--help"}
 OTHERS |= {"--attach", "--statsd", "--statsd-namespace", "--statsd-window", "--prometheus"}
@@ -67,18 +48,6 @@ OTHERS |= {"--attach", "--statsd", "--statsd-namespace", "--statsd-window", "--p
 def parse(*arguments: str) -> Options:
     """Return what a command line with a target asks for."""
     return parse_options([*TARGET, *arguments])
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Return the one line that a command line is refused with."""
-    with pytest.raises(SystemExit) as end:
-        parse_options(arguments)
-    assert end.value.code == 2
-    output, errors = capsys.readouterr()
-    assert output == ""
-    (line,) = errors.splitlines()
-    assert line.startswith("sessioner_initiator: ")
-    return line
 
 
 def test_a_target_is_all_that_is_needed() -> None:
@@ -97,22 +66,12 @@ def test_an_option_changes_its_setting_alone(arguments: list[str], settings: dic
     assert parse("--seed", "7", *arguments).settings == replace(PLAIN, **settings)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("arguments", "name", "value"), PROCESS)
-def test_an_option_of_the_process_is_taken(arguments: list[str], name: str, value: object) -> None:
-    """The options that both daemons have work here."""
-    assert getattr(parse(*arguments).process, name) == value
-
-
 def test_no_option_goes_untested(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every option that the help shows, short and long, is in one of the tables here."""
     monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit) as end:
-        parse_options(["--help"])
-    assert not end.value.code
-    shown = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", capsys.readouterr().out.partition("options:")[2]))
     given = [arguments for arguments, *_ in SETTINGS] + [arguments for arguments, *_ in PROCESS]
     tested = {word for arguments in given for word in arguments if word.startswith("-")}
-    assert shown == tested | OTHERS
+    assert options_of(parse_options, capsys) == tested | OTHERS
 
 
 @pytest.mark.parametrize("flag", ["-t", "--target"])
@@ -220,7 +179,7 @@ def test_a_wrong_value_ends_the_process_with_one_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
 ) -> None:
     """What is wrong is named in one line on standard error, and the exit code is that of wrong usage."""
-    assert named in refusal(capsys, *TARGET, *arguments)
+    assert named in refusal(parse_options, capsys, *TARGET, *arguments)
 
 
 def test_a_file_with_authorities_is_taken_by_name(certificates: Certificates) -> None:
@@ -231,24 +190,19 @@ def test_a_file_with_authorities_is_taken_by_name(certificates: Certificates) ->
 @pytest.mark.parametrize("arguments", [[], ["--ping"]])
 def test_without_a_target_the_remedy_is_told(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     """Where there is nothing to hold sessions to, the line that says so names both ways out."""
-    line = refusal(capsys, *arguments)
+    line = refusal(parse_options, capsys, *arguments)
     assert "no target: give --target ADDR:PORT[-PORT], or --loopback" in line
-
-
-def test_what_is_of_statsd_is_refused_without_a_server(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refusal(capsys, *TARGET, "--statsd-window", "2s")
-    assert "--statsd-window needs a server to send to; add --statsd HOST:PORT" in line
 
 
 def test_an_argument_without_an_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """An address alone is not taken for a target."""
-    assert "10.0.0.1:80" in refusal(capsys, "10.0.0.1:80", "--loopback")
+    assert "10.0.0.1:80" in refusal(parse_options, capsys, "10.0.0.1:80", "--loopback")
 
 
 @pytest.mark.parametrize("option", ["--ping-timeout", "--connect-timeout", "--keepalive"])
 def test_a_time_past_every_number_is_refused(capsys: pytest.CaptureFixture[str], option: str) -> None:
     """A time of hundreds of digits is refused like any other wrong one."""
-    assert option in refusal(capsys, *TARGET, option, "9" * 400)
+    assert option in refusal(parse_options, capsys, *TARGET, option, "9" * 400)
 
 
 @pytest.mark.parametrize(
@@ -296,34 +250,3 @@ def test_keepalive_that_the_kernel_would_refuse_is_refused(text: str, most: int)
     """The kernel takes at most 32,767 seconds and 127 probes (include/net/tcp.h): more would fail every session."""
     with pytest.raises(UsageError, match=f'"{text}": keepalive takes .*{most}'):
         parse_keepalive(text)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        (["--fleet", "head"], '"head" is no address of a Ray cluster'),
-        (["--fleet", "head:70000"], '"head:70000" is no address of a Ray cluster'),
-        (["--fleet", "head:6379", "--workers", "2"], "--workers goes without --fleet"),
-        (["--fleet", "head:6379", "--workers", "auto"], "--workers goes without --fleet"),
-        (["--fleet", "head:6379", "--per-node", "0"], "no number of engines"),
-        (["--fleet", "head:6379", "--per-node", "auto"], "no number of engines"),
-        (["--fleet", "head:6379", "--name", "a b"], '"a b" is no name of a fleet'),
-        (["--fleet", "head:6379", "--attach", "lab", "--name", "lab"], "--attach goes without --name"),
-        (["--fleet", "head:6379", "--attach", "lab", "--per-node", "2"], "--attach goes without --name and --per-node"),
-        (["--per-node", "2"], "--per-node goes with --fleet"),
-        (["--name", "lab"], "--name goes with --fleet"),
-        (["--attach", "lab"], "--attach goes with --fleet"),
-        (["--fleet", "head:6379", "--attach", "lab"], "--target goes without --attach"),
-    ],
-)
-def test_a_wrong_fleet_is_refused(capsys: pytest.CaptureFixture[str], arguments: list[str], named: str) -> None:
-    """What is no fleet, or does not go with one, is named."""
-    assert named in refusal(capsys, *TARGET, *arguments)
-
-
-def test_a_fleet_that_is_attached_to_is_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    """Options that say what engines are go without --attach, those of the console itself do not."""
-    attached = ["--fleet", "head:6379", "--attach", "lab"]
-    options = parse_options([*attached, "--exec", "status", "--prometheus", "9464"])
-    assert (options.process.attach, options.process.execute) == ("lab", ["status"])
-    assert "--keepalive goes without --attach" in refusal(capsys, *attached, "--keepalive", "60s")

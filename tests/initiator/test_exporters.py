@@ -132,9 +132,10 @@ async def test_short_sessions_that_fail_are_told_by_reason() -> None:
             found = await values(engine)
             async with exporting(Exporters(endpoint, "box", 60), engine):
                 datagram = await told(sock)
-    assert found["transactions_failed_total refused"] == found["transactions_due_total"] == 10
-    assert found["transactions_completed_total"] == 0
     begun = int(found["transactions_begun_total"])
+    assert found.get("transactions_failed_total refused", 0) == begun
+    assert found["transactions_due_total"] == 10
+    assert found["transactions_completed_total"] == 0
     assert [datagram[f"box.transactions.{name}"] for name in ("begun", "completed", "failed")] == [
         f"{begun}|c",
         "0|c",

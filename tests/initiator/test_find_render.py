@@ -29,7 +29,6 @@ SPREAD = Spread(0.0001, 0.001, 0.002, 0.003, 0.2)
 SPREAD_TEXT = "min 0.100 ms  p50 1.0 ms  p95 2.0 ms  p99 3.0 ms  max 200 ms"
 KEEPALIVE = ("keepalive every", "silent for", "answered", "failed", "verdict")
 TIMES = {"min": "0.100 ms", "p50": "1.0 ms", "p95": "2.0 ms", "p99": "3.0 ms", "max": "200 ms"}
-NONE = Spread(0.0, 0.0, 0.0, 0.0, 0.0)
 
 BENCH = BenchFigures(
     BenchSettings(100, 2), False, 0.51, 199, {"rst": 1}, SPREAD, SPREAD, SPREAD,
@@ -77,6 +76,21 @@ def test_a_bench() -> None:
         f"Echo from its sending    : {SPREAD_TEXT}",
         f"Round 1                  : {SPREAD_TEXT}",
         f"Round 2                  : {SPREAD_TEXT}, failed 1 (rst 1)",
+    ]
+
+
+def test_a_bench_in_which_nothing_was_measured_shows_no_latency() -> None:
+    done = BenchRound(1, 0, {"timeout": 100}, None, None)
+    bench = replace(BENCH, answered=0, connect=None, corrected=None, raw=None, rounds=[done])
+    lines = list(found_text(bench))
+    assert lines[3:] == [
+        "Establishment            : -",
+        "Echo from the barrier    : -",
+        "Echo from its sending    : -",
+        "Round 1                  : -, failed 100 (timeout 100)",
+    ]
+    assert found_table(bench).rows == [
+        {"round": 1, "answered": 0, "failed": "100 (timeout 100)", **dict.fromkeys(TIMES)},
     ]
 
 

@@ -12,21 +12,19 @@ from initiator.find_render import found_text
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text, query_table, query_text, rate_found_table, rate_found_text, send_table
 from initiator.reports.report import Report, report_text, write_report
-from initiator.snapshot import LatencyRow, QueryFigures, RateFound, RateTried, Segments
+from initiator.snapshot import LatencyRow, RateFound, RateTried, Segments
 from initiator.traffic import Traffic
+from tests.initiator.figures import NO_QUERIES
 from tests.initiator.test_find_render import BENCH, IDLE
 from tests.initiator.test_totals import MESSAGES
 
-ENDED = QueryFigures(
+ENDED = replace(
+    NO_QUERIES,
     asked_rate=1000.0,
-    answered_rate=0.0,
     seconds=10.0,
-    running=False,
-    sessions=0,
     due=10_000,
     sent=9_990,
     answered=9_900,
-    outstanding=0,
     unsent=10,
     timeouts=70,
     lost=20,

@@ -27,7 +27,7 @@ def new_socket(stack: ExitStack) -> socket.socket:
 
 def test_ports_are_taken_in_turn_and_told(stack: ExitStack) -> None:
     server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-    ports = LocalPorts(random.Random(1).random)
+    ports = LocalPorts(random.Random(1).random())
     bounds = local_port_range()
     assert bounds
     before = None
@@ -47,9 +47,9 @@ def test_ports_that_are_taken_are_left_out(stack: ExitStack, taken: int) -> None
     server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     seed = 2
     for _ in range(taken):
-        assert LocalPorts(random.Random(seed).random).connect(new_socket(stack), server.getsockname())[1]
+        assert LocalPorts(random.Random(seed).random()).connect(new_socket(stack), server.getsockname())[1]
     sock = new_socket(stack)
-    error, port = LocalPorts(random.Random(seed).random).connect(sock, server.getsockname())
+    error, port = LocalPorts(random.Random(seed).random()).connect(sock, server.getsockname())
     assert error in (0, errno.EINPROGRESS)
     assert sock.getsockname()[1] == port
 
@@ -57,11 +57,11 @@ def test_ports_that_are_taken_are_left_out(stack: ExitStack, taken: int) -> None
 def test_the_kernel_chooses_when_one_port_after_the_other_is_taken(stack: ExitStack) -> None:
     server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     seed = 3
-    others = LocalPorts(random.Random(seed).random)
+    others = LocalPorts(random.Random(seed).random())
     for _ in range(40):
         others.connect(new_socket(stack), server.getsockname())
     sock = new_socket(stack)
-    error, port = LocalPorts(random.Random(seed).random).connect(sock, server.getsockname())
+    error, port = LocalPorts(random.Random(seed).random()).connect(sock, server.getsockname())
     assert error in (0, errno.EINPROGRESS)
     assert port == 0
     assert sock.getsockname()[1]
@@ -71,7 +71,7 @@ def test_a_turn_ends_with_the_range_and_begins_again(stack: ExitStack) -> None:
     server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     bounds = local_port_range()
     assert bounds
-    ports = LocalPorts(lambda: 1.0)
+    ports = LocalPorts(1.0)
     assert bounds[0] <= ports.connect(new_socket(stack), server.getsockname())[1] <= bounds[0] + 4
 
 
@@ -79,5 +79,5 @@ def test_ipv6_has_its_ports_chosen_too(stack: ExitStack) -> None:
     server = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
     sock = stack.enter_context(socket.socket(socket.AF_INET6))
     sock.setblocking(False)
-    _, port = LocalPorts(random.Random(4).random).connect(sock, server.getsockname())
+    _, port = LocalPorts(random.Random(4).random()).connect(sock, server.getsockname())
     assert sock.getsockname()[1] == port != 0

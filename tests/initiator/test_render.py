@@ -11,41 +11,21 @@ from initiator.render import greeting_text, session_text, status_text, target_te
 from initiator.settings import Settings, Tls
 from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
 from initiator.traffic import Traffic
+from tests.initiator.figures import NO_SESSIONS
 
-QUIET = Snapshot(
-    age=0.0,
+QUIET = replace(
+    NO_SESSIONS,
     asked=40,
     held=40,
     targets=4,
     descriptors=(1_048_576, 1_048_576),
-    ping=False,
-    rate=0.0,
-    attempts=0,
     established=40,
-    confirmed=0,
-    confirmed_last_minute=0,
-    losses={},
-    failures={},
-    pausing_targets=0,
-    exhausted=(),
-    targets_without_ports=0,
-    pings_answered=0,
-    round_trip_p50=0.0,
-    round_trip_p99=0.0,
     hashsize=400,
     max_depth=1,
-    longest_pause=0.0,
-    traffic=Traffic(),
-    receive_rate=0.0,
-    send_rate=0.0,
-    query=None,
-    churn=None,
-    query_p95=0.0,
-    send=None,
-    message_p95=0.0,
 )
 
-BUSY = Snapshot(
+BUSY = replace(
+    NO_SESSIONS,
     age=0.04,
     asked=100_000,
     held=33_900,
@@ -71,11 +51,6 @@ BUSY = Snapshot(
     traffic=Traffic(received=5_000, sent=4_000, reads=50, writes=40),
     receive_rate=100.0,
     send_rate=80.0,
-    query=None,
-    churn=None,
-    query_p95=0.0,
-    send=None,
-    message_p95=0.0,
 )
 
 TARGET = TargetSnapshot(

@@ -24,7 +24,7 @@ from initiator.workloads.schedule import constant
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
 from responder.settings import Tls as ResponderTls
-from tests.support import Peer, reset, until
+from tests.support import PATIENCE, Peer, reset, until
 from tests.tls import Certificates, TlsPeer
 
 pytestmark = pytest.mark.usefixtures("run")
@@ -41,7 +41,7 @@ async def responding(tls: ResponderTls | None, **options: Any) -> AsyncIterator[
 @asynccontextmanager
 async def initiating(address: Address, tls: Tls, host: str = "127.0.0.1", **settings: Any) -> AsyncIterator[Engine]:
     """Give an initiator with one target, as one would write it."""
-    async with aclosing(Engine(Settings(seed=1, tls=tls, **settings))) as engine:
+    async with aclosing(Engine(Settings(**{"seed": 1, "connect_timeout": PATIENCE, "tls": tls, **settings}))) as engine:
         await engine.add_targets(Endpoint(host, address.port, address.port), 10)
         yield engine
 
@@ -92,6 +92,14 @@ async def test_a_session_is_held_when_its_handshake_is_done(certificates: Certif
             now = await status(responder, lambda now: now.held == 100)
             assert now.losses == {"fin": 200}
         assert (await status(responder, lambda now: not now.held)).losses == {"fin": 300}
+
+
+async def test_sessions_that_are_held_already_have_a_lifetime_too(certificates: Certificates) -> None:
+    async with responding(shown(certificates)) as (_, address), initiating(address, Tls(certificates.ca)) as engine:
+        await engine.set_sessions(20, None)
+        await engine.wait_held()
+        await engine.set_lifetime(0.1)
+        await status(engine, lambda now: now.replaced >= 20)
 
 
 async def test_until_then_it_is_an_attempt(certificates: Certificates) -> None:

@@ -4,16 +4,15 @@ from collections import Counter
 from dataclasses import fields, replace
 
 from common.workers.merge import merged
-from initiator.snapshot import QueryFigures, SendFigures
 from initiator.totals import ChurnTotals, MessageTotals, QueryTotals, Totals
-from initiator.traffic import Traffic
+from tests.initiator.figures import NO_MESSAGES, NO_QUERIES
 from tests.initiator.workloads.test_saturation import row
 
-RUN = QueryFigures(
+RUN = replace(
+    NO_QUERIES,
     asked_rate=10.0,
     answered_rate=9.0,
     seconds=1.0,
-    running=False,
     sessions=2,
     due=1,
     sent=2,
@@ -27,7 +26,6 @@ RUN = QueryFigures(
     malformed=9,
     truncated=10,
     rcodes={"NOERROR": 3},
-    traffic=Traffic(),
 )
 
 
@@ -39,15 +37,14 @@ def test_every_count_of_every_run_is_in_the_totals() -> None:
             assert getattr(totals, item.name) == 2 * getattr(RUN, item.name)
 
 
-MESSAGES = SendFigures(
+MESSAGES = replace(
+    NO_MESSAGES,
     asked_rate=10.0,
     rate=5.0,
     sent_rate=9.0,
     answered_rate=9.0,
     seconds=1.0,
-    running=False,
     sessions=2,
-    unit="messages",
     due=1,
     sent=2,
     missed={"late": 3, "session full": 4},
@@ -57,9 +54,6 @@ MESSAGES = SendFigures(
     unanswered=7,
     unexpected=8,
     wrong={"foreign": 9},
-    told=(),
-    stopped_on="",
-    traffic=Traffic(),
 )
 
 

@@ -21,6 +21,7 @@ from common.workers.calls import Caller
 from common.workers.process import Zygote
 from common.workers.serving import Birth
 from initiator.engine import Engine
+from initiator.probes.figures import FIND, IdleSettings
 from initiator.settings import Settings
 from initiator.workers import Workers, open_engine
 from initiator.workloads.churn import ChurnSettings
@@ -146,6 +147,20 @@ async def test_a_worker_that_dies_twice_is_replaced_twice() -> None:
             await workers.wait_held()
             now = await workers.snapshot()
             assert (now.held, now.established, now.losses) == (20, 20 + 10 * times, {"worker": 10 * times})
+
+
+async def test_what_a_worker_did_alone_is_named_when_it_has_ended() -> None:
+    async with both(2) as (workers, _, _):
+        await workers.start_probe(IdleSettings())
+        waiting = asyncio.create_task(workers.wait_probe(FIND))
+        await until(lambda: _probes(workers))
+        os.kill(workers.pool.states()[0].process, signal.SIGKILL)
+        with pytest.raises(SessionerError, match=r"^find: Worker 1, which did it alone, has ended$"):
+            await waiting
+
+
+async def _probes(workers: Workers) -> bool:
+    return bool((await workers.snapshot()).probes)
 
 
 async def test_churn_is_done_by_all_workers_together() -> None:
@@ -292,6 +307,7 @@ async def test_when_all_are_away_nothing_is_lost_of_what_was_asked_for() -> None
         await until(all_are_away)
         with pytest.raises(SessionerError, match="no worker answers"):
             await workers.set_ping(None)
+        assert not workers.settings_of(0).ping
         await workers.set_sessions(30, None)
         origin.there.set()
 

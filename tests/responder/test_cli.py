@@ -1,6 +1,5 @@
 """Tests of the responder's command line."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from common.keepalive import Keepalive
 from common.table import DEFAULT_HASHSIZE
 from responder.cli import Options, parse_options
 from responder.settings import BACKLOG, Settings, Tls
+from tests.command_lines import PROCESS, options_of, refusal
 from tests.tls import Certificates
 
 LISTEN = ["--listen", "10.0.0.1:5000"]
@@ -24,8 +24,8 @@ SETTINGS = [
     (["--hashsize", "1", "--backlog", "1"], Settings(hashsize=1, backlog=1)),
     (["--message", "hello"], Settings(message=b"hello")),
     (["--message", "gr\u00fc\u00df\udcff"], Settings(message=b"gr\xc3\xbc\xc3\x9f\xff")),
-    (["--message-rate", "0.5"], Settings(message_rate=0.5)),
-    (["--message-rate", "1.5k"], Settings(message_rate=1500.0)),
+    (["--message", "a", "--message-rate", "0.5"], Settings(message=b"a", message_rate=0.5)),
+    (["--message", "a", "--message-rate", "1.5k"], Settings(message=b"a", message_rate=1500.0)),
     (["--content", "/dev/null"], Settings(content=b"")),
     (["--nagle", "on"], Settings(nagle=True)),
     (["--nagle", "off"], Settings(nagle=False)),
@@ -33,24 +33,6 @@ SETTINGS = [
     (["--sndbuf", "4m"], Settings(sndbuf=4 << 20)),
     (["--dscp", "46"], Settings(dscp=46)),
     (["--marker"], Settings(marker=True)),
-]
-
-PROCESS: list[tuple[list[str], str, object]] = [
-    (["-d"], "debug", True),
-    (["--debug"], "debug", True),
-    (["-u"], "no_ulimit", True),
-    (["--no-ulimit"], "no_ulimit", True),
-    (["--exec", "status", "--exec", "wait clients 5"], "execute", ["status", "wait clients 5"]),
-    (["--script", "run.txt"], "script", Path("run.txt")),
-    (["--no-prompt"], "no_prompt", True),
-    (["--log", "run.log"], "log", Path("run.log")),
-    (["--loop", "asyncio"], "loop", "asyncio"),
-    (["--workers", "4"], "workers", 4),
-    (["--workers", "auto"], "workers", None),
-    (["--fleet", "10.0.0.1:6379"], "fleet", "10.0.0.1:6379"),
-    (["--fleet", "[fd00::1]:6379"], "fleet", "[fd00::1]:6379"),
-    (["--fleet", "head:6379", "--per-node", "2"], "per_node", 2),
-    (["--fleet", "head:6379", "--name", "lab-1"], "name", "lab-1"),
 ]
 
 # What decides the listeners and their modes, or names a file; tested by itself.
@@ -61,18 +43,6 @@ OTHERS |= {"--attach", "--statsd", "--statsd-namespace", "--statsd-window", "--p
 def parse(*arguments: str) -> Options:
     """Return what a command line with a listener asks for."""
     return parse_options([*LISTEN, *arguments])
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Return the one line that a command line is refused with."""
-    with pytest.raises(SystemExit) as end:
-        parse_options(arguments)
-    assert end.value.code == 2
-    output, errors = capsys.readouterr()
-    assert output == ""
-    (line,) = errors.splitlines()
-    assert line.startswith("sessioner_responder: ")
-    return line
 
 
 def test_a_listener_is_all_that_is_needed() -> None:
@@ -89,22 +59,12 @@ def test_an_option_changes_its_setting_alone(arguments: list[str], settings: Set
     assert parse(*arguments).settings == settings
 
 
-@pytest.mark.parametrize(("arguments", "name", "value"), PROCESS)
-def test_an_option_of_the_process_is_taken(arguments: list[str], name: str, value: object) -> None:
-    """The options that both daemons have work here."""
-    assert getattr(parse(*arguments).process, name) == value
-
-
 def test_no_option_goes_untested(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every option that the help shows, short and long, is in one of the tables here."""
     monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit) as end:
-        parse_options(["--help"])
-    assert not end.value.code
-    shown = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", capsys.readouterr().out.partition("options:")[2]))
     given = [arguments for arguments, *_ in SETTINGS] + [arguments for arguments, *_ in PROCESS]
     tested = {word for arguments in given for word in arguments if word.startswith("-")}
-    assert shown == tested | OTHERS
+    assert options_of(parse_options, capsys) == tested | OTHERS
 
 
 @pytest.mark.parametrize("flag", ["-l", "--listen"])
@@ -151,7 +111,7 @@ def test_a_key_that_does_not_belong_to_the_certificate_is_refused(
 ) -> None:
     """A key of another certificate, and one with a password, which nobody is asked for."""
     for key, named in ((certificates.wrong, "key values mismatch"), (certificates.locked, "has a password")):
-        assert named in refusal(capsys, *LISTEN, "--tls-cert", certificates.cert, "--tls-key", key)
+        assert named in refusal(parse_options, capsys, *LISTEN, "--tls-cert", certificates.cert, "--tls-key", key)
 
 
 @pytest.mark.parametrize("place", ["before", "after"])
@@ -164,7 +124,7 @@ def test_a_mode_without_what_it_needs_is_refused(
 ) -> None:
     """It is refused even where it is only for listeners added later."""
     words = ["--mode", mode]
-    assert named in refusal(capsys, *([*words, *LISTEN] if place == "before" else [*LISTEN, *words]))
+    assert named in refusal(parse_options, capsys, *([*words, *LISTEN] if place == "before" else [*LISTEN, *words]))
 
 
 def test_a_hashsize_is_for_all_listeners_wherever_it_stands() -> None:
@@ -202,6 +162,7 @@ def test_one_parsing_leaves_nothing_to_the_next() -> None:
         (["--message-rate", "0"], '"0" is not a number above 0'),
         (["--message-rate", "0.0001"], '"0.0001" is too small'),
         (["--message-rate", "-1"], "--message-rate"),
+        (["--message-rate", "5"], "--message-rate goes with --message TEXT"),
         (["--content", "/nowhere/at/all"], "file /nowhere/at/all cannot be read: No such file"),
         (["--content", "/"], "file / cannot be read: Is a directory"),
         (["--nagle", "maybe"], "'maybe'"),
@@ -222,50 +183,14 @@ def test_a_wrong_value_ends_the_process_with_one_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
 ) -> None:
     """What is wrong is named in one line on standard error, and the exit code is that of wrong usage."""
-    assert named in refusal(capsys, *LISTEN, *arguments)
+    assert named in refusal(parse_options, capsys, *LISTEN, *arguments)
 
 
 def test_without_a_listener_the_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """There is nothing to accept sessions on."""
-    assert "-l/--listen" in refusal(capsys, "--debug")
-
-
-def test_what_is_of_statsd_is_refused_without_a_server(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refusal(capsys, *LISTEN, "--statsd-window", "2s")
-    assert "--statsd-window needs a server to send to; add --statsd HOST:PORT" in line
+    assert "-l/--listen" in refusal(parse_options, capsys, "--debug")
 
 
 def test_an_argument_without_an_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """An address alone is not taken for a listener."""
-    assert "10.0.0.1:80" in refusal(capsys, "10.0.0.1:80", *LISTEN)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        (["--fleet", "head"], '"head" is no address of a Ray cluster'),
-        (["--fleet", "head:70000"], '"head:70000" is no address of a Ray cluster'),
-        (["--fleet", "head:6379", "--workers", "2"], "--workers goes without --fleet"),
-        (["--fleet", "head:6379", "--workers", "auto"], "--workers goes without --fleet"),
-        (["--fleet", "head:6379", "--per-node", "0"], "no number of engines"),
-        (["--fleet", "head:6379", "--per-node", "auto"], "no number of engines"),
-        (["--fleet", "head:6379", "--name", "a b"], '"a b" is no name of a fleet'),
-        (["--fleet", "head:6379", "--attach", "lab", "--name", "lab"], "--attach goes without --name"),
-        (["--fleet", "head:6379", "--attach", "lab", "--per-node", "2"], "--attach goes without --name and --per-node"),
-        (["--per-node", "2"], "--per-node goes with --fleet"),
-        (["--name", "lab"], "--name goes with --fleet"),
-        (["--attach", "lab"], "--attach goes with --fleet"),
-        (["--fleet", "head:6379", "--attach", "lab"], "--listen goes without --attach"),
-    ],
-)
-def test_a_wrong_fleet_is_refused(capsys: pytest.CaptureFixture[str], arguments: list[str], named: str) -> None:
-    """What is no fleet, or does not go with one, is named."""
-    assert named in refusal(capsys, *LISTEN, *arguments)
-
-
-def test_a_fleet_that_is_attached_to_is_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    """Options that say what engines are go without --attach, those of the console itself do not."""
-    attached = ["--fleet", "head:6379", "--attach", "lab"]
-    options = parse_options([*attached, "--exec", "status", "--prometheus", "9464"])
-    assert (options.process.attach, options.process.execute) == ("lab", ["status"])
-    assert "--keepalive goes without --attach" in refusal(capsys, *attached, "--keepalive", "60s")
+    assert "10.0.0.1:80" in refusal(parse_options, capsys, "10.0.0.1:80", *LISTEN)

@@ -17,7 +17,7 @@ from common.errors import SessionerError, UsageError
 from responder.client import Client
 from responder.engine import Engine
 from responder.settings import MODES, Settings
-from tests.conftest import find_free_ports
+from tests.ports import find_free_ports
 from tests.responder.support import (
     ANY_PORT,
     Clients,

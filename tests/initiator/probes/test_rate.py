@@ -51,5 +51,5 @@ async def test_stopped_it_keeps_what_is_known() -> None:
         first = found.trials[0]
         assert (first.phase, first.rate, first.failures) == ("ramp", 100.0, {})
         assert first.sent + first.unsent >= 50
-        assert found.connect.highest > 0
+        assert found.connect and found.connect.highest > 0
         await until_gone(clients)

@@ -5,10 +5,11 @@ from typing import Any
 from initiator.latencies import Latencies
 from initiator.reports.history import FinishedRun, History, Table, history_of
 from initiator.reports.report import Report
-from initiator.reports.timeline import Mark, Sample
+from initiator.reports.timeline import Mark
 from initiator.settings import Settings
 from initiator.snapshot import LatencyRow, Segments, TargetSnapshot
 from initiator.traffic import Traffic
+from tests.initiator.figures import NO_SAMPLE
 
 TABLE = Table([{"seconds": 2.0, "due": 200, "answered": 190}], "all of <it>")
 
@@ -26,31 +27,10 @@ def latencies() -> Latencies:
 
 def history(**columns: Any) -> History:
     """Return a history of three samples; `columns` take the place of those of its timeline."""
-    nothing = Sample(
-        time=0.0,
-        asked=0,
-        held=0,
-        lowest_held=0,
-        highest_held=0,
-        established=0,
+    nothing = NO_SAMPLE._replace(
         losses={"fin": 0, "rst": 0},
         failures={"refused": 0},
-        sent=0,
-        received=0,
-        queries_asked_rate=0.0,
-        queries_answered=0,
         queries_failed={"timeout": 0},
-        messages_asked_rate=0.0,
-        messages_sent=0,
-        messages_answered=0,
-        messages_failed={},
-        transactions_asked_rate=0.0,
-        transactions_completed=0,
-        transactions_failed={},
-        query_p50=None,
-        query_p95=None,
-        message_p50=None,
-        message_p95=None,
     )
     first = nothing._replace(
         time=1.0,

@@ -11,45 +11,27 @@ from common.histogram import Histogram
 from initiator.churn_figures import ChurnFigures
 from initiator.latencies import Latencies
 from initiator.reports.timeline import Mark, Sample, Timeline, columns
-from initiator.snapshot import QueryFigures, SendFigures, Snapshot
 from initiator.totals import Totals
 from initiator.traffic import Traffic
+from tests.initiator.figures import NO_MESSAGES, NO_QUERIES, NO_SAMPLE, NO_SESSIONS
 from tests.initiator.workloads.test_saturation import row
 
-NOW = Snapshot(
-    age=0.0,
+NOW = replace(
+    NO_SESSIONS,
     asked=20,
     held=18,
     targets=1,
     descriptors=(100, 1000),
-    ping=False,
-    rate=0.0,
-    attempts=0,
     established=25,
-    confirmed=0,
-    confirmed_last_minute=0,
     losses={"rst": 2},
     failures={"refused": 1},
-    pausing_targets=0,
-    exhausted=(),
-    targets_without_ports=0,
-    pings_answered=0,
-    round_trip_p50=0.0,
-    round_trip_p99=0.0,
     hashsize=100,
     max_depth=1,
-    longest_pause=0.0,
     traffic=Traffic(100, 200, 1, 2),
-    receive_rate=0.0,
-    send_rate=0.0,
-    query=None,
-    query_p95=0.0,
-    send=None,
-    message_p95=0.0,
-    churn=None,
 )
 
-QUERY = QueryFigures(
+QUERY = replace(
+    NO_QUERIES,
     asked_rate=50.0,
     answered_rate=40.0,
     seconds=2.0,
@@ -62,15 +44,10 @@ QUERY = QueryFigures(
     unsent=2,
     timeouts=4,
     lost=1,
-    late=0,
-    unknown=0,
-    malformed=0,
-    truncated=0,
-    rcodes={},
-    traffic=Traffic(),
 )
 
-SEND = SendFigures(
+SEND = replace(
+    NO_MESSAGES,
     asked_rate=36.0,
     rate=2.0,
     sent_rate=30.0,
@@ -78,7 +55,6 @@ SEND = SendFigures(
     seconds=2.0,
     running=True,
     sessions=18,
-    unit="messages",
     due=72,
     sent=70,
     missed={"late": 2, "session full": 0},
@@ -86,11 +62,7 @@ SEND = SendFigures(
     answered=60,
     lost=3,
     unanswered=4,
-    unexpected=0,
     wrong={"altered": 1},
-    told=(),
-    stopped_on="",
-    traffic=Traffic(),
 )
 
 CHURN = ChurnFigures(
@@ -105,7 +77,7 @@ CHURN = ChurnFigures(
 
 def sample(time: float, held: int = 0, counted: int = 0, p95: float | None = None) -> Sample:
     """Return a sample whose totals are all alike."""
-    return Sample(
+    return NO_SAMPLE._replace(
         time=time,
         asked=held,
         held=held,
@@ -118,17 +90,13 @@ def sample(time: float, held: int = 0, counted: int = 0, p95: float | None = Non
         received=counted,
         queries_asked_rate=1.0,
         queries_answered=counted,
-        queries_failed={},
         messages_asked_rate=1.0,
         messages_sent=counted,
         messages_answered=counted,
-        messages_failed={},
         transactions_asked_rate=1.0,
         transactions_completed=counted,
-        transactions_failed={},
         query_p50=p95,
         query_p95=p95,
-        message_p50=None,
         message_p95=p95,
     )
 
@@ -191,7 +159,7 @@ def test_figures_of_a_moment_become_a_sample() -> None:
     timeline = Timeline()
     timeline.take(1.23456, NOW, Totals(), Latencies())
     assert timeline.samples == [
-        Sample(
+        NO_SAMPLE._replace(
             time=1.235,
             asked=20,
             held=18,
@@ -202,20 +170,8 @@ def test_figures_of_a_moment_become_a_sample() -> None:
             failures={"refused": 1},
             sent=200,
             received=100,
-            queries_asked_rate=0.0,
-            queries_answered=0,
             queries_failed={"timeout": 0, "session lost": 0, "unsent": 0},
-            messages_asked_rate=0.0,
-            messages_sent=0,
-            messages_answered=0,
             messages_failed={"session lost": 0, "unanswered": 0},
-            transactions_asked_rate=0.0,
-            transactions_completed=0,
-            transactions_failed={},
-            query_p50=None,
-            query_p95=None,
-            message_p50=None,
-            message_p95=None,
         )
     ]
 

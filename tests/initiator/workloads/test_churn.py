@@ -27,6 +27,9 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 REQUEST = b"hello"
 BIG = 1 << 20
 
+# Seconds by which the loop may be late at the end of a run, for which what is due is begun all the same.
+GRACE = 0.5
+
 
 def settings(**more: Any) -> ChurnSettings:
     return ChurnSettings(**{"seconds": 0.2, "request": REQUEST, "timeout": 10.0, **more})
@@ -80,6 +83,17 @@ async def figures(engine: Engine) -> ChurnFigures:
     return found
 
 
+def only(reason: str, count: int) -> dict[str, int]:
+    """Return what failed when so many did by this reason alone."""
+    return {reason: count} if count else {}
+
+
+async def all_begun(engine: Engine, row: ChurnRow) -> None:
+    """Assert that all that was due was begun, unless the machine held everything up for longer than it may."""
+    assert row.due == row.begun + row.unbegun
+    assert not row.unbegun or (await engine.snapshot()).longest_pause > GRACE
+
+
 async def churned(engine: Engine, rate: float, **more: Any) -> ChurnRow:
     """Return what becomes of a rate."""
     await engine.start_churn([rate], settings(**more))
@@ -87,8 +101,9 @@ async def churned(engine: Engine, rate: float, **more: Any) -> ChurnRow:
     now = await figures(engine)
     assert (now.running, now.now, len(now.rows)) == (False, None, 1)
     row = now.rows[0]
+    await all_begun(engine, row)
     assert row.under_way == 0
-    assert row.due == row.completed + sum(row.failed.values()) + row.unbegun + row.stopped
+    assert row.begun == row.completed + sum(row.failed.values()) + row.stopped
     assert row.whole.raw.count == row.whole.corrected.count == row.connect.raw.count == row.completed
     assert row.first_byte.raw.count == row.completed - row.empty
     return row
@@ -97,9 +112,9 @@ async def churned(engine: Engine, rate: float, **more: Any) -> ChurnRow:
 async def test_every_transaction_that_is_due_is_answered_and_measured() -> None:
     async with responding("serve", content=b"x" * 1000) as (engine, responder):
         row = await churned(engine, 500, seconds=0.4)
-        assert (row.due, row.begun, row.completed, row.failed, row.unbegun) == (200, 200, 200, {}, 0)
-        assert (row.sent, row.received, row.empty) == (200 * len(REQUEST), 200 * 1000, 0)
-        assert row.achieved == pytest.approx(500, rel=0.2)
+        assert (row.due, row.completed, row.failed) == (200, row.begun, {})
+        assert (row.sent, row.received, row.empty) == (row.begun * len(REQUEST), row.begun * 1000, 0)
+        assert row.achieved == pytest.approx(row.completed / row.seconds)
         for phase in (row.connect, row.first_byte, row.whole):
             for summary in (phase.corrected, phase.raw):
                 assert 0 < summary.lowest <= summary.p50 <= summary.p90 <= summary.p99 <= summary.highest
@@ -109,25 +124,26 @@ async def test_every_transaction_that_is_due_is_answered_and_measured() -> None:
         assert (await responder.snapshot()).losses == {}
 
 
-async def test_a_target_that_refuses_gives_no_samples() -> None:
+@pytest.mark.parametrize("more", [{}, {"resets": True}, {"resets": True, "request": b""}])
+async def test_a_target_that_refuses_gives_no_samples(more: dict[str, Any]) -> None:
     with Peer(backlog=None) as peer:
         async with towards(peer.address) as engine:
-            row = await churned(engine, 200)
-            assert (row.completed, row.failed) == (0, {"refused": 40})
+            row = await churned(engine, 200, **more)
+            assert (row.due, row.failed) == (40, only("refused", row.begun))
 
 
 async def test_a_timeout_is_a_failure_and_no_sample() -> None:
     with Peer() as peer:
         async with towards(peer.address) as engine:
             row = await churned(engine, 200, timeout=0.2)
-            assert (row.completed, row.failed) == (0, {"timeout": 40})
+            assert (row.due, row.failed) == (40, only("timeout", row.begun))
 
 
 async def test_a_target_that_answers_no_syn_times_out() -> None:
     with Peer(backlog=1) as peer, full_queue(peer):
         async with towards(peer.address) as engine:
             row = await churned(engine, 100, timeout=0.2)
-            assert (row.begun, row.completed, row.failed) == (20, 0, {"timeout": 20})
+            assert (row.due, row.failed) == (20, only("timeout", row.begun))
 
 
 async def test_a_session_that_is_established_late_is_asked_then() -> None:
@@ -150,14 +166,15 @@ async def test_a_session_that_is_established_late_is_asked_then() -> None:
 
             async def begun() -> bool:
                 now = (await figures(engine)).now
-                return bool(now and now.under_way == 2)
+                return bool(now and now.due == 2)
 
             await until(begun)
             tasks.append(asyncio.create_task(accept_all(peer)))
             await engine.wait_churn()
             (row,) = (await figures(engine)).rows
-            assert (row.completed, row.failed, row.sent) == (2, {}, 2 * len(REQUEST))
-            assert row.connect.raw.lowest > 0.5
+            await all_begun(engine, row)
+            assert (row.completed, row.failed, row.sent) == (row.begun, {}, row.begun * len(REQUEST))
+            assert row.connect.raw.lowest > 0.5 or not row.begun
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -168,7 +185,7 @@ async def test_ipv6_targets_are_asked() -> None:
         (address,) = await responder.add_listeners(Endpoint("::1", 0, 0), "serve")
         async with towards(address) as engine:
             row = await churned(engine, 100)
-            assert (row.completed, row.empty) == (20, 0)
+            assert (row.due, row.completed, row.empty) == (20, row.begun, 0)
 
 
 async def test_poisson_arrivals_are_repeated_by_their_seed() -> None:
@@ -176,7 +193,7 @@ async def test_poisson_arrivals_are_repeated_by_their_seed() -> None:
         counts = []
         for seed in (1, 1, 2, 3):
             row = await churned(engine, 500, arrivals="poisson", seed=seed)
-            assert row.completed == row.due
+            assert row.completed == row.begun
             counts.append(row.due)
         assert counts[0] == counts[1]
         assert len(set(counts)) > 1
@@ -186,13 +203,20 @@ async def test_one_that_is_slow_does_not_keep_others_from_their_timeouts() -> No
     async def every_other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if await reader.read() == REQUEST:
             turns.append(len(turns))
-            await asyncio.sleep(0.6 if turns[-1] % 2 else 0)
+            if turns[-1] % 2:
+                await over.wait()
         writer.write(b"x")
 
     turns: list[int] = []
+    over = asyncio.Event()
+    timeout = 0.3
     async with against(every_other) as engine:
-        row = await churned(engine, 100, timeout=0.3)
-        assert (row.completed, row.failed) == (10, {"timeout": 10})
+        row = await churned(engine, 100, timeout=timeout)
+        over.set()
+        slow = len(turns) // 2
+        late = row.begun - row.completed - slow
+        assert (row.due, row.failed) == (20, only("timeout", slow + late))
+        assert late == 0 or (late > 0 and (await engine.snapshot()).longest_pause > timeout / 2)
 
 
 async def test_a_reset_in_the_middle_of_the_answer_is_a_failure() -> None:
@@ -205,19 +229,19 @@ async def test_a_reset_in_the_middle_of_the_answer_is_a_failure() -> None:
 
     async with against(reset) as engine:
         row = await churned(engine, 100)
-        assert (row.completed, row.failed) == (0, {"rst": 20})
+        assert (row.due, row.failed) == (20, only("rst", row.begun))
 
 
 async def test_an_end_without_an_answer_is_told_apart() -> None:
     async with responding("serve", content=b"") as (engine, _):
         row = await churned(engine, 100)
-        assert (row.completed, row.empty, row.failed) == (20, 20, {})
+        assert (row.due, row.completed, row.empty, row.failed) == (20, row.begun, row.begun, {})
 
 
 async def test_a_big_answer_is_read_to_its_end() -> None:
     async with responding("serve", content=bytes(BIG)) as (engine, _):
         row = await churned(engine, 50)
-        assert (row.completed, row.received) == (10, 10 * BIG)
+        assert (row.due, row.completed, row.received) == (10, row.begun, row.begun * BIG)
 
 
 async def test_a_big_request_waits_for_a_peer_that_is_slow_to_read() -> None:
@@ -230,8 +254,8 @@ async def test_a_big_request_waits_for_a_peer_that_is_slow_to_read() -> None:
 
     async with against(slow) as engine:
         row = await churned(engine, 50, request=bytes(range(256)) * (BIG // 256))
-        assert (row.completed, row.sent, row.failed) == (10, 10 * BIG, {})
-    assert [size for size in got if size] == [BIG] * 10
+        assert (row.due, row.completed, row.sent, row.failed) == (10, row.begun, row.begun * BIG, {})
+    assert [size for size in got if size] == [BIG] * row.begun
 
 
 async def test_an_end_before_the_request_is_through_is_no_answer() -> None:
@@ -244,7 +268,7 @@ async def test_an_end_before_the_request_is_through_is_no_answer() -> None:
     async with against(end) as engine:
         row = await churned(engine, 50, request=bytes(8 * BIG))
         held.set()
-        assert (row.completed, row.failed) == (0, {"fin": 10})
+        assert (row.due, row.failed) == (10, only("fin", row.begun))
 
 
 async def test_source_addresses_and_targets_take_turns() -> None:
@@ -258,19 +282,35 @@ async def test_source_addresses_and_targets_take_turns() -> None:
     sources = ("127.0.0.2", "127.0.0.3")
     async with against(take_note, servers=2, source_ips=sources) as engine:
         row = await churned(engine, 200)
-        assert (row.completed, row.failed) == (40, {})
-    assert {source for source, _ in met} == set(sources)
-    assert len(met) == 4
-    assert {source: sum(count for (met_by, _), count in met.items() if met_by == source) for source in sources} == {
-        "127.0.0.2": 20,
-        "127.0.0.3": 20,
-    }
+        assert (row.due, row.completed, row.failed) == (40, row.begun, {})
+    # Each source takes its turn, and each target: of any two of a kind one had at most one more.
+    for own in (0, 1):
+        turns = Counter[object]()
+        for pair, count in met.items():
+            turns[pair[own]] += count
+        assert sum(turns.values()) == row.begun
+        assert max(turns.values()) - min(turns.values()) <= 1
+    assert {source for source, _ in met} <= set(sources)
+    assert len(met) == 4 or row.unbegun
 
 
 async def test_a_reset_at_the_end_leaves_no_session_behind_at_either_end() -> None:
     async with responding("echo") as (engine, responder):
         row = await churned(engine, 200, resets=True)
-        assert (row.completed, row.failed, row.received) == (40, {}, 40 * len(REQUEST))
+        assert (row.due, row.completed, row.failed, row.received) == (40, row.begun, {}, row.begun * len(REQUEST))
+
+        async def reset() -> bool:
+            return (await responder.snapshot()).losses.get("rst") == row.begun
+
+        await until(reset)
+
+
+async def test_where_nothing_is_asked_a_reset_follows_the_establishment() -> None:
+    """Nobody answers what was not said: such a transaction would wait for its timeout."""
+    async with responding("echo") as (engine, responder):
+        row = await churned(engine, 200, resets=True, request=b"")
+        assert (row.completed, row.empty, row.failed, row.sent) == (40, 40, {}, 0)
+        assert 0 < row.connect.raw.lowest <= row.whole.raw.highest
 
         async def reset() -> bool:
             return (await responder.snapshot()).losses.get("rst") == 40
@@ -291,8 +331,11 @@ async def test_rates_are_tried_one_after_the_other_on_the_target_that_is_named()
         await engine.start_churn([100, 50, 200], settings(cooldown=0.01, target=target))
         await engine.wait_churn()
         rows = (await figures(engine)).rows
-        assert [(row.asked, row.due, row.completed) for row in rows] == [(100, 20, 20), (50, 10, 10), (200, 40, 40)]
-    assert reached == {target.port: 70}
+        for row in rows:
+            await all_begun(engine, row)
+        assert [(row.asked, row.due) for row in rows] == [(100, 20), (50, 10), (200, 40)]
+        assert [row.completed for row in rows] == [row.begun for row in rows]
+    assert reached == {target.port: sum(row.begun for row in rows)}
 
 
 async def test_what_is_stopped_is_known_so_far() -> None:
@@ -341,4 +384,4 @@ async def test_held_sessions_stay() -> None:
         await engine.wait_held()
         row = await churned(engine, 200)
         now = await engine.snapshot()
-        assert (row.completed, now.held, now.losses) == (40, 20, {})
+        assert (row.due, row.completed, now.held, now.losses) == (40, row.begun, 20, {})

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from time import monotonic
 from typing import Any
 
@@ -14,7 +13,7 @@ from responder.engine import Engine
 from responder.rounds import TURN
 from responder.snapshot import Snapshot
 from tests.responder.support import Clients, echoed, listeners, listening, noise, receive, received, send, status, sunk
-from tests.support import reset
+from tests.support import reset, stall
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -110,18 +109,18 @@ async def test_clients_are_sent_to_in_turn_each_as_often() -> None:
 
 
 async def test_a_stall_is_not_made_up_for() -> None:
-    rate, stall = 1_000.0, 0.5
+    rate, seconds = 1_000.0, 0.5
     async with listening(mode="active", message=b"abc", message_rate=rate) as (engine, (address,)), Clients() as own:
         begin = monotonic()
         sock = await own.connect(address)
         await receive(sock, 30)
         missed = (await engine.snapshot()).missed
-        time.sleep(stall)  # noqa: ASYNC251
+        stall(seconds)
         now = await status(engine, lambda now: now.missed > missed)
-        assert now.missed - missed >= rate * stall * 0.8
+        assert now.missed - missed >= rate * seconds * 0.8
         await receive(sock, 300)
         now = await engine.snapshot()
-        assert now.messages <= rate * (monotonic() - begin - stall) + 5 * rate * TURN
+        assert now.messages <= rate * (monotonic() - begin - seconds) + 5 * rate * TURN
 
 
 async def test_a_client_that_does_not_read_misses_messages_and_no_part_of_one() -> None:

@@ -1,0 +1,128 @@
+"""The answers to the messages of a run: which have come and when, and which are wrong."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from initiator.latencies import Latency
+from initiator.workloads.frames import Checker
+from initiator.workloads.markers import Marker, find_markers
+
+if TYPE_CHECKING:
+    from initiator.workloads.send import SendSettings
+    from initiator.workloads.send_stream import SendStream
+
+# Messages of one session that may wait for an answer; older ones are given up.
+_MOST_PENDING: Final = 65_536
+
+# Times kept before they are counted in the histograms, which is cheaper for many at once.
+_KEPT: Final = 1024
+
+# Sightings of wrong echoes that are told of, and bytes shown around what a run was stopped on.
+_TOLD: Final = 10
+_AROUND: Final = 64
+
+
+class Answers:
+    """What is heard on the sessions of a run, by message; `stop` is called once when the run is to be stopped on it.
+
+    `lost` are messages whose session has ended before the answer, `unanswered` those given up, `unexpected` answers to
+    no message, `wrong` echoes by what is wrong with them, the first ones of which are `told`.
+    """
+
+    def __init__(self, settings: "SendSettings", latency: Latency, stop: Callable[[], None]) -> None:
+        self.awaited = bool(settings.marker or settings.check)
+        self.answered = self.lost = self.unanswered = self.unexpected = 0
+        self.wrong = dict.fromkeys(("foreign", "altered", "missing", "repeated"), 0)
+        self.told: list[str] = []
+        self.stopped_on = ""
+        self._marker = Marker(settings.marker) if settings.marker else None
+        self._run = settings.seed & 0xFFFFFFFF
+        self._check = settings.check
+        self._stop_on = settings.stop_on
+        self._stop = stop
+        self._latency = latency
+        self._corrected: list[float] = []
+        self._raw: list[float] = []
+
+    def join(self, stream: "SendStream") -> None:
+        """Look for answers on a session from its first message on."""
+        if self._marker:
+            stream.pattern = self._marker.pattern(stream.uid)
+            if self._marker.numbered:
+                stream.numbered = {}
+            else:
+                stream.waiting = deque()
+        if self._check:
+            stream.checker = Checker(self._run, stream.uid, self._check)
+            stream.numbered = {}
+
+    def wait(self, stream: "SendStream", dues: list[float], sent: float) -> None:
+        """Wait for the answers to the last messages of a session, where there are to be any."""
+        if stream.waiting is not None:
+            stream.waiting.extend([(due, sent) for due in dues])
+            while len(stream.waiting) > _MOST_PENDING:
+                stream.waiting.popleft()
+                self.unanswered += 1
+        elif stream.numbered is not None:
+            for number, due in enumerate(dues, stream.number - len(dues)):
+                stream.numbered[number] = (due, sent)
+
+    def heard(self, stream: "SendStream", data: bytes, now: float) -> None:
+        """Look for answers in what a session hears."""
+        if self._stop_on:
+            self._look_for_stop(stream, data)
+        if stream.checker:
+            self._verify(stream, stream.checker, data, now)
+        elif stream.pattern is not None and self._marker:
+            data = stream.tail + data
+            numbers, end = find_markers(stream.pattern, data)
+            for number in numbers:
+                self._answer(stream, number, now)
+            stream.tail = data[max(end, len(data) - self._marker.longest) :]
+        if len(self._raw) > _KEPT:
+            self.count()
+
+    def count(self) -> None:
+        """Count what was kept."""
+        corrected, self._corrected = self._corrected, []
+        raw, self._raw = self._raw, []
+        self._latency.corrected.record_many(corrected)
+        self._latency.raw.record_many(raw)
+
+    def _look_for_stop(self, stream: "SendStream", data: bytes) -> None:
+        stop_on = self._stop_on
+        seen = stream.tail_stop + data
+        at = seen.find(stop_on)
+        if at >= 0 and not self.stopped_on:
+            around = seen[max(0, at - _AROUND) : at + len(stop_on) + _AROUND]
+            self.stopped_on = f"{stream.session} heard {around!r}"
+            self._stop()
+        stream.tail_stop = seen[max(0, len(seen) - len(stop_on) + 1) :]
+
+    def _answer(self, stream: "SendStream", number: int, now: float) -> None:
+        if stream.skip:
+            stream.skip -= 1
+            return
+        if stream.waiting is not None:
+            found = stream.waiting.popleft() if stream.waiting else None
+        else:
+            found = stream.numbered.pop(number, None) if stream.numbered else None
+        if found is None:
+            self.unexpected += 1
+            return
+        due, sent = found
+        self._corrected.append(now - due)
+        self._raw.append(now - sent)
+        self.answered += 1
+
+    def _verify(self, stream: "SendStream", checker: Checker, data: bytes, now: float) -> None:
+        for verdict in checker.heard(data, stream.number - 1):
+            if verdict.kind == "echoed":
+                self._answer(stream, verdict.number, now)
+                continue
+            self.wrong[verdict.kind] += 1
+            if verdict.kind != "foreign" and stream.numbered:
+                stream.numbered.pop(verdict.number, None)
+            if len(self.told) < _TOLD:
+                self.told.append(f"{stream.session} (session {stream.uid}): {verdict.text}")

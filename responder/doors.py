@@ -1,0 +1,59 @@
+"""The sockets that clients are accepted on, in an epoll of their own."""
+
+import select
+from typing import Final
+
+from common.reactor import Reactor
+from responder.listener import Listener
+
+_OPEN: Final = 1  # EPOLLIN, level-triggered: what is left in a queue is reported again
+_SHUT: Final = 0
+
+# Listeners that have their turn before all else has: so many, as the reactor takes events.
+_AT_ONCE: Final = 16
+
+
+class Doors:
+    """Listeners by their descriptors, all open or all shut.
+
+    The epoll is one descriptor to the reactor, so that opening and shutting takes one call however many there are. And
+    what is closed here can be taken out of it: other processes may have the same sockets, so the kernel does not.
+    """
+
+    def __init__(self, reactor: Reactor) -> None:
+        self.listeners: dict[int, Listener] = {}
+        self._epoll = select.epoll()
+        self._reactor = reactor
+        self._open = True
+        reactor.add(self._epoll.fileno(), self, _OPEN)
+
+    def add(self, listener: Listener) -> None:
+        """Have a listener accept whenever clients wait and the doors are open."""
+        descriptor = listener.sock.fileno()
+        self.listeners[descriptor] = listener
+        self._epoll.register(descriptor, _OPEN)
+
+    def remove(self, listener: Listener) -> None:
+        """Close a listener's socket."""
+        descriptor = listener.sock.fileno()
+        del self.listeners[descriptor]
+        self._epoll.unregister(descriptor)
+        listener.sock.close()
+
+    def set_open(self, is_open: bool) -> None:
+        """Let clients in, or let them wait."""
+        if is_open != self._open:
+            self._open = is_open
+            self._reactor.modify(self._epoll.fileno(), _OPEN if is_open else _SHUT)
+
+    def ready(self, _events: int) -> None:
+        """Accept what waits, until the doors are shut."""
+        for descriptor, _ in self._epoll.poll(0, _AT_ONCE):
+            if self._open:
+                self.listeners[descriptor].ready()
+
+    def close(self) -> None:
+        """Close all sockets, at the end of the process."""
+        for listener in self.listeners.values():
+            listener.sock.close()
+        self._epoll.close()
