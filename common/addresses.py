@@ -39,6 +39,11 @@ class Endpoint(NamedTuple):
     first: int
     last: int
 
+    def __str__(self) -> str:
+        """Return it as it is written: `10.0.0.1:80`, `[::1]:80-89`."""
+        first = str(Address(self.host, self.first))
+        return first if self.first == self.last else f"{first}-{self.last}"
+
 
 def parse_endpoint(text: str) -> Endpoint:
     """Return what `ADDR:PORT[-PORT]` names; raises UsageError that names it and shows the form."""

@@ -84,7 +84,7 @@ class Engine(Campaigns, RateSearches, Probing):
         """
         found = [item for item in await resolve(endpoint) if item.address not in self._targets]
         if not found:
-            raise UsageError("that is a target already; `set N TARGET` changes its share")
+            raise UsageError(f"{endpoint} is a target already; `set N TARGET` changes its share")
         hashsize = hashsize or max(1, min(HASHSIZE, HASHSIZE_TOGETHER // len(found)))
         await self.hold_targets([(item, hashsize, 1) for item in found])
         return len(found)
@@ -103,7 +103,7 @@ class Engine(Campaigns, RateSearches, Probing):
         """
         known = [item.address for item in await resolve(endpoint) if item.address in self._targets]
         if not known:
-            raise UsageError("that is no target; `details` shows the targets")
+            raise UsageError(f"{endpoint} is no target; `details` shows the targets")
         await self.forget_targets(known)
         return len(known)
 

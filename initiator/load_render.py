@@ -76,6 +76,8 @@ def _p95(tried: RateTried) -> str:
 
 
 def _highest_rate(found: RateFound) -> str:
+    if not found.good and not found.bad:
+        return "not known, for it was stopped while the first was tried"
     bound = f", {found.bad:.1f} does not" if found.bad else ""
     best = f"{found.good:.1f} a second" if found.good else "none"
     return f"{best} with p95 within {format_milliseconds(found.latency)}{bound}"

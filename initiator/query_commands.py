@@ -10,7 +10,7 @@ from common.errors import UsageError
 from common.files import read_text
 from common.fleet.console import Fleet
 from common.shell import Shell
-from common.units import format_exactly
+from common.units import format_exactly, format_milliseconds
 from initiator.load_render import query_table, query_text, rate_found_table, rate_found_text
 from initiator.runs import Outcome, Run, Runs, outcome_of
 from initiator.snapshot import QueryFigures, RateFound
@@ -79,9 +79,11 @@ class QueryCommands:
         seed = options.pop("seed", None)
         wanted = START if latency else rate
         settings = _query_settings(wanted, secrets.randbits(32) if seed is None else seed, options)
+        await self._runs.settle(await self._engine.snapshot())
         await self._engine.start_query(settings, self._csv(settings.csv))
-        self._runs.begin(self._search(settings, latency) if latency else self._run(settings))
-        return f"Queries: {_described(settings)}"
+        run = self._search(settings, latency) if latency else self._run(settings)
+        self._runs.begin(run)
+        return f"Queries: {run.settings}"
 
     def _csv(self, file: str | None) -> QueryCsv | None:
         """Return what writes the rows that are asked for; raises UsageError where there are several processes."""
@@ -133,7 +135,8 @@ class QueryCommands:
         async def outcome() -> Outcome:
             return outcome_of(found[0], rate_found_text, rate_found_table) if found else await self._outcome()
 
-        return Run(_NAME, _described(settings), ended, outcome, self._engine.stop_query)
+        asked = f"the highest rate with p95 within {format_milliseconds(latency)}, from {_described(settings)}"
+        return Run(_NAME, asked, ended, outcome, self._engine.stop_query)
 
     async def _outcome(self) -> Outcome:
         return outcome_of((await self._engine.snapshot()).query, query_text, query_table)

@@ -11,10 +11,13 @@ from common.errors import SessionerError, UsageError
 from common.shell import Shell
 from common.standard import in_time
 from initiator.reports.history import FinishedRun, Table
+from initiator.snapshot import Snapshot
 
 # Finished runs that a report tells of, the latest ones.
 _FINISHED: Final = 100
 
+# What goes over the held sessions, one at a time.
+_OVER_HELD: Final = ("query", "send")
 
 T = TypeVar("T")
 
@@ -72,8 +75,16 @@ class Runs:
             raise UsageError(f"{name}: one runs already; `stop {name}` ends it")
 
     async def stop(self, name: str | None) -> None:
-        """End one, or the only one there is; it is told when it has ended. Raises UsageError."""
-        await self._find(name).stop()
+        """End one, or the only one there is, and return when it is told; raises UsageError."""
+        run, task = self._find(name)
+        await run.stop()
+        await _end(task)
+
+    async def settle(self, now: Snapshot) -> None:
+        """Return when what went over the held sessions, and has ended by these figures, is told: the next hides it."""
+        if not any(figures and figures.running for figures in (now.query, now.send)):
+            for _, task in [self._tasks[name] for name in _OVER_HELD if name in self._tasks]:
+                await _end(task)
 
     async def wait(self, name: str, timeout: float | None) -> None:
         """Return when one has ended and is told; raises NotMetError, and UsageError when none has ever begun."""
@@ -112,14 +123,14 @@ class Runs:
             self._shell.note_failure(failures[0])
         del self._tasks[run.name]
 
-    def _find(self, name: str | None) -> Run:
+    def _find(self, name: str | None) -> tuple[Run, asyncio.Task[None]]:
         if not self._tasks:
             raise UsageError("stop: nothing runs that could be stopped")
         if name is None and len(self._tasks) == 1:
             name = next(iter(self._tasks))
         if name not in self._tasks:
             raise UsageError(f"stop: what runs is {' and '.join(self._tasks)}; the form is: stop NAME")
-        return self._tasks[name][0]
+        return self._tasks[name]
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -71,6 +71,7 @@ class SendCommands:
             await self._engine.change_send(rate)
             return f"Messages: {rate:g} a second and session from now on"
         settings = _send_settings(text, options)
+        await self._runs.settle(await self._engine.snapshot())
         await self._engine.start_send(settings)
         self._runs.begin(self._search(settings, latency) if latency else self._run(settings))
         return f"Messages: {settings.asking}"
@@ -80,6 +81,7 @@ class SendCommands:
         if off:
             return await self._off((), options)
         settings = _check_settings(options)
+        await self._runs.settle(await self._engine.snapshot())
         await self._engine.start_send(settings)
         self._runs.begin(self._run(settings))
         return f"Messages: {settings.asking}"

@@ -169,7 +169,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
         """Add targets as the engine does."""
         found = [item for item in await resolve(endpoint) if item.address not in self._targets]
         if not found:
-            raise UsageError("that is a target already; `set N TARGET` changes its share")
+            raise UsageError(f"{endpoint} is a target already; `set N TARGET` changes its share")
         hashsize = hashsize or max(1, min(HASHSIZE, HASHSIZE_TOGETHER // len(found)))
         async with self.pool.changing:
             await self._grow(self._asked + len(found))
@@ -187,7 +187,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
         """Remove targets as the engine does."""
         known = [item.address for item in await resolve(endpoint) if item.address in self._targets]
         if not known:
-            raise UsageError("that is no target; `details` shows the targets")
+            raise UsageError(f"{endpoint} is no target; `details` shows the targets")
         async with self.pool.changing:
             for address in known:
                 del self._targets[address], self._shares[address]

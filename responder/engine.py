@@ -253,7 +253,7 @@ class Engine:
             for listener in self._holder.listeners.find(address_key(*item.address))
         ]
         if not found:
-            raise UsageError("there is no such listener; `listeners` shows them")
+            raise UsageError(f"{endpoint} is no listener; `listeners` shows them")
         return found
 
     def _listener(self, address: Address) -> Listener | None:

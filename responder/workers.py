@@ -197,7 +197,7 @@ class Workers(Divided):
         """Return the addresses listened on that an endpoint names; raises UsageError when there is none."""
         found = [item.address for item in await resolve(endpoint) if item.address in self._listeners]
         if not found:
-            raise UsageError("there is no such listener; `listeners` shows them")
+            raise UsageError(f"{endpoint} is no listener; `listeners` shows them")
         return found
 
     def _lost(self, member: Member[State]) -> None:

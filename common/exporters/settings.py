@@ -94,6 +94,8 @@ def parse_window(text: str) -> float:
 def parse_scraped(text: str) -> Address:
     """Return the address that `PORT`, of the loopback, or `ADDR:PORT` names; raises UsageError."""
     if not text.isascii() or not text.isdigit():
+        if ":" not in text:
+            raise UsageError(f'bad address "{text}"; the form is [ADDR:]PORT, like 9464 or 0.0.0.0:9464')
         return parse_address(text)
     port = int(text) if len(text) < 10 else 0
     if not 1 <= port <= HIGHEST_PORT:

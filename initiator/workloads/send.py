@@ -291,6 +291,8 @@ class Send:
             slots, piece = self._turns.slots, self._piece
             for due in self._turns.take(now):
                 chosen = streams[due.slot :: slots]
+                if self.settings.delay:
+                    chosen = [stream for stream in chosen if stream.begun]
                 self._due += (due.messages + due.missed) * piece * len(chosen)
                 self._late_missed += due.missed * piece * len(chosen)
                 work.append((due.messages, due.since))

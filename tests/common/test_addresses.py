@@ -31,6 +31,8 @@ def test_an_address_is_shown_as_it_is_typed() -> None:
     """An IPv6 address stands in brackets, so that its port can be told."""
     assert str(Address("10.0.0.1", 80)) == "10.0.0.1:80"
     assert str(Address("::1", 80)) == "[::1]:80"
+    assert str(Endpoint("::1", 80, 80)) == "[::1]:80"
+    assert str(Endpoint("box.example", 80, 89)) == "box.example:80-89"
 
 
 @pytest.mark.parametrize(

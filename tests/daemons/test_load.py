@@ -120,6 +120,28 @@ def test_the_same_seed_sends_as_much(pair: Daemon) -> None:
     assert counts[0] == counts[1] > 200
 
 
+@pytest.mark.parametrize("stop", ["stop", "stop {}", "{} off"])
+@pytest.mark.parametrize(
+    ("name", "first", "told"),
+    [("query", "query 200", "Queries                  : end"), ("send", "send x", "Messages                 : end")],
+)
+def test_what_is_stopped_is_told_and_makes_room_at_once(
+    pair: Daemon, stop: str, name: str, first: str, told: str
+) -> None:
+    last = ["query 200 for 200ms", "wait query 10s", "send y rate 10 for 200ms", "wait send 10s"]
+    output, errors, code = pair.end(f"{first} seed 7", stop.format(name), f"{first} seed 8", stop.format(name), *last)
+    assert code == 0, output + errors
+    assert errors.count(told) == 3
+    assert "exception" not in errors
+
+
+def test_a_search_for_a_rate_that_is_stopped_tells_what_it_has_found(pair: Daemon) -> None:
+    output, errors, code = pair.end("query @1s seed 1", "sleep 3s", "stop query")
+    assert code == 0, output + errors
+    assert output.startswith("Queries: the highest rate with p95 within 1000 ms, from 100 a second, arrivals poisson,")
+    assert "Highest rate             : 100.0 a second" in errors
+
+
 @pytest.mark.parametrize("last", [["quit"], []])
 def test_what_still_runs_is_told_at_the_end(pair: Daemon, last: list[str]) -> None:
     pair.send("query 1k seed 3")

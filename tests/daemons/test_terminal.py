@@ -278,6 +278,19 @@ def test_ctrl_c_clears_the_line_and_then_says_how_to_leave(start: Start) -> None
     assert "Debug output enabled" in terminal.lines
 
 
+def test_ctrl_c_ends_a_search_in_the_history(start: Start) -> None:
+    terminal = start("initiator", "--loopback")
+    terminal.command("set 12")
+    terminal.type(CTRL_R + "set")
+    terminal.until(lambda screen: any("search" in line and line.endswith("set 12") for line in screen.lines))
+    terminal.type(CTRL_C)
+    terminal.until(lambda screen: not any("search" in line for line in screen.lines))
+    terminal.type(CTRL_C)
+    terminal.until(lambda screen: screen.typed == "")
+    terminal.command("debug")
+    assert "Debug output enabled" in terminal.lines
+
+
 def test_ctrl_c_ends_a_command_that_goes_on(start: Start) -> None:
     terminal = start("initiator", "--loopback")
     terminal.command("sleep 1h")

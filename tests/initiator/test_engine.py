@@ -259,14 +259,14 @@ async def test_targets_are_added_and_removed_while_sessions_are_held() -> None:
 
 async def test_a_range_adds_only_what_is_new() -> None:
     async with both() as (engine, _, (address,)):
-        with pytest.raises(UsageError, match="that is a target already"):
+        with pytest.raises(UsageError, match="is a target already"):
             await engine.add_targets(one(address), 10)
         assert (await engine.snapshot()).targets == 1
 
 
 async def test_a_target_that_is_none_cannot_be_removed() -> None:
     async with both() as (engine, _, __):
-        with pytest.raises(UsageError, match="that is no target"):
+        with pytest.raises(UsageError, match="is no target"):
             await engine.remove_targets(Endpoint("127.0.0.9", 9, 9))
 
 

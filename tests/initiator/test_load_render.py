@@ -104,6 +104,9 @@ def test_a_search_shows_what_it_tried() -> None:
     assert list(rate_found_text(RateFound(0.005, 0, 100, []))) == [
         "Highest rate             : none with p95 within 5.0 ms, 100.0 does not"
     ]
+    assert list(rate_found_text(RateFound(0.005, 0, 0, []))) == [
+        "Highest rate             : not known, for it was stopped while the first was tried"
+    ]
 
 
 def test_a_report_has_both_ways_and_each_session() -> None:

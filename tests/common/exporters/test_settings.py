@@ -67,6 +67,7 @@ def test_a_port_alone_is_one_of_the_loopback(text: str, address: Address) -> Non
         (parse_scraped, "box:9464", '"box:9464" is not one address'),
         (parse_scraped, "127.0.0.1:1-2", "is not one address"),
         (parse_scraped, "", "bad address"),
+        (parse_scraped, "box", '"box"; the form is [ADDR:]PORT'),
         (parse_server, "box", '"box"'),
         (parse_server, "box:1-2", '"box:1-2" is a range of ports'),
         (parse_window, "0", "no time at all"),
