@@ -101,6 +101,8 @@ def test_where_nothing_is_answered_no_rate_does() -> None:
         ("churn", "something is missing"),
         ("churn 0", '"0" is not a number above 0'),
         ("churn -5", '"-5" is not a number above 0'),
+        ("churn 5 2m", "2000000 a second is too much; at most 1000000 can be asked for"),
+        ("saturate from 2m", "2000000 a second is too much"),
         ("churn 5 for 0s", "is no time at all"),
         ("churn 5 timeout 0", "is no time at all"),
         ("churn 5 send @/nowhere/at/all", "file /nowhere/at/all cannot be read"),
