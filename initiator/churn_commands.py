@@ -18,6 +18,9 @@ from initiator.workloads.saturation import FACTOR, SLOWDOWN, START, Search
 _CHURN: Final = "churn"
 _SATURATE: Final = "saturate"
 
+# The highest rate (1/s), fifty times what a process begins: what is due and not begun is counted one by one.
+_HIGHEST: Final = 1_000_000
+
 _EACH: Final = (
     "on TARGET | for TIMEOUT | cooldown T | send TEXT | timeout TIMEOUT | close fin|rst | seed N |"
     " arrivals poisson|constant"
@@ -50,6 +53,7 @@ class ChurnCommands:
 
     async def churn(self, rate: list[float], **options: Any) -> str:
         """Try rates one after the other."""
+        _check_rates(_CHURN, rate)
         settings = churn_settings(options)
         await self._engine.start_churn(rate, settings)
         asked = f"{', '.join(f'{each:g}' for each in rate)} a second, {_described(settings)}"
@@ -60,6 +64,7 @@ class ChurnCommands:
         self, from_: float = START, by: float = FACTOR, slowdown: float = SLOWDOWN, **options: Any
     ) -> str:
         """Search for the highest rate."""
+        _check_rates(_SATURATE, [from_])
         if by <= 1 or slowdown <= 1:
             raise UsageError("saturate: `by` and `slowdown` are above 1, like: saturate by 1.25 slowdown 2")
         settings = churn_settings(options)
@@ -75,6 +80,11 @@ class ChurnCommands:
 
     async def _outcome(self) -> Outcome:
         return outcome_of((await self._engine.snapshot()).churn, churn_text, churn_table)
+
+
+def _check_rates(name: str, rates: list[float]) -> None:
+    if max(rates) > _HIGHEST:
+        raise UsageError(f"{name}: {max(rates):.0f} a second is too much; at most {_HIGHEST} can be asked for")
 
 
 def churn_settings(options: dict[str, Any]) -> ChurnSettings:

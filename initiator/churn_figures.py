@@ -98,9 +98,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ChurnFigures:
-    """A run of some rates: those that are over, the one under way, the seconds until no more of it are begun.
+    """A run of some rates: those that are over, the one under way, and the verdict of a search for a rate.
 
-    While it rests between two rates there is no `now`. The `verdict` is that of a search for a rate.
+    `seconds_left` are those until no more of the one under way are begun. While it rests between two rates there is no
+    `now`, and they are those until the next one.
     """
 
     name: str

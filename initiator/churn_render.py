@@ -79,9 +79,11 @@ def _verdict_text(verdict: Verdict) -> str:
 
 def toolbar_part(now: ChurnFigures) -> str:
     """Return what is tried now, and the time left."""
+    left = f"{format_duration(now.seconds_left)} left"
     if not now.now:
-        return f"{now.name}: resting"
-    left = f"{format_duration(now.seconds_left)} left" if now.seconds_left else f"{now.now.under_way} under way"
+        return f"{now.name}: resting, {left}"
+    if not now.seconds_left:
+        left = f"{now.now.under_way} under way"
     return f"{now.name}: {now.now.achieved:.0f} of {now.now.asked:g}/s, {left}"
 
 

@@ -21,6 +21,9 @@ last_port=6480
 # ignore this, and have nothing but the network to protect them.
 export RAY_AUTH_MODE=${RAY_AUTH_MODE-token}
 
+# What the head tells of itself to Prometheus is on a port of its own otherwise, on all addresses.
+export AUTOSCALER_METRIC_PORT=$((first_port + 3))
+
 start() {
   # Sessions take descriptors: raise the limit as far as this user may.
   ulimit -n "$(ulimit -Hn)"

@@ -55,7 +55,6 @@ def report_text(report: Report) -> Iterator[str]:
     """Yield the report's lines."""
     seconds, traffic = report.seconds or 1.0, report.traffic
     up, down = traffic.sent / seconds, traffic.received / seconds
-    held = max(1, report.held)
     yield field("Settings", report.settings)
     yield field("Duration", format_duration(report.seconds))
     yield field("Sessions", f"{report.asked} asked for, {report.held} held, {report.established} established")
@@ -72,7 +71,7 @@ def report_text(report: Report) -> Iterator[str]:
             yield from found_text(found)
     yield field("Bytes sent and received", f"{traffic.sent}, {traffic.received}")
     yield field("Bandwidth", f"{format_bandwidth(up)} up, {format_bandwidth(down)} down")
-    yield field("Bandwidth of a session", f"{format_bandwidth(up / held)} up, {format_bandwidth(down / held)} down")
+    yield field("Bandwidth of a session", _bandwidth_of_one(report.held, up, down))
     yield field("Writes and reads", f"{traffic.writes}, {traffic.reads}")
     sample = report.segments
     yield field(
@@ -81,6 +80,11 @@ def report_text(report: Report) -> Iterator[str]:
     )
     for row in report.latencies:
         yield from latency_text([row])
+
+
+def _bandwidth_of_one(held: int, up: float, down: float) -> str:
+    """Return what each of the held sessions has of the bandwidth; with none of them, that of all would be nobody's."""
+    return f"{format_bandwidth(up / held)} up, {format_bandwidth(down / held)} down" if held else "no session is held"
 
 
 def write_report(path: Path, report: Report, latencies: Latencies) -> None:

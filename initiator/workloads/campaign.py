@@ -116,7 +116,8 @@ class Campaign:
         self._settings = settings
         self._rates = rates
         self._rows: list[ChurnRow] = []
-        self._ends: float | None = None
+        self._trying = False
+        self._until = 0.0
         self._stopped = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
@@ -133,20 +134,19 @@ class Campaign:
     async def stop(self) -> None:
         """Try no more rates, and give up what is under way."""
         self._stopped.set()
-        if self._ends is not None:
+        if self._trying:
             await self._engine.stop_rate()
         await asyncio.wait([self._task])
 
     def figures(self) -> ChurnFigures:
         """Return what is known so far."""
-        trying = self._ends is not None
-        tally = self._engine.tally() if trying else None
+        tally = self._engine.tally() if self._trying else None
         return ChurnFigures(
             name=self.name,
             running=self.running,
             rows=tuple(self._rows),
             now=row_of(tally) if tally else None,
-            seconds_left=max(0.0, (self._ends or 0.0) - monotonic()),
+            seconds_left=max(0.0, self._until - monotonic()) if self.running else 0.0,
             verdict=self._rates.verdict(),
         )
 
@@ -164,17 +164,18 @@ class Campaign:
     async def _try(self, rate: float) -> ChurnRow | None:
         """Return what has become of a rate; None where nothing is known, for what tried it has ended."""
         await self._engine.begin_rate(self._settings, rate)
-        self._ends = monotonic() + self._settings.seconds
+        self._trying, self._until = True, monotonic() + self._settings.seconds
         try:
             if self._stopped.is_set():
                 await self._engine.stop_rate()
             await self._engine.wait_rate()
         finally:
-            self._ends = None
+            self._trying, self._until = False, 0.0
         tally = self._engine.tally()
         return row_of(tally) if tally else None
 
     async def _rest(self) -> None:
+        self._until = monotonic() + self._settings.cooldown
         try:
             await asyncio.wait_for(self._stopped.wait(), self._settings.cooldown)
         except TimeoutError:

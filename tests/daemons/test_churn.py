@@ -74,6 +74,17 @@ def test_what_runs_is_stopped_and_known_so_far(front: Daemon) -> None:
     assert row["completed"] + row["stopped"] + row["unbegun"] == row["due"]
 
 
+def test_the_time_left_of_a_cooldown_is_known(front: Daemon) -> None:
+    front.send("churn 50 50 for 100ms cooldown 1h")
+    front.line()
+    churn = front.until(lambda now: now["churn"]["rows"] and not now["churn"]["now"])["churn"]
+    assert churn["running"]
+    assert 3500 < churn["seconds_left"] <= 3600
+    front.send("stop churn", "wait churn")
+    churn = front.ask("status --json")["churn"]
+    assert (len(churn["rows"]), churn["running"], churn["seconds_left"]) == (1, False, 0.0)
+
+
 def test_where_nothing_is_answered_no_rate_does() -> None:
     with Peer() as peer, initiator(peer.address.port) as front:
         output, errors, code = front.end("saturate from 300 for 200ms timeout 100ms send hello", "wait saturate 60s")
@@ -90,6 +101,8 @@ def test_where_nothing_is_answered_no_rate_does() -> None:
         ("churn", "something is missing"),
         ("churn 0", '"0" is not a number above 0'),
         ("churn -5", '"-5" is not a number above 0'),
+        ("churn 5 2m", "2000000 a second is too much; at most 1000000 can be asked for"),
+        ("saturate from 2m", "2000000 a second is too much"),
         ("churn 5 for 0s", "is no time at all"),
         ("churn 5 timeout 0", "is no time at all"),
         ("churn 5 send @/nowhere/at/all", "file /nowhere/at/all cannot be read"),

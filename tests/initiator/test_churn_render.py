@@ -61,7 +61,7 @@ def test_the_toolbar_shows_what_is_tried_and_the_time_left() -> None:
     run = replace(RUN, running=True, now=row(100), seconds_left=4.0)
     assert toolbar_part(run) == "churn: 100 of 100/s, 4.0s left"
     assert toolbar_part(replace(run, seconds_left=0.0, now=row(100, under_way=7))) == "churn: 100 of 100/s, 7 under way"
-    assert toolbar_part(replace(run, now=None)) == "churn: resting"
+    assert toolbar_part(replace(run, now=None)) == "churn: resting, 4.0s left"
 
 
 def test_a_report_has_a_row_for_each_rate_with_what_matters_most() -> None:

@@ -114,6 +114,7 @@ def test_a_report_has_both_ways_and_each_session() -> None:
     assert "Settings                 : 1000 a second, seed 1" in lines
     assert "Bandwidth                : 240.0 kbps up, 320.0 kbps down" in lines
     assert "Bandwidth of a session   : 12.0 kbps up, 16.0 kbps down" in lines
+    assert "Bandwidth of a session   : no session is held" in report_text(replace(REPORT, held=0))
     assert "Segments out and in      : 500, 480, retransmitted 1 (of 20 sessions)" in lines
 
 
