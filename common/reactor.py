@@ -24,11 +24,6 @@ SLICE: Final = 0.0005
 # Events taken at once: few, for the time is looked at only between batches.
 _BATCH: Final = 16
 
-# After so many events in a slice the next ones are waited for right here, for the shortest time that epoll_wait(2)
-# knows, in seconds: under load a turn of the loop for each would cost more than the event.
-_BUSY: Final = 8
-_PATIENCE: Final = 0.001
-
 # Places for descriptors to come that are made at once.
 _SPARE: Final = 256
 
@@ -77,7 +72,6 @@ class Reactor:
         self._after_batch: list[Callable[[], None]] = []
         self._on_beat: list[Callable[[], None]] = []
         self._waking = False
-        self._patience = 0.0
         self._loop.add_reader(self._epoll.fileno(), self._wake)
         self._beat_again()
 
@@ -177,12 +171,11 @@ class Reactor:
         begin = monotonic()
         end = begin + SLICE
         self._waking = True
-        poll, handled = self._epoll.poll, 0
+        poll = self._epoll.poll
         while True:
-            batch = poll(self._patience if not self._jobs and not self._again else 0, _BATCH)
+            batch = poll(0, _BATCH)
             self.now = monotonic()
             if batch:
-                handled += len(batch)
                 self._dispatch(batch)
             if self._again:
                 self._repeat(end)
@@ -194,7 +187,6 @@ class Reactor:
                 break
         self.now = monotonic()
         self.noticed_pause(self.now - begin)
-        self._patience = _PATIENCE if handled >= _BUSY else 0
         self._waking = False
         if self._jobs or self._again:
             self._call_soon()

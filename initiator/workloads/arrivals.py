@@ -2,14 +2,17 @@
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from itertools import accumulate
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 from initiator.workloads.schedule import Schedule
 
 POISSON: Final = "poisson"
 CONSTANT: Final = "constant"
+
+T = TypeVar("T")
 
 # Arrivals drawn at once: a fifth of a millisecond.
 _CHUNK: Final = 1024
@@ -38,6 +41,8 @@ class Arrivals:
 
     def take(self, now: float, most: int) -> list[float]:
         """Return when those that are due by `now` were due, and that have not been taken; at most so many."""
+        if self._times[self._at] > now:
+            return []
         taken: list[float] = []
         while self._times[self._at] <= now and len(taken) < most:
             end = bisect_right(self._times, now, self._at, min(len(self._times), self._at + most - len(taken)))
@@ -86,12 +91,12 @@ class Arrivals:
 
 
 class Choice:
-    """Uniform draws from [0, 1)."""
+    """Draws of which each item is as likely as the other."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(f"{seed}/choice").random
 
-    def take(self, count: int) -> list[float]:
-        """Return the next draws."""
-        random = self._random
-        return [random() for _ in range(count)]
+    def take(self, items: Sequence[T], count: int) -> list[T]:
+        """Return as many items as asked for, each drawn from all."""
+        random, size = self._random, len(items)
+        return [items[int(random() * size)] for _ in range(count)]

@@ -42,7 +42,7 @@ _SENT_AT_ONCE: Final = 64
 _SPARSE: Final = 8
 
 # Seconds between two wakes of the sender, at least: a wake costs as much as two queries.
-_GATHER: Final = 0.00005
+_GATHER: Final = 0.00003
 
 # Times kept before they are counted in the histograms, which is cheaper for many at once.
 _KEPT: Final = 1024
@@ -407,11 +407,11 @@ class Query:
         shared, streams = self._shared, self._streams.items
         if not shared and streams:
             due = self._take_due()
-            if len(due) * _SPARSE < len(streams):
+            if len(due) * _SPARSE >= len(streams):
+                self._share_out(due)
+            else:
                 self._unshared = due[_SENT_AT_ONCE:]
                 self._send_each(due[:_SENT_AT_ONCE])
-            else:
-                self._share_out(due)
         for _ in range(min(_SENT_AT_ONCE, len(shared))):
             self._send(*shared.popleft())
         if shared or (self._unshared and streams):
@@ -429,16 +429,10 @@ class Query:
                 self.csv.due(due)
         return due
 
-    def _draw_streams(self, count: int) -> list[QueryStream]:
-        """Return the streams that so many queries are sent on."""
-        streams = self._streams.items
-        size = len(streams)
-        return [streams[int(draw * size)] for draw in self._choice.take(count)]
-
     def _send_each(self, dues: list[float]) -> None:
         """Send a few queries, each in a write of its own: two on one session would be rare."""
         size, messages, late = self._size, self._messages, self._sent_late
-        for due, stream in zip(dues, self._draw_streams(len(dues)), strict=True):
+        for due, stream in zip(dues, self._choice.take(self._streams.items, len(dues)), strict=True):
             identifier, pending = stream.next_id, stream.pending
             if identifier in pending or stream.reserved or not messages or self.csv or stream.place == NOWHERE:
                 self._send(stream, [due])
@@ -453,7 +447,7 @@ class Query:
     def _share_out(self, dues: list[float]) -> None:
         """Let what is due on one session be sent together."""
         shares: dict[QueryStream, list[float]] = {}
-        for due, stream in zip(dues, self._draw_streams(len(dues)), strict=True):
+        for due, stream in zip(dues, self._choice.take(self._streams.items, len(dues)), strict=True):
             if stream in shares:
                 shares[stream].append(due)
             else:

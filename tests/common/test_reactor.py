@@ -6,12 +6,10 @@ import os
 import select
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from time import monotonic
 
 import pytest
 
 from common.reactor import BEAT, EDGE, READ, WRITE, Handler, Job, Reactor
-from common.timer import Timer
 from tests.support import stall, until
 
 pytestmark = pytest.mark.usefixtures("run")
@@ -70,42 +68,6 @@ def steps(record: list[str], name: str, count: int) -> Job:
     for _ in range(count):
         record.append(name)
         yield
-
-
-@pytest.mark.parametrize("busy", [True, False])
-async def test_after_a_busy_slice_the_next_events_are_waited_for_without_a_turn_of_the_loop(
-    open_pipes: OpenPipes, busy: bool
-) -> None:
-    """A machine that stands still ends the slice meanwhile, so it may take several tries."""
-    pipes = open_pipes(16 if busy else 1)
-    order: list[str] = []
-    loop = asyncio.get_running_loop()
-
-    def soon() -> None:
-        timer.arm(monotonic() + 0.0002)
-        loop.call_soon(order.append, "turn")
-
-    last = Called(soon)
-    with closing(Reactor()) as reactor:
-        timer = Timer(reactor, lambda: order.append("event"))
-        others = Called()
-        for reading, _ in pipes:
-            reactor.add(reading, others, READ | EDGE)
-        last_reading, last_writing = open_pipes(1)[0]
-        reactor.add(last_reading, last, READ | EDGE)
-        for _ in range(1000):
-            order.clear()
-            others.events.clear()
-            for _, writing in pipes:
-                os.write(writing, b"x")
-            await once(lambda: len(others.events) == len(pipes))
-            os.write(last_writing, b"x")
-            await once(lambda: len(order) == 2)
-            if order == (["event", "turn"] if busy else ["turn", "event"]):
-                break
-        else:
-            pytest.fail("never")
-        timer.close()
 
 
 async def test_what_is_called_back_after_a_batch_is_called_once(open_pipes: OpenPipes) -> None:

@@ -84,6 +84,6 @@ def test_another_schedule_begins_at_once_and_forgets_what_was_due() -> None:
 
 def test_draws_are_repeated_by_the_seed() -> None:
     one, other = Choice(4), Choice(4)
-    assert one.take(10) + one.take(5) == other.take(15)
-    assert all(0 <= draw < 1 for draw in one.take(1000))
-    assert Choice(5).take(3) != Choice(4).take(3)
+    assert one.take(range(1000), 10) + one.take(range(1000), 5) == other.take(range(1000), 15)
+    assert set(one.take("abc", 1000)) == set("abc")
+    assert Choice(5).take(range(1000), 3) != Choice(4).take(range(1000), 3)
