@@ -33,8 +33,8 @@ TIMEOUT: Final = 5.0
 
 _HELD: Final = State.HELD
 
-# Queries taken from the schedule at once, and sessions sent on in one step: a quarter of a millisecond. They are fewer than
-# the events that the reactor takes in between: who sends more than it hears measures how long its own answers lie.
+# Queries taken from the schedule at once, and sessions sent on in one step: a quarter of a millisecond. They are fewer
+# than the events that the reactor takes in between: who sends more than it hears measures how long its own answers lie.
 _TAKEN_AT_ONCE: Final = 16_384
 _SENT_AT_ONCE: Final = 32
 
