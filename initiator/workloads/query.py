@@ -362,8 +362,10 @@ class Query:
         """Count what was kept, and notice the end."""
         self.count()
         self._answered_rate.sample(self._reactor.now, self._answered)
-        if not self._draining and self._reactor.now >= self._ends and not self._shared:
+        if not self._draining and self._reactor.now >= self._ends and not self._has_unsent:
             self._draining = True
+            self._unsent += len(self._unshared)
+            self._unshared = []
         if self._draining and not self._outstanding and not self._ended_at:
             self._end()
         if self.csv and self.csv.beat() and self._ended_at:
@@ -376,6 +378,11 @@ class Query:
         if not self.done.done() and self.csv:
             await self.done
             await self.csv.aclose()
+
+    @property
+    def _has_unsent(self) -> bool:
+        """Whether some that are due can be sent now."""
+        return bool(self._shared or (self._unshared and self._streams.items))
 
     @property
     def _outstanding(self) -> int:
@@ -404,14 +411,14 @@ class Query:
         shared, streams = self._shared, self._streams.items
         if not shared and streams:
             due = self._take_due()
-            if len(due) >= len(streams):
+            if len(due) >= len(streams) or self.csv or not self._messages:
                 self._share_out(due)
             else:
                 self._unshared = due[_SENT_AT_ONCE:]
                 self._send_each(due[:_SENT_AT_ONCE])
         for _ in range(min(_SENT_AT_ONCE, len(shared))):
             self._send(*shared.popleft())
-        if shared or (self._unshared and streams):
+        if self._has_unsent:
             self._reactor.again(self, 0)
         elif streams:
             self._timer.arm(min(max(self._arrivals.next_due, monotonic() + _GATHER), self._ends))
@@ -428,10 +435,11 @@ class Query:
 
     def _send_each(self, dues: list[float]) -> None:
         """Send queries that are fewer than the sessions, each in a write of its own: joining a few would cost more."""
+        assert self._messages
         size, messages, late = self._size, self._messages, self._sent_late
         for due, stream in zip(dues, self._choice.take(self._streams.items, len(dues)), strict=True):
             identifier, pending = stream.next_id, stream.pending
-            if identifier in pending or stream.reserved or not messages or self.csv or stream.place == NOWHERE:
+            if identifier in pending or stream.reserved or stream.place == NOWHERE:
                 self._send(stream, [due])
                 continue
             stream.next_id = (identifier + 1) % IDENTIFIERS
