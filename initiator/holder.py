@@ -298,10 +298,10 @@ class Holder:
             session.heard = self._coarse.of(now)
             return count
         if session.state in HELD:
-            self._confirm(session, now)
+            self._confirm(session, count, now)
         return 0 if session.state is State.CLOSED else count
 
-    def _confirm(self, session: Session, now: float) -> None:
+    def _confirm(self, session: Session, count: int, now: float) -> None:
         """Take note of a sign of life, and of what it confirms."""
         if not session.heard and (not session.sent or (session.stream and session.stream.spoke_at_once())):
             self.latencies.first_byte.raw.record(now - session.since)
@@ -313,7 +313,7 @@ class Holder:
             self.ping.answered(session, now)
         self.confirmed.answered(session.answered, heard)
         session.answered = heard
-        log.debug("Confirmed %s", session)
+        log.debug("Received %d bytes on %s", count, session)
         if self.workload and not stream:
             self.join(self.workload, session)
 

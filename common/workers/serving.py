@@ -13,10 +13,10 @@ from typing import Any, Final, Generic, Protocol, Self, TypeVar
 from common.logs import COMMANDS, ROOT, TextHandler
 from common.workers.calls import GoneError, Server, Wire
 
-# Seconds between two tellings, so that what a console shows is at most a second old, and how often within them it is
-# looked whether there is something urgent to tell.
-PERIOD: Final = 0.9
-_LOOKS: Final = 18
+# Seconds between two tellings, so that what a console shows is a second old at most even where many workers share the
+# cores and have their turn late; and how often within them it is looked whether there is something urgent to tell.
+PERIOD: Final = 0.4
+_LOOKS: Final = 8
 
 # Methods that all workers have beside those of their engine.
 SET_LOG_LEVEL: Final = "set_log_level"

@@ -151,8 +151,8 @@ def of_every_kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     """Give the directory of the reports of an initiator that has done all there is, and what it printed."""
     directory, first = tmp_path_factory.mktemp("reports"), find_free_ports(2)
     with responder(first, 2), initiator(first, 2, "--seed", "5", *request.param) as front:
-        front.send("set 20", "wait held 30s", "query 200 for 1200ms seed 7", "wait query 20s")
-        front.send("send 'n{message}' marker 'n{message}' rate 10 for 1200ms seed 7", "wait send 20s")
+        front.send("set 20", "wait held 30s", "query 200 for 2500ms seed 7", "wait query 20s")
+        front.send("send 'n{message}' marker 'n{message}' rate 10 for 2500ms seed 7", "wait send 20s")
         front.send("churn 50 100 for 500ms seed 7", "wait churn 30s")
         front.send("saturate from 20 by 2 for 200ms seed 7", "sleep 600ms", "stop saturate", "wait saturate 30s")
         front.send(

@@ -317,8 +317,8 @@ def test_workers_of_a_responder_take_turns_until_all_are_full(free_ports: FreePo
         assert len(rows(behind, "list")) == count * room
         assert {row["mode"] for row in rows(behind, "listeners")} == {"echo"}
         behind.send(f"listen remove 127.0.0.1:{first}", "mode sink", "drop 100")
-        assert behind.line() == "1 listeners removed, their clients stay"
-        assert behind.line() == "1 listeners in mode sink"
+        assert behind.line() == "1 listener removed, their clients stay"
+        assert behind.line() == "1 listener in mode sink"
         assert behind.line() == "100 sessions dropped by FIN"
         front.until(lambda now: now["losses"].get("fin") == 100)
 
