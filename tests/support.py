@@ -155,6 +155,11 @@ async def until(check: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.005)
 
 
+def round_of(trying: str) -> int:
+    """Return the round that a bench is in, 0 before the first."""
+    return int(trying.split()[1]) if trying.startswith("round ") else 0
+
+
 class Lines:
     """A sink that keeps what is shown."""
 

@@ -15,8 +15,8 @@ from common.workers.calls import GoneError, Server, Wire
 
 # Seconds between two tellings, so that what a console shows is a second old at most even where many workers share the
 # cores and have their turn late; and how often within them it is looked whether there is something urgent to tell.
-PERIOD: Final = 0.4
-_LOOKS: Final = 8
+PERIOD: Final = 0.5
+_LOOKS: Final = 10
 
 # Methods that all workers have beside those of their engine.
 SET_LOG_LEVEL: Final = "set_log_level"

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from tests.daemons.cluster import ADDRESS, BESIDE, HOSTS, NODES, Cluster, missing_for_cluster
-from tests.support import PATIENCE, Daemon
+from tests.support import PATIENCE, Daemon, round_of
 
 pytestmark = pytest.mark.namespace
 
@@ -183,7 +183,7 @@ def test_probes_are_shared_by_the_nodes_and_go_on_without_one(cluster: Cluster, 
         found = front.ask("wait find 30s", "found find --json")
         assert (found["most"], found["confirmed"], found["bound"]) == (300, 300, "limit")
         front.send("bench 90 rounds 20000")
-        front.until(lambda now: any("round 3" in probe["trying"] for probe in now["probes"]))
+        front.until(lambda now: any(round_of(probe["trying"]) >= 3 for probe in now["probes"]))
         front.send("find sessions limit 60 for 1h")
         front.until(lambda now: any("holding 60" in probe["trying"] for probe in now["probes"]))
         cluster.kill(2)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import PATIENCE, Daemon, eventually, initiator, limited, responder
+from tests.support import PATIENCE, Daemon, eventually, initiator, limited, responder, round_of
 
 FreePorts = Callable[[int], int]
 
@@ -518,7 +518,7 @@ def test_a_worker_that_is_killed_costs_a_bench_its_samples(free_ports: FreePorts
     path = tmp_path / "rows"
     with pair(free_ports, "2", "1", 2) as (front, _):
         front.send(f"bench 200 rounds 2000 csv {path}")
-        front.until(lambda now: any("round 2" in probe["trying"] for probe in now["probes"]))
+        front.until(lambda now: any(round_of(probe["trying"]) >= 2 for probe in now["probes"]))
         os.kill(workers_of(front)[1], signal.SIGKILL)
         front.until(lambda now: now["workers"]["replaced"] == 1)
         before = front.ask("found bench --json")

@@ -29,7 +29,7 @@ from initiator.settings import Settings
 from initiator.workers import Workers
 from tests.initiator.probes.support import Server, serving, until_gone
 from tests.initiator.test_workers import Scattered
-from tests.support import Peer, full_queue, until
+from tests.support import Peer, full_queue, round_of, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -90,6 +90,15 @@ async def trying(workers: Workers, text: str) -> None:
 
     async def check() -> bool:
         return any(text in probe.trying for probe in (await workers.snapshot()).probes)
+
+    await until(check)
+
+
+async def in_round(workers: Workers, least: int) -> None:
+    """Return when a bench has come to a round, or past it, for they may follow each other too fast to be seen."""
+
+    async def check() -> bool:
+        return any(round_of(probe.trying) >= least for probe in (await workers.snapshot()).probes)
 
     await until(check)
 
@@ -206,7 +215,7 @@ async def test_a_bench_goes_on_without_a_worker_that_stays_away() -> None:
     async with serving() as (address, clients), sharing(address, count=3, kind=Scattered) as workers:
         origin = cast(Scattered, workers.pool._origin)
         await workers.start_probe(BenchSettings(30, 100_000))
-        await trying(workers, "round 9 ")
+        await in_round(workers, 9)
         origin.there.clear()
         kill(workers, 1)
 
@@ -355,7 +364,7 @@ async def test_an_idle_search_is_stopped_and_keeps_what_is_known() -> None:
 async def test_a_worker_that_is_silent_is_left_out_and_one_that_falls_silent_does_not_keep_from_stopping() -> None:
     async with serving() as (address, clients), sharing(address) as workers:
         await workers.start_probe(BenchSettings(20, 100_000))
-        await trying(workers, "round 5 ")
+        await in_round(workers, 5)
         frozen = workers.pool.states()[1].process
         os.kill(frozen, signal.SIGSTOP)
         try:
@@ -388,6 +397,6 @@ async def test_the_end_of_the_workers_is_the_end_of_their_probes() -> None:
     async with serving() as (address, clients):
         async with sharing(address) as workers:
             await workers.start_probe(BenchSettings(20, 100_000))
-            await trying(workers, "round 3 ")
+            await in_round(workers, 3)
             await asyncio.sleep(0)
         await until_gone(clients)
