@@ -21,9 +21,9 @@ _HALF_BITS: Final = 10
 _WHOLE_BITS: Final = _HALF_BITS + 1
 _WHOLE: Final = 1 << _WHOLE_BITS
 
-# Distinct values kept aside before they are added to the counts, and from which value (in microseconds) on too few are
+# Distinct values kept aside before they are added to the counts, a hundred bytes each, and from which value (in microseconds) on too few are
 # the same for that: the last of many is looked at, for those that come together are alike.
-_KEPT: Final = 4096
+_KEPT: Final = 1024
 _LONG: Final = 1 << 14
 
 # Counts that are made room for at once: 8 kB, and most latencies need no more than a few of these.
