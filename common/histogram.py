@@ -21,8 +21,8 @@ _HALF_BITS: Final = 10
 _WHOLE_BITS: Final = _HALF_BITS + 1
 _WHOLE: Final = 1 << _WHOLE_BITS
 
-# Distinct values kept aside before they are added to the counts, a hundred bytes each, and from which value (in microseconds) on too few are
-# the same for that: the last of many is looked at, for those that come together are alike.
+# Distinct values kept aside before they are added to the counts, a hundred bytes each; and from which value (in
+# microseconds) on too few are the same for that: the last of many is looked at, for those that come together are alike.
 _KEPT: Final = 1024
 _LONG: Final = 1 << 14
 
@@ -35,7 +35,7 @@ class Histogram:
 
     What is recorded is counted aside first, in `_kept`, in whole microseconds and also out of range: adding many values
     to a dictionary is what Python does fastest. All else is worked out for each distinct value, by `_settle`, when it
-    is asked for or when there are more than some thousands of them.
+    is asked for or when there are more than a thousand of them.
     """
 
     __slots__ = ("_counts", "_highest", "_kept", "_lowest", "_total", "count")
