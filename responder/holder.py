@@ -38,9 +38,9 @@ _AT_ONCE: Final = 64
 # come back is over.
 _SETTLED: Final = 1.0
 
-# Seconds between two arrivals of clients that make a rush, and for which the next ones then gather. Being woken for
-# each client costs either end several microseconds; the first echo to a client is at most so much later.
-_RUSH: Final = 0.002
+# Clients a second that make a rush, and seconds for which the next ones then gather. Being woken for each client costs
+# either end several microseconds; the first echo to a client in a rush is at most so much later.
+_RUSH: Final = 10_000
 _MOMENT: Final = 0.001
 
 
@@ -68,7 +68,7 @@ class Holder:
         self._behaviours = TLS_BEHAVIOURS if settings.tls else _BEHAVIOURS
         self._changed_at = reactor.now
         self._awaited = 0
-        self._arriving = False
+        self._arriving = 0
         self._arrived_at = 0.0
         self._enough: asyncio.Future[None] | None = None
         reactor.on_beat(self._beat)
@@ -103,9 +103,10 @@ class Holder:
         self.table.add(clients)
         if self._make is Client:
             listener.behaviour.accepted(clients)
-        if listener.behaviour.stays and not self._arriving:
-            self._arriving = True
-            self._reactor.after_batch(self._moderate)
+        if listener.behaviour.stays:
+            if not self._arriving:
+                self._reactor.after_batch(self._moderate)
+            self._arriving += len(clients)
         listener.accepted += len(clients)
         listener.held += len(clients)
         self.accepted += len(clients)
@@ -193,10 +194,10 @@ class Holder:
 
     def _moderate(self) -> None:
         """Let clients that arrive in a rush gather for a moment, as a network card does with its interrupts."""
-        self._arriving = False
-        if self._reactor.now - self._arrived_at < _RUSH:
+        now = self._reactor.now
+        if self._arriving > _RUSH * (now - self._arrived_at):
             sleep(_MOMENT)
-        self._arrived_at = self._reactor.now
+        self._arriving, self._arrived_at = 0, now
 
     def _survive(self, failure: OSError) -> bool:
         """Deal with an error of accept(2); return whether the next in the queue may be accepted."""
