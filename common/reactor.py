@@ -21,8 +21,8 @@ _BUG: Final = "This is a bug, and the daemon goes on:"
 # turns of the loop until its answer is on the screen, 57 ms at 4 ms each and 17 ms at half a millisecond.
 SLICE: Final = 0.0005
 
-# Events taken at once: few, for the time is looked at only between batches. Each is some ten microseconds.
-_BATCH: Final = 64
+# Events taken at once: few, for the time is looked at only between batches.
+_BATCH: Final = 16
 
 # Places for descriptors to come that are made at once.
 _SPARE: Final = 256
@@ -93,7 +93,10 @@ class Reactor:
         self.handlers[descriptor] = None
 
     def again(self, handler: Handler, events: int) -> None:
-        """Call a handler that had to leave input unread with the same events, after the others had their turn."""
+        """Call a handler that had to leave something undone with the same events, after the others had their turn.
+
+        That is when no full batch of events is waiting, or once in a wake.
+        """
         self._again.append((handler, events))
         self._call_soon()
 
@@ -177,13 +180,14 @@ class Reactor:
             self.now = monotonic()
             if batch:
                 self._dispatch(batch)
-            if self._again:
+            over = monotonic() >= end
+            if self._again and (len(batch) < _BATCH or over):
                 self._repeat(end)
             if self._jobs:
                 self._step()
             elif not batch and not self._again:
                 break
-            if monotonic() >= end:
+            if over or monotonic() >= end:
                 break
         self.now = monotonic()
         self.noticed_pause(self.now - begin)

@@ -14,6 +14,9 @@ from tests.support import stall, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
+# Pipes with something to read: some batches full of events.
+_MANY = 100
+
 OpenPipes = Callable[[int], list[tuple[int, int]]]
 
 
@@ -186,6 +189,25 @@ async def test_again_calls_a_handler_with_the_same_events_after_the_others(open_
     assert order == [*order[:3]] * 3
     assert sorted(order[:3]) == [0, 1, 2]
     assert set(events) == {select.EPOLLIN}
+
+
+@pytest.mark.parametrize(("slice_", "before"), [(60.0, range(_MANY - 15, _MANY + 1)), (0.0, range(1, 17))])
+async def test_what_is_called_again_waits_for_what_is_reported_but_for_once_a_wake(
+    open_pipes: OpenPipes, monkeypatch: pytest.MonkeyPatch, slice_: float, before: range
+) -> None:
+    """As long as full batches are reported they come first; where a wake has time for one batch only, in between."""
+    monkeypatch.setattr("common.reactor.SLICE", slice_)
+    pipes = open_pipes(_MANY)
+    heard: list[int] = []
+    with closing(Reactor()) as reactor:
+        for reading, writing in pipes:
+            reactor.add(reading, Called(lambda: heard.append(1)), READ | EDGE)
+            os.write(writing, b"x")
+        heard_before: list[int] = []
+        reactor.again(Called(lambda: heard_before.append(len(heard))), READ)
+        await once(lambda: heard_before and len(heard) == _MANY)
+    assert len(heard_before) == 1
+    assert heard_before[0] in before
 
 
 async def test_a_handler_that_raises_when_called_again_takes_nothing_from_the_others() -> None:
