@@ -103,7 +103,7 @@ class Holder:
         self.table.add(clients)
         if self._make is Client:
             listener.behaviour.accepted(clients)
-        if listener.behaviour.stays:
+        if clients and listener.behaviour.stays:
             if not self._arriving:
                 self._reactor.after_batch(self._moderate)
             self._arriving += len(clients)
