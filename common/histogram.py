@@ -21,10 +21,10 @@ _HALF_BITS: Final = 10
 _WHOLE_BITS: Final = _HALF_BITS + 1
 _WHOLE: Final = 1 << _WHOLE_BITS
 
-# Distinct values kept aside before they are added to the counts, a hundred bytes each; and from which value (in
-# microseconds) on too few are the same for that: the last of many is looked at, for those that come together are alike.
+# Distinct values kept aside before they are added to the counts, a hundred bytes each; and from how many seconds on too
+# few are the same for that: the last of many is looked at, for those that come together are alike.
 _KEPT: Final = 1024
-_LONG: Final = 1 << 14
+_LONG: Final = 0.016
 
 # Counts that are made room for at once: 8 kB, and most latencies need no more than a few of these.
 _ROOM: Final = 1 << _HALF_BITS
@@ -56,14 +56,18 @@ class Histogram:
         """Count one latency; what is out of range is counted as the nearest value in range."""
         self.record_many((seconds,))
 
-    def record_many(self, latencies: Iterable[float]) -> None:
+    def record_same(self, seconds: float, times: int) -> None:
+        """Count one latency so many times; out of range is as for `record`."""
+        self._kept[int(seconds * 1_000_000)] += times
+        self.count += times
+
+    def record_many(self, latencies: Sequence[float]) -> None:
         """Count many latencies, in seconds, cheapest by some hundreds at once; out of range is as for `record`."""
-        values = [int(seconds * 1_000_000) for seconds in latencies]
-        self.count += len(values)
-        if values and values[-1] >= _LONG:
-            self._count_long(values)
-            return
-        self._kept.update(values)
+        if latencies and latencies[-1] >= _LONG:
+            self._count_long(sorted([seconds * 1_000_000 for seconds in latencies]))
+        else:
+            self._kept.update([int(seconds * 1_000_000) for seconds in latencies])
+        self.count += len(latencies)
         if len(self._kept) > _KEPT:
             self._settle()
 
@@ -238,20 +242,19 @@ class Histogram:
         self._total += total
         self._kept.clear()
 
-    def _count_long(self, values: list[int]) -> None:
-        """Add values to the counts without counting them aside: hardly two of them would be the same."""
-        if min(values) < LOWEST or max(values) > HIGHEST:
-            values = [min(max(value, LOWEST), HIGHEST) for value in values]
-        self._lowest = min(self._lowest, min(values))
-        self._highest = max(self._highest, max(values))
-        self._total += sum(values)
-        counts = self._room_for(self._highest)
-        indices = [
-            value if value < _WHOLE else ((shift := value.bit_length() - _WHOLE_BITS) << _HALF_BITS) + (value >> shift)
-            for value in values
-        ]
-        for index, counted in Counter(indices).items():
-            counts[index] += counted
+    def _count_long(self, values: list[float]) -> None:
+        """Count values in order without counting them aside: those that come together share few of the counts."""
+        if values[0] < LOWEST or values[-1] > HIGHEST:
+            values = [min(max(int(value), LOWEST), HIGHEST) for value in values]
+        self._total += sum(map(int, values))
+        self._lowest = min(int(values[0]), self._lowest)
+        self._highest = max(int(values[-1]), self._highest)
+        counts, at = self._room_for(self._highest), 0
+        while at < len(values):
+            index = _index(int(values[at]))
+            behind = bisect_left(values, _top(index) + 1, at)
+            counts[index] += behind - at
+            at = behind
 
     def _room_for(self, highest: int) -> "array[int]":
         """Return the counts, with places for values up to the highest."""

@@ -91,7 +91,7 @@ class FindRate:
         """Take note of what became of the sessions of a trial."""
         sessions, until = together(attempts)
         judged = [(took, failure) for at, took, failure in sessions if at >= trial.judged_from]
-        self._connect.record_many(took for took, failure in judged if not failure)
+        self._connect.record_many([took for took, failure in judged if not failure])
         failures = Counter(failure for _, failure in judged if failure)
         sent, succeeded = [at for at, _, _ in sessions], [not failure for _, _, failure in sessions]
         uneven, unsent = any(part.uneven for part in attempts), sum(part.unsent for part in attempts)

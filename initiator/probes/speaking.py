@@ -48,7 +48,7 @@ class BenchPart:
         kept = [session for session in self._places if session.state is State.READY]
         opened = await self._own.establish(count - len(kept))
         connect = Histogram()
-        connect.record_many(session.took for session in opened if session.state is State.READY)
+        connect.record_many([session.took for session in opened if session.state is State.READY])
         fresh = iter(opened)
         self._places = [
             session if session.state is State.READY else next(fresh, session) for session in self._places
@@ -74,8 +74,8 @@ class BenchPart:
             echoes.corrected_by_place.extend(corrected)
             echoes.raw_by_place.extend(raw)
             answered = [place for place, session in enumerate(some) if not session.failure]
-            echoes.corrected.record_many(corrected[place] for place in answered)
-            echoes.raw.record_many(raw[place] for place in answered)
+            echoes.corrected.record_many([corrected[place] for place in answered])
+            echoes.raw.record_many([raw[place] for place in answered])
             echoes.failed.update(
                 (start + place, session.failure) for place, session in enumerate(some) if session.failure
             )

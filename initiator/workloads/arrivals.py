@@ -1,9 +1,10 @@
 """When things are due: an absolute schedule that never drifts, and draws that a seed repeats; pure."""
 
-import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, islice, repeat
+from math import log1p
+from operator import neg, sub
 from random import Random
 from typing import Final, TypeVar
 
@@ -61,23 +62,24 @@ class Arrivals:
     def _begin(self, schedule: Schedule, start: float) -> None:
         self._schedule = schedule
         self._start = start
-        self._place = self._phase if self._even else self._gaps(1)[0]
+        self._place = self._phase if self._even else self._places(1, 0.0)[1]
         self._drawn = 0
         self._draw()
 
     def _index_taken(self) -> int:
         return self._drawn - len(self._times) + self._at
 
-    def _gaps(self, count: int) -> list[float]:
-        """Return distances between neighbours on the axis of places."""
+    def _places(self, count: int, first: float) -> list[float]:
+        """Return one more place than `count`, in order: what is between neighbours is 1, or drawn exponentially."""
         if self._even:
-            return [1.0] * count
-        random, log = self._random, math.log
-        return [-log(1.0 - random()) for _ in range(count)]
+            return list(accumulate(repeat(1.0, count), initial=first))
+        # Each is the former - log(1 - random()); in a comprehension that takes a third more.
+        logarithms = map(log1p, map(neg, islice(iter(self._random, None), count)))
+        return list(accumulate(logarithms, sub, initial=first))
 
     def _draw(self) -> None:
         """Draw the next chunk of due times."""
-        places = list(accumulate(self._gaps(_CHUNK), initial=self._place))
+        places = self._places(_CHUNK, self._place)
         self._place = places.pop()
         self._drawn += _CHUNK
         self._at = 0

@@ -152,6 +152,13 @@ def test_what_is_no_number_is_refused_with_all_it_came_with(seconds: float) -> N
     assert histogram.sparse() == [(5, 1)]
 
 
+@given(microseconds, st.integers(1, 1000))
+def test_the_same_many_times_is_as_often_one(value: int, times: int) -> None:
+    made = Histogram()
+    made.record_same((value + 0.5) / 1_000_000, times)
+    assert all_of(made) == all_of(histogram_of([value] * times))
+
+
 @settings(deadline=None)
 @given(st.lists(microseconds, max_size=100), st.data())
 def test_one_at_a_time_is_the_same_as_many_at_once(values: list[int], data: st.DataObject) -> None:
