@@ -407,11 +407,11 @@ class Engine(Campaigns, RateSearches, Probing):
         """
         target = self._targets.get(address) if address else None
         if address and not target:
-            return Page([_row(self._session(address), monotonic())], None)
+            return Page([self._row(self._session(address), monotonic())], None)
         now = monotonic()
 
         def row(handler: Handler | None) -> SessionRow | None:
-            return _row(handler, now) if _is_held(handler, target) else None
+            return self._row(handler, now) if _is_held(handler, target) else None
 
         return page_of(self._reactor.handlers, start, row)
 
@@ -563,6 +563,16 @@ class Engine(Campaigns, RateSearches, Probing):
         if self._churn:
             self._churn.beat()
 
+    def _row(self, session: Session, now: float) -> SessionRow:
+        return SessionRow(
+            local=str(key_address(session.key)),
+            remote=str(session.target.address),
+            age=now - session.since,
+            sent_ago=now - session.sent if session.sent else None,
+            heard_ago=now - session.heard if session.heard else None,
+            confirmed=self._holder.is_confirmed(session),
+        )
+
 
 def _resize(targets: Sequence[Target]) -> Job:
     """Bring tables to the size they are to have."""
@@ -577,15 +587,4 @@ def _is_held(handler: Handler | None, target: Target | None) -> TypeGuard[Sessio
         isinstance(handler, Session)
         and (handler.state is State.HELD or handler.state is State.ASKED)
         and (target is None or handler.target is target)
-    )
-
-
-def _row(session: Session, now: float) -> SessionRow:
-    return SessionRow(
-        local=str(key_address(session.key)),
-        remote=str(session.target.address),
-        age=now - session.since,
-        sent_ago=now - session.sent if session.sent else None,
-        heard_ago=now - session.heard if session.heard else None,
-        confirmed=bool(session.answered),
     )

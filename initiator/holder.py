@@ -48,9 +48,6 @@ _SETTLED: Final = 1.0
 # Seconds that a session closed by us waits for the answer still under way, and for the peer's FIN.
 _CLOSE_TIMEOUT: Final = 1.0
 
-# Seconds after an answer during which further ones confirm nothing new: it is counted by the second.
-_CONFIRMED_AGAIN: Final = 0.5
-
 # Items handled in one step of the expiry: few, for the answers to pings wait meanwhile.
 _EXPIRED_AT_ONCE: Final = 4
 
@@ -81,6 +78,8 @@ class Holder:
         self.held = 0
         self.established = 0
         self._coarse = Coarse()
+        # When the latest answer came to those that have heard something unasked since: to all others it is `heard`.
+        self._answered: dict[Session, float] = {}
         self.losses: Counter[str] = Counter()
         self._reactor = reactor
         self._all_held: asyncio.Future[None] | None = None
@@ -294,8 +293,10 @@ class Holder:
             self.dump.received(session, self._view[:count], now)
         if stream:
             stream.heard(self._buffer, count, now)
-        if session.state is _ESTABLISHED and stream and now - session.answered < _CONFIRMED_AGAIN:
-            session.heard = self._coarse.of(now)
+        moment = self._coarse.of(now)
+        if session.state is _ESTABLISHED and stream and session.heard >= self._coarse.second and not self._answered:
+            # Another answer in the same second confirms nothing new.
+            session.heard = moment
             return count
         if session.state in HELD:
             self._confirm(session, count, now)
@@ -305,17 +306,22 @@ class Holder:
         """Take note of a sign of life, and of what it confirms."""
         if not session.heard and (not session.sent or (session.stream and session.stream.spoke_at_once())):
             self.latencies.first_byte.raw.record(now - session.since)
+        answered = self._answered.pop(session, session.heard)
         session.heard = heard = self._coarse.of(now)
         asked, stream = session.state is State.ASKED, session.stream
         if not asked and not stream:
+            self._answered[session] = answered
             return
         if asked and (not stream or stream.heard_ping()):
             self.ping.answered(session, now)
-        self.confirmed.answered(session.answered, heard)
-        session.answered = heard
+        self.confirmed.answered(answered, heard)
         log.debug("Received %d bytes on %s", count, session)
         if self.workload and not stream:
             self.join(self.workload, session)
+
+    def is_confirmed(self, session: Session) -> bool:
+        """Return whether a held session has ever had an answer to something it sent."""
+        return bool(self._answered.get(session, session.heard))
 
     def _ended(self, session: Session, reason: str) -> None:
         """Handle that nothing more will come: a loss, unless our own end is closed too."""
@@ -349,7 +355,7 @@ class Holder:
         target.held -= 1
         self.held -= 1
         self._tell_held()
-        self.confirmed.lost(session.answered)
+        self.confirmed.lost(self._answered.pop(session, session.heard))
         self.deadlines.cancel(session)
 
     def _release(self, session: Session) -> None:

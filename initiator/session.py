@@ -45,9 +45,7 @@ class Session:
     Nothing here may form a cycle that only the collector could free.
     """
 
-    __slots__ = (
-        "answered", "chain", "descriptor", "due", "heard", "key", "sent", "since", "state", "stream", "target",
-    )  # fmt: skip
+    __slots__ = ("chain", "descriptor", "due", "heard", "key", "sent", "since", "state", "stream", "target")
 
     def __init__(self, descriptor: int, target: "Target", key: int, now: float) -> None:
         self.descriptor = descriptor
@@ -56,7 +54,6 @@ class Session:
         self.since = now
         self.sent = 0.0
         self.heard = 0.0
-        self.answered = 0.0
         self.key = key
         self.chain: Session | None = None
         self.due = 0

@@ -369,6 +369,30 @@ async def test_what_a_peer_says_unasked_confirms_nothing_and_does_no_harm() -> N
             await status(engine, lambda now: now.losses == {"fin": 1} and now.held == 1)
 
 
+async def test_an_answer_confirms_whatever_was_said_unasked_before_and_after_it() -> None:
+    loop = asyncio.get_running_loop()
+    with Peer() as peer:
+        async with initiating([peer.address]) as engine:
+            sock = await peer.accept()
+            await loop.sock_sendall(sock, b"220 welcome\r\n")
+            await until_heard(engine)
+            assert (await engine.snapshot()).confirmed == 0
+            await engine.set_ping_interval((0.05, 0.05))
+            await engine.set_ping(True)
+            assert await loop.sock_recv(sock, 100) == b"PING"
+            await loop.sock_sendall(sock, b"500 what\r\n")
+            await status(engine, lambda now: now.confirmed == now.confirmed_last_minute == 1)
+            await engine.set_ping(False)
+            before = (await engine.snapshot()).traffic.received
+            await loop.sock_sendall(sock, b"421 bye\r\n")
+            now = await status(engine, lambda now: now.traffic.received > before)
+            assert (now.confirmed, now.confirmed_last_minute) == (1, 1)
+            assert (await sessions(engine))[0].confirmed
+            sock.close()
+            now = await status(engine, lambda now: now.losses)
+            assert (now.confirmed, now.confirmed_last_minute) == (0, 0)
+
+
 async def until_heard(engine: Engine) -> None:
     async def heard() -> bool:
         return any(row.heard_ago is not None for row in await sessions(engine))

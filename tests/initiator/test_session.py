@@ -30,9 +30,9 @@ def session() -> Session:
 
 
 def test_a_session_begins_with_its_attempt(session: Session) -> None:
-    """At first nothing was sent, heard or answered, and nothing is due."""
+    """At first nothing was sent or heard, and nothing is due."""
     assert (session.state, session.descriptor, session.since) == (State.CONNECTING, 7, 100.0)
-    assert (session.sent, session.heard, session.answered, session.due) == (0.0, 0.0, 0.0, 0)
+    assert (session.sent, session.heard, session.due) == (0.0, 0.0, 0)
 
 
 @pytest.mark.parametrize(
