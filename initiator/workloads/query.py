@@ -3,8 +3,7 @@
 import asyncio
 from collections import Counter, deque
 from dataclasses import dataclass, replace
-from itertools import islice, repeat
-from struct import Struct, unpack
+from itertools import repeat
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -21,9 +20,10 @@ from initiator.snapshot import QueryFigures
 from initiator.traffic import Traffic
 from initiator.workloads.arrivals import Arrivals, Choice
 from initiator.workloads.query_csv import QueryCsv
+from initiator.workloads.query_stream import LATE, PING, QueryStream
 from initiator.workloads.questions import IDENTIFIERS, Draw, Question
 from initiator.workloads.schedule import Schedule
-from initiator.workloads.stream import NOWHERE, Stream, Streams
+from initiator.workloads.stream import NOWHERE, Streams
 
 if TYPE_CHECKING:
     from initiator.session import Session
@@ -46,29 +46,10 @@ _SENT_AT_ONCE: Final = 32
 # Seconds between two wakes of the sender, at least: a wake costs as much as two queries.
 _GATHER: Final = 0.00003
 
-# Times kept before they are counted in the histograms, which is cheaper for many at once.
-_KEPT: Final = 1024
-
-# A DNS message's length, identifier and flags: RFC 1035, 4.1.1 and 4.2.2. A header has 12 bytes.
-_LENGTH_SIZE: Final = 2
-_HEAD_SIZE: Final = 6
-_SHORTEST: Final = 12
-_SHORTEST_FRAME: Final = _LENGTH_SIZE + _SHORTEST
-# Bytes from which answers are taken together, which is cheaper for a dozen.
-_MANY: Final = 400
-_unpack_head: Final = Struct(">HHH").unpack_from
-
+# In the flags of a DNS message: RFC 1035, 4.1.1.
 _ANSWER: Final = 0x8000
 _TRUNCATED: Final = 0x0200
 _RCODE: Final = 0x000F
-
-
-# Why an identifier is reserved.
-_LATE: Final = "late"
-_PING: Final = "ping"
-
-# What an identifier that nobody waits for is taken for: due and sent before time began.
-_NOBODYS: Final = (-1.0, -1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,131 +73,6 @@ class QuerySettings:
     csv: str | None = None
     phase: float = 0.5
     worker: int | None = None
-
-
-class QueryStream(Stream):
-    """One session's part: the queries that wait for an answer by identifier, and the beginning of a message.
-
-    `pending` holds (due, sent) in monotonic seconds, oldest first. `reserved` are identifiers that must not be used
-    for now and whose answers do not count: of queries that timed out (late), and of pings. `number` counts the sessions
-    that have joined the run.
-    """
-
-    __slots__ = ("next_id", "number", "pending", "query", "reserved", "tail")
-
-    def __init__(self, session: "Session", query: "Query", number: int) -> None:
-        super().__init__(session, query.traffic)
-        self.query = query
-        self.number = number
-        self.pending: dict[int, tuple[float, float]] = {}
-        self.next_id = 0
-        self.reserved: dict[int, str] | None = None
-        self.tail = b""
-
-    def heard(self, data: bytes | bytearray, size: int, now: float) -> None:
-        """Take the answers in the first `size` bytes, and keep the beginning of the next one."""
-        query = self.query
-        if size < _SHORTEST_FRAME or self.tail or query.csv:
-            self._heard_any(data, size, now)
-            return
-        length, identifier, flags = _unpack_head(data)
-        times = self.pending.pop(identifier, None) if length == size - _LENGTH_SIZE else None
-        if not times:
-            self._heard_any(data, size, now)
-            return
-        # One answer alone that is waited for, as most are unless they are very many.
-        due, sent = times
-        query.corrected.append(now - due)
-        query.raw.append(now - sent)
-        query.flags.append(flags)
-        if len(query.corrected) > _KEPT:
-            query.count()
-
-    def _heard_any(self, data: bytes | bytearray, size: int, now: float) -> None:
-        """Take any number of answers and parts of them, whoever waits for them."""
-        if self.tail:
-            data = self.tail + data[:size]
-            size = len(data)
-            self.tail = b""
-        query, at = self.query, 0
-        if query.csv:
-            query.csv.heard(self.number, self.pending, data, size, now)
-        if size > _MANY:
-            at = self._heard_many(data, size, now)
-        while size - at >= _HEAD_SIZE:
-            length, identifier, flags = _unpack_head(data, at)
-            end = at + _LENGTH_SIZE + length
-            if end > size:
-                break
-            at = end
-            if length >= _SHORTEST:
-                due, sent = self.pending.pop(identifier, _NOBODYS)
-                if sent < 0:
-                    query.heard_unasked(self, identifier)
-                    continue
-                query.corrected.append(now - due)
-                query.raw.append(now - sent)
-                query.flags.append(flags)
-            else:
-                query.malformed += 1
-        if at < size:
-            self.tail = bytes(data[at:size])
-        if len(query.corrected) > _KEPT:
-            query.count()
-
-    def _heard_many(self, data: bytes | bytearray, size: int, now: float) -> int:
-        """Take messages of one length that are all waited for, and return how many bytes they are; 0 for others."""
-        frame = int.from_bytes(data[:_LENGTH_SIZE], "big") + _LENGTH_SIZE
-        if frame < _SHORTEST_FRAME:
-            return 0
-        end = size - size % frame
-        lengths, identifiers, flags = (_numbers(data, at, end, frame) for at in (0, 2, 4))
-        if lengths.count(frame - _LENGTH_SIZE) != len(lengths):
-            return 0
-        pending, answered = self.pending, set(identifiers)
-        if len(answered) != len(identifiers) or not pending.keys() >= answered:
-            return 0
-        found = [pending.pop(identifier, _NOBODYS) for identifier in identifiers]
-        query = self.query
-        query.corrected += [now - due for due, _ in found]
-        if flags.count(flags[0]) == len(flags):
-            query.flag_counts[flags[0]] += len(flags)
-        else:
-            query.flags += flags
-        sents = [sent for _, sent in found]
-        if sents.count(sents[0]) == len(sents):
-            query.raw_alike(now - sents[0], len(sents))
-        else:
-            query.raw += [now - sent for sent in sents]
-        return end
-
-    def leave(self) -> None:
-        """Send no more, and take the answers under way."""
-        self.unsent = b""
-        self.query.leave(self)
-
-    def left(self) -> None:
-        """Take note that the session is not held any more."""
-        self.query.left(self)
-
-    def ping(self) -> bytes:
-        """Return a query whose answer does not count."""
-        return self.query.ping(self)
-
-    def heard_ping(self) -> bool:
-        """Return whether the query that is a ping has been answered."""
-        return not self.reserved or _PING not in self.reserved.values()
-
-    def expired(self) -> None:
-        """Handle that the oldest query may have waited for too long."""
-        self.query.expired(self)
-
-    def free_ids(self, count: int) -> list[int]:
-        """Return up to so many identifiers, from the next on, that are neither waited for nor reserved."""
-        taken, reserved = self.pending, self.reserved or {}
-        following = ((self.next_id + step) % IDENTIFIERS for step in range(IDENTIFIERS))
-        free = (number for number in following if number not in taken and number not in reserved)
-        return list(islice(free, count))
 
 
 class Query:
@@ -320,7 +176,7 @@ class Query:
     def heard_unasked(self, stream: QueryStream, identifier: int) -> None:
         """Take an answer that nobody waits for."""
         reserved = stream.reserved.pop(identifier, None) if stream.reserved else None
-        if reserved == _LATE:
+        if reserved == LATE:
             self._late += 1
         elif reserved is None:
             self._unknown += 1
@@ -337,14 +193,14 @@ class Query:
             overdue.append(identifier)
         for identifier in overdue:
             del pending[identifier]
-            self._reserve(stream, identifier, _LATE)
+            stream.reserve(identifier, LATE)
         self._timeouts += len(overdue)
 
     def ping(self, stream: QueryStream) -> bytes:
         """Return a query that does not count."""
         (identifier,) = stream.free_ids(1) or [stream.next_id]
         stream.next_id = (identifier + 1) % IDENTIFIERS
-        self._reserve(stream, identifier, _PING)
+        stream.reserve(identifier, PING)
         return self.settings.questions[0].message(identifier)
 
     def figures(self) -> QueryFigures:
@@ -521,11 +377,6 @@ class Query:
             return messages[identifiers.start * size : identifiers.stop * size]
         return b"".join([messages[at * size : (at + 1) * size] for at in identifiers])
 
-    def _reserve(self, stream: QueryStream, identifier: int, why: str) -> None:
-        if stream.reserved is None:
-            stream.reserved = {}
-        stream.reserved[identifier] = why
-
     def count(self) -> None:
         """Count what was kept since the last time."""
         self._answered += len(self.corrected)
@@ -542,14 +393,6 @@ class Query:
         for flags, count in self.flag_counts.items():
             counts[_rcode_name(flags)] += count
         return dict(counts)
-
-
-def _numbers(data: bytes | bytearray, at: int, end: int, step: int) -> tuple[int, ...]:
-    """Return the numbers of 16 bits that begin at every step: cutting out every first and second byte is cheapest."""
-    high = data[at:end:step]
-    both = bytearray(2 * len(high))
-    both[::2], both[1::2] = high, data[at + 1 : end : step]
-    return unpack(f">{len(high)}H", both)
 
 
 def _rcode_name(flags: int) -> str:
