@@ -125,8 +125,11 @@ async def test_a_bandwidth_is_kept() -> None:
         await engine.start_send(settings(b"0123456789", up=100_000.0, seconds=1.0))
         await engine.wait_send()
         now = await figures(engine)
+        pause = await held_up(engine)
     assert now.unit == "bytes"
-    assert now.traffic.sent + sum(now.missed.values()) == now.due == pytest.approx(300_000, rel=0.05)
+    assert now.traffic.sent + sum(now.missed.values()) == now.due
+    assert 300_000 * (1 - pause) <= now.due <= 300_000 * 1.05
+    assert now.missed == NOTHING_MISSED or (pause > TOLERANCE and now.missed["session full"] == 0)
 
 
 async def test_answers_are_matched_in_order_by_a_marker() -> None:
@@ -215,7 +218,9 @@ async def test_an_answer_of_another_session_is_told() -> None:
     async with against(crossed) as engine:
         await engine.set_sessions(2, None)
         await engine.wait_held()
-        await engine.start_send(SendSettings(7, rate=20.0, check=64, seconds=0.2))
+        await engine.start_send(SendSettings(7, rate=20.0, check=64))
+        await reached(engine, lambda now: now.sent > 4)
+        await engine.stop_send()
         await engine.wait_send()
         now = await figures(engine)
         assert now.wrong["foreign"] == now.sent > 4
