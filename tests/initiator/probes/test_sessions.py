@@ -7,6 +7,9 @@ import pytest
 from initiator.engine import Engine
 from initiator.probes.figures import FIND, SessionsFigures, SessionsSettings
 from tests.initiator.probes.support import (
+    MOST,
+    Evicting,
+    Limited,
     Padded,
     Resetting,
     Server,
@@ -20,28 +23,6 @@ from tests.initiator.probes.support import (
 from tests.support import Peer, full_queue, until
 
 pytestmark = pytest.mark.usefixtures("run")
-
-MOST = 150
-
-
-class Limited(Server):
-    """Resets whoever comes when there are enough."""
-
-    def came(self) -> None:
-        if len(self.clients) > MOST:
-            self.reset()
-
-
-class Evicting(Server):
-    """Resets the oldest when there are too many."""
-
-    leaving = False
-
-    def came(self) -> None:
-        staying = [client for client in self.clients if isinstance(client, Evicting) and not client.leaving]
-        if len(staying) > MOST:
-            staying[0].leaving = True
-            staying[0].reset()
 
 
 class Forgetting(Server):
