@@ -18,7 +18,7 @@ from common.paging import ROWS, Page
 from common.resolver import SocketAddress, resolve
 from common.shortages import highest_descriptor
 from common.socket_options import cut_buffers
-from common.workers.division import divide_up, workers_needed
+from common.workers.division import MOST_WORKERS, divide_up, workers_needed
 from common.workers.every import Divided, every, nothing, same, shared
 from common.workers.merge import merge_rows, merged
 from common.workers.paging import follow_pages
@@ -232,12 +232,13 @@ class Workers(Divided):
         members = self.pool.members
         resting = [each for each in members if each.told and not self._accepts(each) and each.silence() < SILENT]
         least = min(resting, key=_load, default=None)
+        growing = self._auto and len(members) < MOST_WORKERS
         for member in [members[number] for number in self._accepting if number < len(members)]:
             load = _load(member)
-            ahead = _AHEAD if self._auto or load < NEARLY_FULL else _AHEAD_AT_LAST
+            ahead = _AHEAD if growing or load < NEARLY_FULL else _AHEAD_AT_LAST
             if least and (load - _load(least) >= ahead or member.silence() >= SILENT):
                 return member, least
-            if self._auto and load >= NEARLY_FULL:
+            if growing and load >= NEARLY_FULL:
                 return member, None
         return None
 
