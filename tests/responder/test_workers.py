@@ -7,13 +7,15 @@ from contextlib import aclosing
 import pytest
 
 from common.addresses import Endpoint
+from common.shortages import highest_descriptor
 from common.workers.process import Zygote
 from responder.settings import Settings
+from responder.worker import NEARLY_FULL
 from responder.workers import Workers
 from tests.support import initiator, until
 
 # Descriptors of a process, ours and so its workers'.
-LIMIT = 200
+LIMIT = 400
 
 
 @pytest.fixture
@@ -32,11 +34,11 @@ async def test_as_many_as_are_needed_are_begun_up_to_the_most(monkeypatch: pytes
     async with aclosing(Workers(Settings(), None, 1, Zygote("responder.worker", "asyncio"))) as workers:
         await workers.open()
         ((_, port),) = await workers.add_listeners(Endpoint("127.0.0.1", 0, 0))
-        with initiator(port, 1, "--exec", f"set {8 * LIMIT}"):
+        with initiator(port, 1, "--exec", f"set {4 * LIMIT}", "--connect-rate", "500"):
 
             async def all_are_full() -> bool:
                 now = await workers.snapshot()
-                return bool(now.exhausted) and now.held > 3 * LIMIT // 2
+                return now.exhausted == ("descriptors",) and now.held > 3 * NEARLY_FULL * highest_descriptor()
 
             await until(all_are_full)
             assert len(workers.pool.members) == 3
