@@ -91,7 +91,7 @@ class Workers(Divided):
         await self.pool.each("set_accepting", [(False,)] * len(resting), resting)
 
     set_hashsize = every(Engine.set_hashsize, nothing, _hashsize_part, keep=True)
-    drop = shared(Engine.drop)
+    drop = shared(Engine.drop, sum)
 
     async def add_listeners(self, endpoint: Endpoint, mode: str = ECHO) -> list[Address]:
         """Listen as the engine does, with a socket for each seat."""

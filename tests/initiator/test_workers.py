@@ -116,6 +116,18 @@ async def test_as_many_as_are_needed_are_begun_up_to_the_most(monkeypatch: pytes
         assert (await workers.demand(None)).workers == len(workers.pool.members)
 
 
+async def test_segments_are_of_as_many_sessions_as_are_wanted_wherever_they_are_held() -> None:
+    async with both(2, 1) as (workers, _, _):
+        await workers.set_sessions(20, None)
+        await workers.wait_held()
+        await workers.set_sessions(3, None)
+        await workers.wait_held()
+        assert [(await workers.sample_segments(most)).sessions for most in (0, 1, 3, 200)] == [0, 1, 3, 3]
+        await workers.set_sessions(0, None)
+        await workers.wait_held()
+        assert (await workers.sample_segments(200)).sessions == 0
+
+
 async def test_what_is_dropped_is_what_was_asked_for() -> None:
     async with both(3) as (workers, _, endpoints):
         await workers.set_sessions(10, None)
