@@ -424,6 +424,7 @@ class Engine(Campaigns, RateSearches, Probing):
             sessions=self._holder.asked if sessions is None else sessions,
             tuples=len(self._targets) * sources,
             held=self._holder.held,
+            user_bytes=self._settings.user_bytes,
         )
 
     async def aclose(self) -> None:

@@ -326,6 +326,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             tuples=len(self._targets) * sources,
             held=(await self.snapshot()).held,
             workers=max(count, workers_needed(asked, self._capacity, count)) if self._auto else count,
+            user_bytes=self._settings.user_bytes,
         )
 
     async def aclose(self) -> None:

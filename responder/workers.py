@@ -180,6 +180,7 @@ class Workers(Divided):
             backlog=self._settings.backlog,
             held=held,
             workers=workers_needed(wanted, capacity, count) if self._auto else count,
+            user_bytes=self._settings.user_bytes,
         )
 
     async def aclose(self) -> None:
