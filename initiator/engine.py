@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import gcd
 from socket import AF_INET, SOCK_STREAM, socket
 from time import monotonic
 from typing import Any, Final, TypeGuard
@@ -50,6 +51,9 @@ log = logging.getLogger("sessioner.initiator")
 # added up in one: a tenth of a millisecond each.
 _RESIZE_STEPS: Final = 100
 _ADDED_UP: Final = 256
+
+# Descriptors drawn in one step of a sample: a third of a millisecond where there is a session at each.
+_DRAWN: Final = 64
 
 
 class Engine(Campaigns, RateSearches, Probing):
@@ -339,11 +343,9 @@ class Engine(Campaigns, RateSearches, Probing):
         return self._holder.latencies.copy()
 
     async def sample_segments(self, most: int) -> Segments:
-        """Return the segments of at most so many held sessions, drawn at random."""
-        handlers = self._reactor.handlers
-        chosen = random.sample(range(len(handlers)), min(most, len(handlers)))
-        held = [handler for handler in map(handlers.__getitem__, chosen) if _is_held(handler, None)]
-        counts = [segments(session.descriptor) for session in held]
+        """Return the segments of at most so many held sessions, drawn at random; in slices, where few are held."""
+        counts: list[tuple[int, int, int]] = []
+        await self._reactor.run(self._draw_segments(most, counts))
         return Segments(len(counts), *(sum(column) for column in zip((0, 0, 0), *counts, strict=True)))
 
     async def reset_latencies(self, name: str | None = None) -> None:
@@ -422,6 +424,7 @@ class Engine(Campaigns, RateSearches, Probing):
             sessions=self._holder.asked if sessions is None else sessions,
             tuples=len(self._targets) * sources,
             held=self._holder.held,
+            user_bytes=self._settings.user_bytes,
         )
 
     async def aclose(self) -> None:
@@ -469,6 +472,27 @@ class Engine(Campaigns, RateSearches, Probing):
             for _ in add_up():
                 pass
         return hashsize, max_depth, pausing
+
+    def _draw_segments(self, most: int, counts: list[tuple[int, int, int]]) -> Job:
+        """Put the segments of so many held sessions, or of all there are, into a list; each is drawn once at most.
+
+        A step that has no divisor in common with the number of descriptors leads to all of them.
+        """
+        handlers = self._reactor.handlers
+        length = len(handlers)
+        if not length:
+            return
+        step = next(step for step in iter(lambda: random.randint(1, length), None) if gcd(step, length) == 1)
+        place = random.randrange(length)
+        for drawn in range(1, length + 1):
+            handler = handlers[place]
+            if len(counts) == most:
+                return
+            if _is_held(handler, None):
+                counts.append(segments(handler.descriptor))
+            place = (place + step) % length
+            if drawn % _DRAWN == 0:
+                yield
 
     def _check_free(self, target: Address | None) -> None:
         """Raise UsageError when a workload owns the sessions, or the one wanted is to be on no target of ours."""

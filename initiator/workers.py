@@ -75,10 +75,6 @@ def _hashsize_part(_number: int, count: int, hashsize: int, address: Address | N
     return divide_up(hashsize, count), address
 
 
-def _sample_part(number: int, count: int, most: int) -> Sequence[Any]:
-    return (share_out(most, count)[number],)
-
-
 def _query_part(workers: "Workers", number: int, count: int, settings: QuerySettings) -> QuerySettings:
     return replace(
         settings,
@@ -110,7 +106,7 @@ def _churn_part(number: int, count: int, settings: ChurnSettings, rate: float) -
 
 
 def _add_segments(parts: Sequence[Segments]) -> Segments:
-    return merged(parts, {})
+    return merged([Segments(0, 0, 0, 0), *parts], {})
 
 
 class Workers(Divided, Campaigns, RateSearches, Probing):
@@ -150,9 +146,9 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
     set_rate = every(Engine.set_rate, nothing, _rate_part, keep=True)
     set_ping_interval = every(Engine.set_ping_interval, nothing, keep=True)
     set_hashsize = every(Engine.set_hashsize, nothing, _hashsize_part)
-    drop = shared(Engine.drop)
+    drop = shared(Engine.drop, sum)
     wait_held = until_all(Engine.wait_held)
-    sample_segments = every(Engine.sample_segments, _add_segments, _sample_part)
+    sample_segments = shared(Engine.sample_segments, _add_segments)
     set_lifetime = every(Engine.set_lifetime, nothing, keep=True)
     ages = every(Engine.ages, merge_ages)
     _start_query = begins(Engine.start_query, Engine.stop_query, "query", _query_part, _query_left)
@@ -330,6 +326,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             tuples=len(self._targets) * sources,
             held=(await self.snapshot()).held,
             workers=max(count, workers_needed(asked, self._capacity, count)) if self._auto else count,
+            user_bytes=self._settings.user_bytes,
         )
 
     async def aclose(self) -> None:
