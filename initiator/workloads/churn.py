@@ -190,15 +190,17 @@ class Churn:
             self._last_at = begun
             self._begun += 1
             transaction = Transaction(self, sock, due, begun)
-            under_way[transaction] = None
             try:
                 sent = transaction.send()
             except OSError as failure:
-                self.fail(transaction, transaction.reason(failure))
-            else:
-                add(transaction.descriptor, transaction, _SENT if sent else _SENDING)
-                if sent and not self.asks:
-                    self.complete(transaction, transaction.connected)
+                self._failed[transaction.reason(failure)] += 1
+                reset_at_close(transaction.descriptor)
+                sock.close()
+                continue
+            under_way[transaction] = None
+            add(transaction.descriptor, transaction, _SENT if sent else _SENDING)
+            if sent and not self.asks:
+                self.complete(transaction, transaction.connected)
 
     def _abandon(self, transaction: Transaction) -> None:
         """Reset a transaction: on a silent path a FIN would be repeated, and would hold the port, for long."""

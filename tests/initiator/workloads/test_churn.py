@@ -135,6 +135,15 @@ async def test_a_target_that_refuses_gives_no_samples(more: dict[str, Any]) -> N
             assert (row.due, row.failed) == (40, only("refused", row.begun))
 
 
+async def test_one_that_refuses_does_not_end_it_whatever_descriptors_the_others_hold() -> None:
+    """Those that nobody answers fill up the places of the reactor, so that what fails at once is beyond its last."""
+    with Peer(backlog=None) as refusing, Peer() as silent:
+        async with towards(silent.address, refusing.address) as engine:
+            row = await churned(engine, 2000, seconds=0.4, timeout=0.5)
+            assert row.due == 800
+            assert set(row.failed) == {"refused", "timeout"}
+
+
 async def test_a_timeout_is_a_failure_and_no_sample() -> None:
     with Peer() as peer:
         async with towards(peer.address) as engine:
