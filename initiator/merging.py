@@ -1,5 +1,6 @@
 """How the figures of an initiator's workers become those of the whole; pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -7,8 +8,9 @@ from typing import Any, Final
 from common.histogram import Histogram
 from common.workers.merge import WORKER, Rule, add_counts, chain, departed, first, merged
 from initiator.churn_figures import Tally
-from initiator.latencies import Latencies, Latency
+from initiator.latencies import Latency
 from initiator.snapshot import Snapshot
+from initiator.totals import Totals
 
 # What is not added up. The targets are the same in all workers; how many of them pause is known of each worker alone,
 # so the most that one has is shown.
@@ -99,12 +101,6 @@ def merge_histograms(parts: Sequence[Histogram]) -> Histogram:
     return whole
 
 
-def merge_latencies(parts: Sequence[Latencies]) -> Latencies:
-    """Return all latencies with all counts."""
-    names = Latencies.__slots__
-    return Latencies(**{name: merge_latency([getattr(part, name) for part in parts]) for name in names})
-
-
 _TALLY_RULES: Final[Mapping[str, Rule]] = {
     "seconds": max,
     "busy": max,
@@ -119,11 +115,41 @@ _TALLY_RULES: Final[Mapping[str, Rule]] = {
 def remains(snapshot: Snapshot) -> Snapshot:
     """Return what remains of the figures of a worker that has ended: what it held is lost."""
     left = departed(snapshot, GAUGES)
-    query = left.query
-    if query and snapshot.query:
-        query = replace(query, lost=query.lost + snapshot.query.outstanding)
+    query = left.query and replace(left.query, lost=left.query.lost + _open_queries(snapshot))
+    send = left.send and replace(left.send, lost=left.send.lost + _open_messages(snapshot))
     losses = add_counts([snapshot.losses, {WORKER: snapshot.held}])
-    return replace(left, losses=losses, query=query, churn=None, lifetime=None, dump=None)
+    return replace(left, losses=losses, query=query, send=send, churn=None, lifetime=None, dump=None)
+
+
+def remaining_totals(totals: Totals, snapshot: Snapshot, tally: Tally | None) -> Totals:
+    """Return what remains of the totals of a worker that has ended: what was under way by its figures is lost."""
+    queries, messages, churn = totals.queries, totals.messages, totals.churn
+    failed = Counter({WORKER: tally.under_way} if tally and tally.under_way else {})
+    return Totals(
+        queries=replace(queries, lost=queries.lost + _open_queries(snapshot)),
+        messages=replace(messages, lost=messages.lost + _open_messages(snapshot)),
+        churn=replace(churn, failed=churn.failed + failed),
+    )
+
+
+def remaining_tally(tally: Tally) -> Tally:
+    """Return what remains of the tally of a worker that has ended: what was under way has failed."""
+    failed = add_counts([tally.failed, {WORKER: tally.under_way} if tally.under_way else {}])
+    return replace(tally, failed=failed, under_way=0)
+
+
+def _open_queries(snapshot: Snapshot) -> int:
+    """Return how many queries have no answer yet."""
+    return snapshot.query.outstanding if snapshot.query else 0
+
+
+def _open_messages(snapshot: Snapshot) -> int:
+    """Return how many messages have no answer yet; an echo that is altered or missing ends the wait for one as well."""
+    send = snapshot.send
+    if not send or not send.running or not send.awaiting:
+        return 0
+    ended = send.answered + send.lost + send.unanswered + send.wrong.get("altered", 0) + send.wrong.get("missing", 0)
+    return max(0, send.sent - ended)
 
 
 def without_runs(snapshot: Snapshot, name: str) -> Snapshot:

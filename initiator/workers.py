@@ -33,6 +33,8 @@ from initiator.merging import (
     merge_latency,
     merge_snapshots,
     merge_tallies,
+    remaining_tally,
+    remaining_totals,
     remains,
     without_runs,
 )
@@ -60,8 +62,6 @@ _OWN: Final = 40
 
 # Workers whose counts of a latency are added up before others have their turn: two milliseconds.
 _MERGED: Final = 8
-
-_QUERYING: Final = "queries are being sent already; `query RATE` changes the rate, `stop query` ends them"
 
 # Rows of shares worked out before others have their turn: a few milliseconds.
 _ROWS: Final = 200
@@ -132,6 +132,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
         self._stopping: asyncio.Task[None] | None = None
         self._remains: list[Snapshot] = []
         self._remaining_totals: list[Totals] = []
+        self._remaining_tallies: list[Tally] = []
         self._remaining_latencies: list[dict[str, Latency]] = []
         self._latencies: dict[str, tuple[list[object], Latency]] = {}
         self.pool: Pool[State] = Pool(origin, self.settings_of, self._lost, self._restore, self._cover)
@@ -157,7 +158,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
     start_send = begins(Engine.start_send, Engine.stop_send, "send", _send_part, _send_left)
     stop_send = ends(Engine.stop_send, "send")
     wait_send = until_all(Engine.wait_send)
-    begin_rate = every(Engine.begin_rate, nothing, _churn_part)
+    _begin_rate = every(Engine.begin_rate, nothing, _churn_part)
     wait_rate = until_all(Engine.wait_rate)
     stop_rate = every(Engine.stop_rate, nothing)
 
@@ -242,6 +243,12 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             run = self.runs["send"]
             self.runs["send"] = replace(run, settings=replace(run.settings, rate=rate))
 
+    async def begin_rate(self, settings: ChurnSettings, rate: float) -> None:
+        """Begin transactions at a rate as the engine does, each worker a part of them."""
+        await self._begin_rate(settings, rate)
+        # By now every worker has told of this rate, and nobody of the one before.
+        self._remaining_tallies.clear()
+
     async def refresh(self) -> None:
         """Have the workers tell how they are now."""
         await self.pool.refresh()
@@ -253,6 +260,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
     def tally(self) -> Tally | None:
         """Return what has become of the transactions at a rate, as it was told last."""
         found = [tally for told in self.pool.states() if (tally := told.state.churn)]
+        found += self._remaining_tallies
         return merge_tallies(found) if found else None
 
     def check_open(self, target: Address | None) -> None:
@@ -465,10 +473,13 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
     def _lost(self, member: Member[State]) -> None:
         """Keep the counts of a worker that has ended."""
         if member.told:
-            state = member.told.state
+            state, tally = member.told.state, member.told.state.churn
+            totals = remaining_totals(state.totals, state.snapshot, tally)
             remaining = {name: state.latency(name) for name in LATENCIES}
             self._remains = [merged([*self._remains, remains(state.snapshot)], RULES)]
-            self._remaining_totals = [merged([*self._remaining_totals, state.totals], {})]
+            self._remaining_totals = [merged([*self._remaining_totals, totals], {})]
+            if tally:
+                self._remaining_tallies.append(remaining_tally(tally))
             if self._remaining_latencies:
                 known = self._remaining_latencies[0]
                 remaining = {name: merge_latency([known[name], latency]) for name, latency in remaining.items()}

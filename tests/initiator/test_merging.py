@@ -8,17 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.histogram import Histogram
+from initiator.churn_figures import Tally
 from initiator.latencies import Latencies, Latency
 from initiator.merging import (
     GAUGES,
     PERCENTILES,
     RULES,
-    merge_latencies,
+    merge_latency,
     merge_snapshots,
+    remaining_tally,
+    remaining_totals,
     remains,
     without_runs,
 )
 from initiator.snapshot import QueryFigures, SendFigures, Snapshot
+from initiator.totals import Totals
 from initiator.traffic import Traffic
 
 LATENCIES = st.lists(st.lists(st.floats(0.000_001, 99.0), max_size=50), min_size=1, max_size=4)
@@ -68,10 +72,10 @@ def test_percentiles_are_those_of_all_that_was_measured(parts: list[list[float]]
     everything = Histogram()
     for part in parts:
         everything.record_many(part)
-    whole = merge_latencies([Latencies(query=latency(part)) for part in parts])
-    assert whole.query.corrected.sparse() == whole.query.raw.sparse() == everything.sparse()
-    assert whole.query.raw.total == everything.total
-    latencies = {name: getattr(whole, name) for name in Latencies.__slots__}
+    whole = merge_latency([latency(part) for part in parts])
+    assert whole.corrected.sparse() == whole.raw.sparse() == everything.sparse()
+    assert whole.raw.total == everything.total
+    latencies = {name: Latency() for name in Latencies.__slots__} | {"query": whole}
     merged = merge_snapshots([snapshot(query_p95=9.0) for _ in parts], latencies)
     assert merged.query_p95 == everything.percentiles((95,))[0]
 
@@ -84,6 +88,53 @@ def test_what_a_worker_held_when_it_ended_is_lost_and_its_counts_remain() -> Non
     assert (left.held, left.asked, left.established, left.confirmed) == (0, 0, 9, 0)
     assert left.losses == {"rst": 2, "worker": 5}
     assert left.query == query(sent=8, lost=4, running=False)
+
+
+def send(**changes: object) -> SendFigures:
+    """Return figures of messages that say nothing but these."""
+    values = dict.fromkeys((field.name for field in fields(SendFigures)), 0)
+    others = {"running": True, "awaiting": True, "unit": "messages", "missed": {}, "wrong": {}, "told": ()}
+    return SendFigures(**{**values, **others, "stopped_on": "", "traffic": Traffic(), **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "lost"),
+    [
+        ({}, 1 + 40),
+        ({"wrong": {"foreign": 9, "repeated": 8, "altered": 3, "missing": 2}}, 1 + 35),
+        ({"awaiting": False}, 1),
+        ({"running": False}, 1),
+    ],
+)
+def test_what_had_no_answer_when_a_worker_ended_is_lost_in_its_figures_and_in_its_totals(
+    changes: dict[str, object], lost: int
+) -> None:
+    one = snapshot(send=send(sent=100, answered=50, unanswered=9, lost=1, **changes))
+    left = remains(one)
+    assert left.send
+    assert (left.send.sent, left.send.lost) == (100, lost)
+    assert one.send
+    totals = Totals().plus(query(lost=2), one.send)
+    assert remaining_totals(totals, one, None).messages == replace(totals.messages, lost=lost)
+
+
+def test_what_was_under_way_when_a_worker_ended_has_failed() -> None:
+    one = snapshot(query=query(sent=8, outstanding=3, lost=1))
+    assert one.query
+    assert remaining_totals(Totals().plus(one.query), one, None).queries.lost == 4
+    churned = tally(due=10, begun=9, completed=3, failed={"rst": 1}, under_way=5)
+    left = remaining_tally(churned)
+    assert (left.failed, left.under_way, left.begun) == ({"rst": 1, "worker": 5}, 0, 9)
+    totals = remaining_totals(Totals().plus(churn=[churned]), snapshot(), churned)
+    assert totals == Totals().plus(churn=[left])
+
+
+def tally(**changes: object) -> Tally:
+    """Return a tally that says nothing but these."""
+    values: dict[str, object] = dict.fromkeys((field.name for field in fields(Tally)), 0)
+    values |= {"failed": {}, "late": Histogram(), "time_wait": None}
+    values |= {name: Latency() for name in ("connect", "first_byte", "whole")}
+    return Tally(**{**values, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["query", "send"])

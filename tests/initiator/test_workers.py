@@ -21,18 +21,21 @@ from common.shortages import highest_descriptor
 from common.workers.calls import Caller
 from common.workers.process import Zygote
 from common.workers.serving import Birth
+from initiator.churn_figures import failed_of
 from initiator.engine import Engine
 from initiator.probes.figures import FIND, IdleSettings
 from initiator.settings import Settings
 from initiator.workers import Workers, open_engine
 from initiator.workloads.churn import ChurnSettings
+from initiator.workloads.expressions import parse_message
 from initiator.workloads.query import QuerySettings
 from initiator.workloads.questions import build_question
 from initiator.workloads.saturation import Search
 from initiator.workloads.schedule import constant
+from initiator.workloads.send import SendSettings
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
-from tests.support import until
+from tests.support import Peer, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -205,6 +208,67 @@ async def test_churn_is_done_by_all_workers_together() -> None:
         assert [row.received for row in figures.rows] == [250, 500]
         assert [told.state.churn and told.state.churn.due for told in workers.pool.states()] == [50, 50]
         assert (await responder.snapshot()).held == 2
+
+
+async def test_what_a_worker_had_begun_when_it_ended_is_in_the_row_and_in_the_totals() -> None:
+    with Peer() as silent:
+        async with both(2, 0) as (workers, _, _):
+            await workers.add_targets(silent.endpoint, None)
+            await workers.set_sessions(0, None)
+            await workers.start_churn((100.0,), ChurnSettings(seconds=1.5, request=b"hello", timeout=0.5, seed=3))
+
+            async def is_under_way() -> bool:
+                told = [told.state.churn for told in workers.pool.states()]
+                return all(tally and tally.begun > 10 for tally in told)
+
+            await until(is_under_way)
+            os.kill(workers.pool.states()[0].process, signal.SIGKILL)
+            await workers.wait_churn()
+            await workers.refresh()
+            figures, totals = (await workers.snapshot()).churn, (await workers.totals()).churn
+            assert figures
+            (row,) = figures.rows
+            assert (row.asked, row.under_way) == (100, 0)
+            assert row.due > 75 + 10
+            assert row.failed["worker"] > 0
+            assert row.due == row.completed + sum(failed_of(row).values())
+            assert (totals.due, totals.begun, dict(totals.failed)) == (row.due, row.begun, failed_of(row))
+            # The next rate begins with nothing.
+            await workers.start_churn((100.0,), ChurnSettings(seconds=0.2, request=b"hello", timeout=0.2, seed=3))
+            await workers.wait_churn()
+            figures = (await workers.snapshot()).churn
+            assert figures
+            assert (figures.rows[0].due, set(figures.rows[0].failed)) == (20, {"timeout"})
+
+
+async def test_messages_that_a_worker_had_no_answer_to_are_lost() -> None:
+    with Peer() as silent:
+        async with both(2, 0) as (workers, _, _):
+            await workers.add_targets(silent.endpoint, None)
+            await workers.set_sessions(4, None)
+            await workers.wait_held()
+            message = parse_message(b"hello;", 1)
+            await workers.start_send(SendSettings(seed=1, messages=(message,), rate=50.0, marker=message, seconds=30.0))
+
+            async def are_sent() -> bool:
+                told = [told.state.snapshot.send for told in workers.pool.states()]
+                return all(send and send.sent > 10 for send in told)
+
+            await until(are_sent)
+            os.kill(workers.pool.states()[0].process, signal.SIGKILL)
+            await until(lambda: _replaced(workers, 1))
+            await workers.stop_send()
+            await workers.wait_send()
+            await workers.refresh()
+            send, totals = (await workers.snapshot()).send, (await workers.totals()).messages
+            assert send
+            assert send.lost > 0
+            assert send.sent == send.lost + send.unanswered
+            assert (totals.sent, totals.lost, totals.unanswered) == (send.sent, send.lost, send.unanswered)
+
+
+async def _replaced(workers: Workers, times: int) -> bool:
+    return (await workers.snapshot()).workers.replaced == times  # type: ignore[union-attr]
 
 
 async def test_churn_of_workers_is_stopped() -> None:
