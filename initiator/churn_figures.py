@@ -1,6 +1,6 @@
 """Frozen figures of churn: what was asked for, what became of it, how long it took."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from common.histogram import Histogram
 from initiator.latencies import Latency
@@ -121,6 +121,11 @@ def failed_of(row: ChurnCounts) -> dict[str, int]:
     """Return all that was due and came to nothing, by reason: what was begun, what was not, what a person stopped."""
     counts = {**row.failed, "not begun in time": row.unbegun, "stopped": row.stopped}
     return {reason: count for reason, count in counts.items() if count}
+
+
+def counts_of(row: ChurnCounts) -> ChurnCounts:
+    """Return the counts alone."""
+    return ChurnCounts(**{item.name: getattr(row, item.name) for item in fields(ChurnCounts)})
 
 
 def row_of(tally: Tally) -> ChurnRow:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from common.errors import SessionerError
 from common.workers.serving import Worker
-from initiator.churn_figures import Tally
+from initiator.churn_figures import Tally, counts_of
 from initiator.engine import Engine
 from initiator.latencies import Latencies, Latency
 from initiator.settings import Settings
@@ -58,11 +58,16 @@ async def state_of(engine: Engine, before: State | None) -> State:
     items: dict[str, Any] = {name: getattr(engine.measured, name) for name in LATENCIES}
     marks: dict[str, object] = {name: (each.corrected.count, each.raw.count) for name, each in items.items()}
     items[CHURN] = tally
-    marks[CHURN] = tally and (tally.asked, tally.seconds, tally.begun, tally.completed, tally.under_way)
+    marks[CHURN] = tally and tally_mark(tally)
     known = before.marks if before else {}
     changed = [name for name, mark in marks.items() if name not in known or known[name] != mark]
     counts = {name: pickle.dumps(items[name], pickle.HIGHEST_PROTOCOL) for name in changed}
     return State(snapshot, totals, counts, marks)
+
+
+def tally_mark(tally: Tally) -> object:
+    """Return what differs when anything has come to a tally, but for how busy the process is."""
+    return tally.asked, tally.seconds, tally.sent, tally.received, tally.time_wait, counts_of(tally)
 
 
 def _at_node(settings: Settings) -> Engine:

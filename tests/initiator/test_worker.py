@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
+from common.addresses import Endpoint
+from initiator.churn_figures import ChurnCounts
 from initiator.engine import Engine
 from initiator.settings import Settings
-from initiator.worker import CHURN, LATENCIES, State, state_of
+from initiator.worker import CHURN, LATENCIES, State, state_of, tally_mark
+from initiator.workloads.churn import ChurnSettings
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -43,3 +48,20 @@ async def test_counts_are_told_when_they_change_and_known_afterwards() -> None:
         engine.measured.query.corrected.record(0.5)
         engine.measured.late.raw.record(0.5)
         assert set((await state_of(engine, before)).counts) == {"query", "late"}
+
+
+@pytest.mark.parametrize(
+    "name", [*(field.name for field in fields(ChurnCounts)), "asked", "seconds", "sent", "received", "time_wait"]
+)
+async def test_the_mark_of_a_tally_has_every_count(name: str) -> None:
+    """Out of ports, say, nothing else changes while `seconds` stand still."""
+    async with aclosing(Engine(Settings(seed=1))) as engine:
+        await engine.add_targets(Endpoint("127.0.0.1", 1, 1), None)
+        await engine.set_sessions(0, None)
+        await engine.begin_rate(ChurnSettings(seconds=0.01), 1.0)
+        await engine.wait_rate()
+        tally = engine.tally()
+    assert tally
+    assert tally_mark(tally) == tally_mark(replace(tally))
+    other: dict[str, Any] = {name: {"odd": 1} if name == "failed" else -1}
+    assert tally_mark(tally) != tally_mark(replace(tally, **other))
