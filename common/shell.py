@@ -59,9 +59,8 @@ class Shell:
         except SessionerError as error:
             self._failed(error.exit_code)
             await self.sink.show(f"{error}\n")
-        except Exception:
-            self._failed(SessionerError.exit_code)
-            log.exception("This is a bug, and the daemon goes on:")
+        except Exception as error:
+            self._log_bug(error)
 
     async def run(self, call: Call) -> None:
         """Run what was parsed, and show what it returns; raises SessionerError."""
@@ -84,10 +83,17 @@ class Shell:
     async def _show(self, lines: Iterable[str]) -> None:
         await self.sink.show("".join(f"{line}\n" for line in lines))
 
-    def note_failure(self, error: SessionerError) -> None:
-        """Show the error of what a line has begun, and take it for the exit code."""
-        self._failed(error.exit_code)
-        self.sink.note(f"{error}\n")
+    def note_failure(self, error: Exception) -> None:
+        """Show the error of what a line has begun, or log it where it is a bug, and take it for the exit code."""
+        if isinstance(error, SessionerError):
+            self._failed(error.exit_code)
+            self.sink.note(f"{error}\n")
+        else:
+            self._log_bug(error)
+
+    def _log_bug(self, error: Exception) -> None:
+        self._failed(SessionerError.exit_code)
+        log.error("This is a bug, and the daemon goes on:", exc_info=error)
 
     def _failed(self, code: int) -> None:
         """Keep the first failure's exit code."""

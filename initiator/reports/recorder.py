@@ -1,6 +1,7 @@
 """The recorder: samples an engine once a second, and takes note of what is typed."""
 
 import asyncio
+import logging
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
@@ -12,6 +13,8 @@ from initiator.latencies import Latencies
 from initiator.reports.timeline import Timeline
 from initiator.snapshot import Snapshot
 from initiator.workers import AnyEngine
+
+log = logging.getLogger("sessioner.initiator")
 
 _INTERVAL: Final = 1.0
 
@@ -50,10 +53,15 @@ class Recorder:
 
     async def _record(self) -> None:
         """Take samples at whole seconds; one that comes too late does not move those behind it."""
+        told = ""
         while True:
-            # An engine that cannot tell for a while leaves a gap.
-            with suppress(SessionerError):
+            try:
                 await self.sample()
+            except SessionerError:
+                pass  # An engine that cannot tell for a while leaves a gap.
+            except Exception as error:
+                if told != (told := repr(error)):
+                    log.exception("This is a bug, and the timeline has a gap:")
             await asyncio.sleep(_INTERVAL - self._elapsed() % _INTERVAL)
 
     def _mark(self, line: str) -> None:

@@ -12,6 +12,7 @@ from initiator.commands import Commands
 from initiator.engine import Engine
 from initiator.reports.recorder import Recorder
 from initiator.settings import Settings
+from initiator.totals import Totals
 from tests.support import Lines, Peer, until
 
 pytestmark = pytest.mark.usefixtures("run")
@@ -49,6 +50,37 @@ async def test_samples_come_by_themselves_until_it_is_closed() -> None:
         seconds = [int(time + 0.01) for time in times]
         assert seconds == sorted(set(seconds))
         assert seconds[0] == 0
+
+
+class Broken(Engine):
+    """An engine whose totals cannot be told for a while, by a bug."""
+
+    broken = True
+    asked = 0
+
+    async def totals(self) -> Totals:
+        self.asked += 1
+        if self.broken:
+            raise RuntimeError("a bug")
+        return await super().totals()
+
+
+async def test_a_bug_leaves_a_gap_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with aclosing(Broken(SETTINGS)) as engine:
+        recorder = Recorder(engine)
+        recorder.start(Shell())
+
+        async def was_asked_again() -> bool:
+            return engine.asked > 2
+
+        async def is_sampled() -> bool:
+            return bool(recorder.timeline.samples)
+
+        await until(was_asked_again)
+        assert caplog.text.count("This is a bug") == 1
+        engine.broken = False
+        await until(is_sampled)
+        await recorder.close()
 
 
 async def test_every_valid_line_is_marked_and_no_other() -> None:
