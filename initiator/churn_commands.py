@@ -55,6 +55,7 @@ class ChurnCommands:
         """Try rates one after the other."""
         _check_rates(_CHURN, rate)
         settings = churn_settings(options)
+        await self._runs.refuse(_CHURN, _SATURATE)
         await self._engine.start_churn(rate, settings)
         asked = f"{', '.join(f'{each:g}' for each in rate)} a second, {_described(settings)}"
         self._runs.begin(self._run(_CHURN, asked))
@@ -70,6 +71,7 @@ class ChurnCommands:
         settings = churn_settings(options)
         if from_ * settings.seconds < 1:
             raise UsageError("saturate: in that time not one would be due; raise `from` or `for`")
+        await self._runs.refuse(_SATURATE, _CHURN)
         await self._engine.start_saturation(Search(from_, by, slowdown), settings)
         asked = f"from {from_:g} by {by:g}, slowdown {slowdown:g}, {_described(settings)}"
         self._runs.begin(self._run(_SATURATE, asked))

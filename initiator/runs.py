@@ -1,9 +1,9 @@
 """What runs behind the prompt, by name: told when it ends, stopped, waited for."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -12,6 +12,8 @@ from common.shell import Shell
 from common.standard import in_time
 from initiator.reports.history import FinishedRun, Table
 from initiator.snapshot import Snapshot
+
+log = logging.getLogger("sessioner.initiator")
 
 # Finished runs that a report tells of, the latest ones.
 _FINISHED: Final = 100
@@ -71,10 +73,17 @@ class Runs:
         self._stopping.discard(run.name)
         self._tasks[run.name] = run, asyncio.create_task(self._follow(run))
 
-    def refuse(self, name: str) -> None:
-        """Raise UsageError when one of that name runs."""
-        if name in self._tasks:
-            raise UsageError(f"{name}: one runs already; `stop {name}` ends it")
+    async def refuse(self, name: str, *alike: str) -> None:
+        """Raise UsageError when one of these names runs, or is not told yet; one that is stopped is waited for.
+
+        To be called before another begins, whose figures would be told for those of the one before.
+        """
+        for other in (name, *alike):
+            if other in self._stopping and other in self._tasks:
+                await _end(self._tasks[other][1])
+            if other in self._tasks:
+                what = "one" if other == name else other
+                raise UsageError(f"{name}: {what} runs already; `stop {other}` ends it")
 
     async def stop(self, name: str | None) -> None:
         """End one, or the only one there is; raises UsageError.
@@ -112,29 +121,35 @@ class Runs:
         for run, task in list(self._tasks.values()):
             task.cancel()
             await asyncio.wait((task,))
-            # What has ended before us cannot tell any more.
-            with suppress(SessionerError):
+            try:
                 await self._shell.sink.show(_lines((await run.outcome()).lines))
+            except SessionerError:
+                pass  # What has ended before us cannot tell any more.
+            except Exception:
+                log.exception("This is a bug, and nothing is told of what ran:")
 
     async def _still_running(self) -> str:
         return f"{' and '.join(self._tasks)} still running"
 
     async def _follow(self, run: Run) -> None:
-        failures = []
+        failures: list[Exception] = []
         try:
-            await run.ended()
-        except SessionerError as error:
-            failures.append(error)
-        try:
-            outcome = await run.outcome()
-        except SessionerError as error:
-            failures.append(error)
-        else:
-            self.finished.append(FinishedRun(run.name, run.settings, outcome.table, outcome.figures))
-            self._shell.sink.note(_lines(outcome.lines))
-        if failures:
-            self._shell.note_failure(failures[0])
-        del self._tasks[run.name]
+            try:
+                await run.ended()
+            except Exception as error:
+                failures.append(error)
+            try:
+                outcome = await run.outcome()
+            except Exception as error:
+                failures.append(error)
+            else:
+                self.finished.append(FinishedRun(run.name, run.settings, outcome.table, outcome.figures))
+                self._shell.sink.note(_lines(outcome.lines))
+            if failures:
+                self._shell.note_failure(failures[0])
+        finally:
+            if self._tasks[run.name][0] is run:
+                del self._tasks[run.name]
 
     def _find(self, name: str | None) -> tuple[Run, asyncio.Task[None]]:
         if not self._tasks:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from common.errors import SessionerError
+from common.errors import SessionerError, UsageError
 from common.shell import Shell
 from initiator.reports.history import Table
 from initiator.runs import Outcome, Run, Runs
@@ -27,6 +27,14 @@ async def _known() -> Outcome:
 
 async def _gone() -> Outcome:
     raise SessionerError("its worker has ended")
+
+
+async def _bug() -> None:
+    raise RuntimeError("a bug")
+
+
+async def _known_bug() -> Outcome:
+    raise RuntimeError("a bug")
 
 
 def _runs() -> tuple[Runs, Shell, Lines]:
@@ -82,7 +90,54 @@ async def test_a_run_that_nothing_is_known_of_any_more_is_not_listed_as_running(
     assert "its worker has ended" in lines.text
     assert shell.exit_code == 1
     assert not runs.finished
-    runs.refuse("churn")
+    await runs.refuse("churn")
+
+
+async def test_one_whose_figures_are_not_told_yet_keeps_another_from_beginning() -> None:
+    """It is over for the engine, but its files are written still."""
+    runs, shell, _ = _runs()
+    shell.typed = True
+    written = asyncio.Event()
+
+    async def ended() -> None:
+        await written.wait()
+
+    runs.begin(Run("churn", "churn 1", ended, _known, _nothing))
+    with pytest.raises(UsageError, match="churn: one runs already; `stop churn` ends it"):
+        await runs.refuse("churn", "saturate")
+    with pytest.raises(UsageError, match="saturate: churn runs already; `stop churn` ends it"):
+        await runs.refuse("saturate", "churn")
+    await runs.refuse("bench")
+    # One that is stopped will soon be told.
+    await runs.stop("churn")
+    refusing = asyncio.create_task(runs.refuse("saturate", "churn"))
+    await asyncio.sleep(0)
+    assert not refusing.done()
+    written.set()
+    await refusing
+    assert len(runs.finished) == 1
+
+
+@pytest.mark.parametrize("where", ["ended", "outcome"])
+async def test_a_bug_in_a_run_is_logged_and_the_run_is_over(where: str, caplog: pytest.LogCaptureFixture) -> None:
+    runs, shell, lines = _runs()
+    runs.begin(Run("churn", "churn 1", _bug if where == "ended" else _nothing, _known_bug, _nothing))
+    await runs.wait("churn", None)
+    await runs.refuse("churn")
+    assert (shell.exit_code, lines.text) == (1, "")
+    assert "This is a bug" in caplog.text
+    runs.begin(Run("churn", "churn 1", _bug, _known, _nothing))
+    await runs.wait("churn", None)
+    assert lines.text == "what is known\n"
+
+
+async def test_at_the_end_a_bug_in_one_does_not_hide_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    runs, _, lines = _runs()
+    for name, outcome in (("churn", _known_bug), ("bench", _known)):
+        runs.begin(Run(name, name, _for_ever, outcome, _nothing))
+    await runs.close()
+    assert lines.text == "what is known\n"
+    assert "This is a bug" in caplog.text
 
 
 async def test_at_the_end_one_that_nothing_is_known_of_does_not_hide_the_others() -> None:
