@@ -3,7 +3,7 @@
 import asyncio
 import csv
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from operator import attrgetter
@@ -105,6 +105,7 @@ class FindCommands:
             check_picture(Path(plot))
             files.append((_writable("plot", plot), write_plot))
         settings = BenchSettings(n, rounds, message.encode() if message else None, on)
+        await self._runs.refuse(BENCH)
         await self._engine.start_probe(settings)
         options = {"message": shlex.quote(message) if message else None, "on": on}
         asked = _described(f"{format_count(rounds, 'round')} of {format_count(n, 'session')}", options)
@@ -113,8 +114,10 @@ class FindCommands:
 
     async def find(self, **options: Any) -> str:
         """Begin a search."""
-        what = next(name for name in _FINDS if options.get(name) is True)
-        del options[what]
+        # In `find rate rate 5` the option has taken the place of the word, and is refused as any other.
+        what = next((name for name in _FINDS if options.get(name) is True), "rate")
+        if options.get(what) is True:
+            del options[what]
         make, takes = _FINDS[what]
         for name in options.keys() - takes.keys():
             taken = ", ".join(map(_typed, takes))
@@ -122,6 +125,7 @@ class FindCommands:
         if options.get("limit") == 0:
             raise UsageError("find: a limit of at least one session is needed")
         settings = make(**{takes[name]: value for name, value in options.items()})
+        await self._runs.refuse(FIND)
         await self._engine.start_probe(settings)
         asked = _described(what, options)
         self._runs.begin(self._run(FIND, asked, []))
@@ -135,10 +139,11 @@ class FindCommands:
         """Return how old lost sessions were."""
         return await self._engine.ages(on)
 
-    def _run(self, name: str, asked: str, files: Iterable[tuple[Path, _Write]]) -> Run:
+    def _run(self, name: str, asked: str, files: Sequence[tuple[Path, _Write]]) -> Run:
         async def ended() -> None:
             await self._engine.wait_probe(name)
-            await self._write(files)
+            if files:
+                await self._write(files)
 
         async def outcome() -> Outcome:
             found = await self._engine.probe_figures(name)
@@ -146,11 +151,12 @@ class FindCommands:
 
         return Run(name, asked, ended, outcome, partial(self._engine.stop_probe, name))
 
-    async def _write(self, files: Iterable[tuple[Path, _Write]]) -> None:
+    async def _write(self, files: Sequence[tuple[Path, _Write]]) -> None:
         """Write what was asked for; raises SessionerError."""
+        samples = await self._engine.bench_samples()
         for path, write in files:
             try:
-                await asyncio.to_thread(write, path, await self._engine.bench_samples())
+                await asyncio.to_thread(write, path, samples)
             except OSError as failure:
                 raise SessionerError(f"bench: {path} cannot be written: {failure.strerror}") from None
 

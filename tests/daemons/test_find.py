@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -151,6 +152,20 @@ def test_a_bench_is_told_at_its_end_and_written(pair: Daemon, tmp_path: Path) ->
     assert all(0 < float(row["raw"]) <= float(row["corrected"]) and not row["failure"] for row in rows)
 
 
+def test_another_bench_begins_when_the_files_of_the_one_before_are_written(pair: Daemon, tmp_path: Path) -> None:
+    """Its figures and samples would be taken for those of the one before."""
+    path = tmp_path / "rows"
+    os.mkfifo(path)
+    pair.send(f"bench 2 rounds 1 csv {path}")
+    pair.until(lambda status: not status["probes"])
+    pair.send("bench 3 rounds 1")
+    assert pair.line() == "bench: one runs already; `stop bench` ends it"
+    rows = path.read_text().splitlines()
+    _, told, code = pair.end("wait bench 50s", "bench 3 rounds 1", "wait bench 50s")
+    assert (len(rows), code) == (3, 2)
+    assert re.findall(r"Echoes verified +: (.*)", told) == ["2 of 2", "3 of 3"]
+
+
 @pytest.mark.parametrize("ending", [".png", ".svg"])
 def test_a_bench_is_drawn(pair: Daemon, tmp_path: Path, ending: str) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
@@ -189,6 +204,7 @@ def test_a_search_is_stopped_by_its_name_and_keeps_what_it_knows(pair: Daemon) -
         ("find", "something is missing"),
         ("find everything", "does not belong there"),
         ("find idle limit 5", '"limit" does not belong to find idle, which takes up-to, on'),
+        ("find rate rate 5", '"rate" does not belong to find rate, which takes for, on'),
         ("find rate up-to 5s", '"up-to" does not belong to find rate'),
         ("find sessions limit 0", "at least one session"),
         ("find sessions for 0s", "no time at all"),
