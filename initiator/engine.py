@@ -116,7 +116,6 @@ class Engine(Campaigns, RateSearches, Probing):
         for address in addresses:
             target = self._targets.pop(address)
             self._holder.ask(target, 0)
-            self._holder.opener.without_ports.discard(target)
 
     async def set_sessions(self, count: int, address: Address | None) -> None:
         """Ask for so many sessions over all targets, or of one target alone; raises UsageError."""

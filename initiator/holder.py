@@ -114,7 +114,9 @@ class Holder:
         surplus = target.surplus
         if surplus < 0:
             self.opener.want(target)
-        elif surplus > 0:
+            return
+        self.opener.satisfied(target)
+        if surplus:
             self._close_again = True
             if not self._closing:
                 self._closing = True

@@ -82,6 +82,13 @@ class Opener:
         self.pause(target, session.since)
         self.want(target)
 
+    def satisfied(self, target: Target) -> None:
+        """Take note that a target has, or is about to have, all it is asked to hold."""
+        if target in self.without_ports:
+            self.without_ports.remove(target)
+            if not self.without_ports:
+                self.shortages.end(shortages.PORTS)
+
     def abandon(self, session: Session) -> None:
         """End an attempt without counting it as anything."""
         self._reactor.forget(session.descriptor)
@@ -147,7 +154,7 @@ class Opener:
         if count <= 0:
             wanting.popleft().queued = False
             if target.surplus >= 0:
-                self._satisfied(target)
+                self.satisfied(target)
             if not wanting:
                 self._all_begun()
             return True
@@ -221,9 +228,3 @@ class Opener:
         """Take note that nothing more is wanted for now: what had run out has sufficed."""
         self.shortages.end(shortages.DESCRIPTORS)
         self.shortages.end(shortages.MEMORY)
-
-    def _satisfied(self, target: Target) -> None:
-        """Take note that a target has, or is about to have, all it is asked to hold."""
-        self.without_ports.discard(target)
-        if not self.without_ports:
-            self.shortages.end(shortages.PORTS)

@@ -36,7 +36,6 @@ class Target:
         self.failures: Counter[str] = Counter()
         self.table: SessionTable[Session] = SessionTable(hashsize)
         self.retry = Retry()
-        self.exhausted = False
         self.queued = False
         self.due = 0
 

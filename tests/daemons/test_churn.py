@@ -168,6 +168,18 @@ def test_ports_that_run_out_are_named_with_the_remedy() -> None:
 
 @pytest.mark.namespace
 @pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+@pytest.mark.parametrize("less", ["set 5", "target remove 127.0.0.1:3000"])
+def test_ports_are_not_short_any_more_when_fewer_sessions_are_asked_for(less: str) -> None:
+    prepare = f'ip link set lo up; echo 40000 40009 >/proc/sys/net/ipv4/ip_local_port_range; cd {ROOT}; exec "$@"'
+    with Daemon("initiator", "--loopback", "--target", "127.0.0.1:3000", prefix=(*ALONE, prepare, "sh")) as front:
+        front.send("set 15")
+        front.until(lambda now: now["exhausted"] == ["ports"] and now["targets_without_ports"] == 1)
+        now = front.ask(less, "status --json")
+        assert (now["exhausted"], now["targets_without_ports"]) == ([], 0)
+
+
+@pytest.mark.namespace
+@pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
