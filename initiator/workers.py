@@ -85,8 +85,13 @@ def _query_part(workers: "Workers", number: int, count: int, settings: QuerySett
     )
 
 
+def _query_seconds(settings: QuerySettings) -> float:
+    """Return for how long queries are sent: their end stays when they follow another schedule."""
+    return settings.schedule.seconds if settings.seconds is None else settings.seconds
+
+
 def _query_left(settings: QuerySettings, passed: float) -> QuerySettings | None:
-    seconds = (settings.schedule.seconds if settings.seconds is None else settings.seconds) - passed
+    seconds = _query_seconds(settings) - passed
     return replace(settings, schedule=settings.schedule.after(passed), seconds=seconds) if seconds > 0 else None
 
 
@@ -231,8 +236,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             weights = self.weights(run.settings.target if run else None)
             await self.ask("change_query", lambda number, _: (schedule.scaled(weights[number]),), ())
             if run:
-                passed = monotonic() - run.begun
-                left = None if run.settings.seconds is None else run.settings.seconds - passed
+                left = _query_seconds(run.settings) - (monotonic() - run.begun)
                 settings = replace(run.settings, schedule=schedule, seconds=left)
                 self.runs["query"] = replace(run, settings=settings, begun=monotonic())
 

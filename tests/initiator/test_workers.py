@@ -31,7 +31,7 @@ from initiator.workloads.expressions import parse_message
 from initiator.workloads.query import QuerySettings
 from initiator.workloads.questions import build_question
 from initiator.workloads.saturation import Search
-from initiator.workloads.schedule import constant
+from initiator.workloads.schedule import constant, parse_schedule
 from initiator.workloads.send import SendSettings
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
@@ -265,6 +265,25 @@ async def test_messages_that_a_worker_had_no_answer_to_are_lost() -> None:
             assert send.lost > 0
             assert send.sent == send.lost + send.unanswered
             assert (totals.sent, totals.lost, totals.unanswered) == (send.sent, send.lost, send.unanswered)
+
+
+async def test_queries_whose_rate_was_changed_end_with_their_schedule_in_a_replacement_as_well() -> None:
+    with Peer() as silent:
+        async with both(2, 0) as (workers, _, _):
+            await workers.add_targets(silent.endpoint, None)
+            await workers.set_sessions(4, None)
+            await workers.wait_held()
+            question = build_question("a.example", "A")
+            schedule = parse_schedule("4s 20\n")
+            await workers.start_query(QuerySettings(schedule, 1, (question,), timeout=0.1))
+            await workers.change_query(constant(40.0))
+            os.kill(workers.pool.states()[0].process, signal.SIGKILL)
+
+            await until(lambda: _replaced(workers, 1))
+            await workers.wait_query()
+            await workers.refresh()
+            queries = [told.state.snapshot.query for told in workers.pool.states()]
+            assert not any(query and query.sending for query in queries)
 
 
 async def _replaced(workers: Workers, times: int) -> bool:
