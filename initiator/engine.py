@@ -195,7 +195,7 @@ class Engine(Campaigns, RateSearches, Probing):
         await self._holder.wait_held()
 
     async def start_query(self, settings: QuerySettings, csv: QueryCsv | None = None) -> None:
-        """Send queries over the held sessions, those of one target where one is given; raises UsageError.
+        """Send queries over the held sessions, those of one target where one is given; raises SessionerError.
 
         A row for each query and each answer goes to `csv`, which begins if nothing stands in the way, or where there
         are several workers to the file that the settings name.
@@ -206,10 +206,15 @@ class Engine(Campaigns, RateSearches, Probing):
         if csv:
             csv.begin()
         holder = self._holder
-        self._earlier = self._over_held_sessions()
-        self._send = None
-        self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, csv)
-        self._own_sessions(self._query)
+        earlier = self._over_held_sessions()
+        try:
+            query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, csv)
+        except OSError as failure:
+            if csv:
+                csv.finish()
+            raise _no_timer("query", failure) from None
+        self._earlier, self._query, self._send = earlier, query, None
+        self._own_sessions(query)
 
     async def change_query(self, schedule: Schedule) -> None:
         """Let the queries follow another schedule from now on; raises UsageError when none are sent."""
@@ -226,21 +231,24 @@ class Engine(Campaigns, RateSearches, Probing):
         await asyncio.shield(self._query.done)
 
     async def start_send(self, settings: SendSettings) -> None:
-        """Send messages over the held sessions, those of one target where one is given; raises UsageError."""
+        """Send messages over the held sessions, those of one target where one is given; raises SessionerError."""
         self._check_free(settings.target)
         holder = self._holder
-        self._earlier = self._over_held_sessions()
-        self._query = None
-        self._send = Send(
-            self._reactor,
-            holder.deadlines,
-            settings,
-            holder.latencies,
-            holder.traffic,
-            holder.read_at_most,
-            holder.ping.guard,
-        )
-        self._own_sessions(self._send)
+        earlier = self._over_held_sessions()
+        try:
+            send = Send(
+                self._reactor,
+                holder.deadlines,
+                settings,
+                holder.latencies,
+                holder.traffic,
+                holder.read_at_most,
+                holder.ping.guard,
+            )
+        except OSError as failure:
+            raise _no_timer("send", failure) from None
+        self._earlier, self._query, self._send = earlier, None, send
+        self._own_sessions(send)
 
     async def change_send(self, rate: float) -> None:
         """Send so many messages a second and session from now on; raises UsageError when none are sent at a rate."""
@@ -273,7 +281,7 @@ class Engine(Campaigns, RateSearches, Probing):
         try:
             self._churn = Churn(self._reactor, self._holder.dialer, self._goals, settings, rate)
         except OSError as failure:
-            raise SessionerError(f"churn: no timer could be made: {failure.strerror}") from None
+            raise _no_timer("churn", failure) from None
         self._earlier = earlier
 
     async def wait_rate(self) -> None:
@@ -595,6 +603,10 @@ class Engine(Campaigns, RateSearches, Probing):
             heard_ago=now - session.heard if session.heard else None,
             confirmed=self._holder.is_confirmed(session),
         )
+
+
+def _no_timer(name: str, failure: OSError) -> SessionerError:
+    return SessionerError(f"{name}: no timer could be made: {failure.strerror}")
 
 
 def _resize(targets: Sequence[Target]) -> Job:

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import os
+import resource
 import socket
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager, suppress
@@ -15,15 +17,18 @@ import pytest
 
 from common.addresses import Address, Endpoint
 from common.dump import LEVEL, Dump
-from common.errors import UsageError
+from common.errors import SessionerError, UsageError
 from common.keepalive import Keepalive
 from common.paging import all_rows
 from initiator.engine import Engine
 from initiator.settings import Settings
 from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
+from initiator.workloads.expressions import parse_message
 from initiator.workloads.query import QuerySettings
+from initiator.workloads.query_csv import FileCsv
 from initiator.workloads.questions import build_question
 from initiator.workloads.schedule import constant
+from initiator.workloads.send import SendSettings
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
 from tests.support import PATIENCE, Peer, full_queue, reset, until
@@ -903,6 +908,47 @@ async def test_the_demand_is_that_of_what_is_asked_for() -> None:
         demand = await engine.demand(None)
         assert (demand.sessions, demand.tuples, demand.held) == (30, 4, 30)
         assert (await engine.demand(500)).sessions == 500
+
+
+@contextmanager
+def few_descriptors(free: int) -> Iterator[None]:
+    """Leave this process so many descriptors that it can open."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+async def test_a_run_that_no_timer_is_left_for_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    question = build_question("a.example", "A")
+    message = parse_message(b"hello", 1)
+    query = QuerySettings(constant(100), 1, (question,), seconds=0.1, timeout=0.05)
+    send = SendSettings(seed=1, messages=(message,), rate=100.0, seconds=0.1)
+    with Peer() as peer:
+        async with aclosing(Engine(Settings(seed=1))) as engine:
+            await engine.add_targets(peer.endpoint, None)
+            await engine.wait_held()
+            await engine.start_query(query)
+            await engine.wait_query()
+            now, totals = (await engine.snapshot()).query, await engine.totals()
+            threads = threading.active_count()
+            csv = FileCsv(str(tmp_path / "rows"))
+            with few_descriptors(1), pytest.raises(SessionerError, match="query: no timer could be made: Too many"):
+                await engine.start_query(query, csv)
+            with few_descriptors(0), pytest.raises(SessionerError, match="send: no timer could be made: Too many"):
+                await engine.start_send(send)
+            assert ((await engine.snapshot()).query, await engine.totals()) == (now, totals)
+            await until(lambda: _are(threads))
+            await engine.start_send(send)
+            await engine.wait_send()
+
+
+async def _are(threads: int) -> bool:
+    return threading.active_count() == threads
 
 
 async def test_closing_ends_sessions_attempts_and_whatever_waits() -> None:
