@@ -3,6 +3,7 @@
 import asyncio
 from array import array
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -114,7 +115,8 @@ class _TrialRun:
         self._number = number
         self._oldest = 0
         self._failed_at: float | None = None
-        self._timer = Timer(reactor, self._wake)
+        # Not within a batch of events, where a new session may have the descriptor of one that the batch has closed.
+        self._timer = Timer(reactor, partial(reactor.after_batch, self._wake))
         self._timer.arm(self.begun)
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ import errno
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from time import monotonic, process_time
 from typing import Final
@@ -107,7 +108,9 @@ class Churn:
         self._late: list[float] = []
         self._late_histogram = Histogram()
         self._connect, self._first_byte, self._whole = Latency(), Latency(), Latency()
-        self._timer = Timer(reactor, self.ready)
+        # A socket that is opened within a batch of events may have the descriptor of one that the batch has closed, and
+        # would be told what is reported for that.
+        self._timer = Timer(reactor, partial(reactor.after_batch, self.ready))
         self.ready()
 
     def ready(self, _events: int = 0) -> None:

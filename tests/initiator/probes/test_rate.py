@@ -1,18 +1,23 @@
 """Tests of the search for the highest rate of new sessions, on real sockets of the loopback."""
 
+import asyncio
 from array import array
 from itertools import pairwise
+from time import monotonic
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from initiator.engine import Engine
-from initiator.probes.attempts import Attempts
+from initiator.probes.attempts import Attempts, RatePart
 from initiator.probes.figures import FIND, RateFigures, RateSettings
+from initiator.probes.narrowing import Phase, Trial
+from initiator.probes.own import OwnSessions
 from initiator.probes.rate import together
+from tests.initiator.batches import behind_timers
 from tests.initiator.probes.support import initiating, probe, serving, until_gone
-from tests.support import Peer, full_queue, until
+from tests.support import Peer, full_queue, stall, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -60,6 +65,22 @@ async def test_stopped_it_keeps_what_is_known() -> None:
         assert first.sent + first.unsent >= 50
         assert found.connect and found.connect.highest > 0
         await until_gone(clients)
+
+
+async def test_none_is_begun_within_a_batch_of_events() -> None:
+    """It might have the descriptor of a session that the batch has closed, and be told what is reported for that."""
+    async with serving() as (address, _), initiating(address) as engine:
+        reactor = engine._reactor
+        own = OwnSessions(reactor, engine._holder.dialer, engine._targets.values(), 5.0, fleeting=True)
+        part = RatePart(reactor, own)
+        sending = asyncio.create_task(part.send(Trial(Phase.RAMP, ((10.0, 0.1),)), 0, 1, monotonic() + 0.05))
+        await asyncio.sleep(0)
+        with behind_timers(reactor, lambda: len(own.open)) as seen:
+            stall(0.06)
+        await sending
+        attempts = await part.attempts()
+        assert (seen, len(attempts.sent) + attempts.unsent) == ([0], 1)
+        await part.close()
 
 
 TRIAL = st.lists(

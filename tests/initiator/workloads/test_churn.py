@@ -18,8 +18,9 @@ from initiator.settings import Settings
 from initiator.workloads.churn import GRACE, ChurnSettings
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
+from tests.initiator.batches import behind_timers
 from tests.initiator.pauses import held_up
-from tests.support import Peer, full_queue, until
+from tests.support import Peer, full_queue, stall, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -142,6 +143,28 @@ async def test_one_that_refuses_does_not_end_it_whatever_descriptors_the_others_
             row = await churned(engine, 2000, seconds=0.4, timeout=0.5)
             assert row.due == 800
             assert set(row.failed) == {"refused", "timeout"}
+
+
+async def test_none_is_begun_within_a_batch_of_events() -> None:
+    """It might have the descriptor of a session that the batch has closed, and be told what is reported for that."""
+    with Peer() as peer:
+        async with towards(peer.address) as engine:
+            await engine.begin_rate(settings(seconds=0.1, timeout=0.1), 10)
+
+            def begun() -> int:
+                tally = engine.tally()
+                assert tally
+                return tally.begun
+
+            with behind_timers(engine._reactor, begun) as seen:
+                stall(0.06)
+            await until(lambda: known(seen))
+            await engine.wait_rate()
+            assert (seen, begun()) == ([0], 1)
+
+
+async def known(seen: list[int]) -> bool:
+    return bool(seen)
 
 
 async def test_a_timeout_is_a_failure_and_no_sample() -> None:
