@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from common.addresses import Address, Endpoint, plain_host
 from common.errors import SessionerError
+from common.turns import in_turns
 
 
 class SocketAddress(NamedTuple):
@@ -28,9 +29,11 @@ async def resolve(endpoint: Endpoint) -> list[SocketAddress]:
     except (gaierror, UnicodeError) as failure:
         why = failure.strerror if isinstance(failure, gaierror) else failure
         raise SessionerError(f'host "{endpoint.host}" cannot be resolved: {why}') from None
-    hosts = {info[4][0]: info for info in found}
-    return [
-        SocketAddress(Address(plain_host(str(host)), port), info[0], (host, port, *info[4][2:]), endpoint.host)
-        for host, info in hosts.items()
-        for port in range(endpoint.first, endpoint.last + 1)
-    ]
+    hosts = {str(info[4][0]): info for info in found}
+    addresses = []
+    for host, info in hosts.items():
+        plain = plain_host(host)
+        async for port in in_turns(range(endpoint.first, endpoint.last + 1)):
+            sockaddr = (host, port, *info[4][2:])
+            addresses.append(SocketAddress(Address(plain, port), info[0], sockaddr, endpoint.host))
+    return addresses

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import gcd
 from socket import AF_INET, SOCK_STREAM, socket
@@ -22,6 +22,7 @@ from common.shares import share_out
 from common.socket_options import cut_buffers, socket_options
 from common.sockets import segments
 from common.system import descriptor_limits
+from common.turns import in_turns
 from initiator.churn_figures import Tally
 from initiator.holder import Holder
 from initiator.latencies import Latencies
@@ -38,7 +39,7 @@ from initiator.target import Target
 from initiator.totals import Totals
 from initiator.workloads.campaign import Campaigns
 from initiator.workloads.churn import Churn, ChurnSettings
-from initiator.workloads.goals import Goal, goals_of
+from initiator.workloads.goals import Goal, each_in_turn
 from initiator.workloads.query import Query, QuerySettings
 from initiator.workloads.query_csv import FileCsv, QueryCsv
 from initiator.workloads.rate_search import RateSearches
@@ -66,6 +67,8 @@ class Engine(Campaigns, RateSearches, Probing):
         self._reactor = Reactor()
         self._holder = Holder(self._reactor, settings)
         self._targets = self._holder.targets
+        # Held by whoever changes the targets or their shares, for many of them others have turns meanwhile.
+        self._changing = asyncio.Lock()
         self._rate = Rate()
         self._traffic_rates = (Rate(), Rate())
         self._query: Query | None = None
@@ -86,56 +89,56 @@ class Engine(Campaigns, RateSearches, Probing):
         Each one's table starts with `hashsize` buckets, or with as many as suit the number of them.
         Raises SessionerError when the host cannot be resolved, UsageError when all are targets already.
         """
-        found = [item for item in await resolve(endpoint) if item.address not in self._targets]
-        if not found:
-            raise UsageError(f"{endpoint} is a target already; `set N TARGET` changes its share")
-        hashsize = hashsize or max(1, min(HASHSIZE, HASHSIZE_TOGETHER // len(found)))
-        await self.hold_targets([(item, hashsize, 1) for item in found])
+        resolved = await resolve(endpoint)
+        async with self._changing:
+            found = [item async for item in in_turns(resolved) if item.address not in self._targets]
+            if not found:
+                raise UsageError(f"{endpoint} is a target already; `set N TARGET` changes its share")
+            hashsize = hashsize or max(1, min(HASHSIZE, HASHSIZE_TOGETHER // len(found)))
+            await self._hold((item, hashsize, 1) for item in found)
         return len(found)
 
     async def hold_targets(self, targets: Sequence[tuple[SocketAddress, int, int]]) -> None:
         """Add targets, each with the size its table starts with and its share."""
-        for item, hashsize, share in targets:
-            target = Target(item, hashsize, self._holder)
-            self._targets[item.address] = target
-            self._holder.ask(target, share)
+        async with self._changing:
+            await self._hold(targets)
 
     async def remove_targets(self, endpoint: Endpoint) -> int:
         """Close the sessions of the targets that the endpoint names, and forget them; return how many they were.
 
         Raises UsageError when there is none of them.
         """
-        known = [item.address for item in await resolve(endpoint) if item.address in self._targets]
-        if not known:
-            raise UsageError(f"{endpoint} is no target; `details` shows the targets")
-        await self.forget_targets(known)
+        resolved = await resolve(endpoint)
+        async with self._changing:
+            known = [item.address async for item in in_turns(resolved) if item.address in self._targets]
+            if not known:
+                raise UsageError(f"{endpoint} is no target; `details` shows the targets")
+            await self._forget(known)
         return len(known)
 
     async def forget_targets(self, addresses: Sequence[Address]) -> None:
         """Close the sessions of these targets, and forget them."""
-        for address in addresses:
-            target = self._targets.pop(address)
-            self._holder.ask(target, 0)
+        async with self._changing:
+            await self._forget(addresses)
 
     async def set_sessions(self, count: int, address: Address | None) -> None:
         """Ask for so many sessions over all targets, or of one target alone; raises UsageError."""
-        if address:
-            self._holder.ask(self._target(address), count)
-            return
-        if not self._targets:
-            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
-        for target, share in zip(self._targets.values(), share_out(count, len(self._targets)), strict=True):
-            self._holder.ask(target, share)
+        async with self._changing:
+            targets = [self._target(address)] if address else self._opened(None)
+            shares = share_out(count, len(targets))
+            async for target, share in in_turns(zip(targets, shares, strict=True)):
+                self._holder.ask(target, share)
 
     async def set_shares(self, shares: Sequence[int], processes: int) -> None:
         """Ask for so many sessions of each target, in the order in which they were added.
 
         So many processes of ours, with this one, do that at the same time.
         """
-        self._holder.processes = processes
-        for target, share in zip(self._targets.values(), shares, strict=True):
-            if share != target.share:
-                self._holder.ask(target, share)
+        async with self._changing:
+            self._holder.processes = processes
+            async for target, share in in_turns(zip(list(self._targets.values()), shares, strict=True)):
+                if share != target.share:
+                    self._holder.ask(target, share)
 
     async def set_rate(self, rate: float | None) -> None:
         """Begin at most `rate` attempts a second, or as many as can be for None."""
@@ -163,7 +166,7 @@ class Engine(Campaigns, RateSearches, Probing):
     async def set_hashsize(self, hashsize: int, address: Address | None) -> None:
         """Resize the table of one target or of all, a few buckets at a time; raises UsageError."""
         targets = [self._target(address)] if address else list(self._targets.values())
-        for target in targets:
+        async for target in in_turns(targets):
             target.table.resize(hashsize)
         self._reactor.start(_resize(targets))
 
@@ -176,7 +179,7 @@ class Engine(Campaigns, RateSearches, Probing):
         if isinstance(what, Address):
             target = self._targets.get(what)
             if not target:
-                self._holder.drop(self._session(what), reset)
+                self._holder.drop(await self._session(what), reset)
                 return 1
         begin, dropped = monotonic(), 0
 
@@ -276,7 +279,8 @@ class Engine(Campaigns, RateSearches, Probing):
         targets = self._opened(settings.target)
         if (settings, targets) != self._goals_for:
             self._goals_for = settings, targets
-            self._goals = goals_of(targets, len(self._settings.source_ips), settings.seed)
+            goals = [Goal(target) async for target in in_turns(targets)]
+            self._goals = each_in_turn(goals, len(self._settings.source_ips), settings.seed)
         earlier = self._earlier.plus(churn=self._rates())
         try:
             self._churn = Churn(self._reactor, self._holder.dialer, self._goals, settings, rate)
@@ -416,7 +420,8 @@ class Engine(Campaigns, RateSearches, Probing):
         """
         target = self._targets.get(address) if address else None
         if address and not target:
-            return Page([self._row(self._session(address), monotonic())], None)
+            session = await self._session(address)
+            return Page([self._row(session, monotonic())], None)
         now = monotonic()
 
         def row(handler: Handler | None) -> SessionRow | None:
@@ -449,6 +454,17 @@ class Engine(Campaigns, RateSearches, Probing):
             await self.end_part(name, number)
         self._reactor.close()
         self._holder.close_all()
+
+    async def _hold(self, targets: Iterable[tuple[SocketAddress, int, int]]) -> None:
+        async for item, hashsize, share in in_turns(targets):
+            target = Target(item, hashsize, self._holder)
+            self._targets[item.address] = target
+            self._holder.ask(target, share)
+
+    async def _forget(self, addresses: Sequence[Address]) -> None:
+        async for address in in_turns(addresses):
+            target = self._targets.pop(address)
+            self._holder.ask(target, 0)
 
     def _over_held_sessions(self) -> Totals:
         """Return the totals of all runs but the churn that is under way, or was last."""
@@ -550,10 +566,10 @@ class Engine(Campaigns, RateSearches, Probing):
             raise UsageError(f"{address} is no target; `details` shows the targets")
         return target
 
-    def _session(self, address: Address) -> Session:
+    async def _session(self, address: Address) -> Session:
         """Return the held session with this local address."""
         key = address_key(*address)
-        for target in self._targets.values():
+        async for target in in_turns(list(self._targets.values())):
             for session in target.table.find(key):
                 return session
         raise UsageError(f"no target and no session has the address {address}; `details` and `list` show them")

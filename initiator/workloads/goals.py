@@ -23,9 +23,9 @@ class Goal:
         self.host = 0
 
 
-def goals_of(remotes: Sequence[Remote], sources: int, seed: int) -> Iterator[Goal]:
+def each_in_turn(goals: Sequence[Goal], sources: int, seed: int) -> Iterator[Goal]:
     """Yield a goal for each transaction, without end, where our side has so many source addresses of its own, or 0."""
-    return in_turn([Goal(remote) for remote in remotes], _period(sources), Random(f"{seed}/targets").random)
+    return in_turn(goals, _period(sources), Random(f"{seed}/targets").random)
 
 
 def in_turn(goals: Sequence[Goal], period: int, draw: Callable[[], float]) -> Iterator[Goal]:

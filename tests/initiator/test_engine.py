@@ -275,6 +275,61 @@ async def test_a_target_that_is_none_cannot_be_removed() -> None:
             await engine.remove_targets(Endpoint("127.0.0.9", 9, 9))
 
 
+MANY = Endpoint("127.0.0.1", 2000, 3999)
+
+
+@asynccontextmanager
+async def watched() -> AsyncIterator[tuple[Engine, set[int]]]:
+    """Give an engine that opens hardly anything, and how many sessions others see asked for while it is changed."""
+    async with aclosing(Engine(Settings(seed=1, connect_rate=0.1))) as engine:
+        seen: set[int] = set()
+
+        async def watch() -> None:
+            while True:
+                seen.add((await engine.demand(None)).sessions)
+                await asyncio.sleep(0)
+
+        watching = asyncio.create_task(watch())
+        yield engine, seen
+        watching.cancel()
+        await asyncio.wait([watching])
+
+
+async def test_others_have_turns_while_many_targets_are_changed() -> None:
+    async with watched() as (engine, seen):
+        for change, asked in (
+            (engine.add_targets(MANY, 1), range(2001)),
+            (engine.set_sessions(6000, None), range(2000, 6001)),
+            (engine.set_shares([1] * 2000, 1), range(2000, 6001)),
+            (engine.remove_targets(MANY), range(2001)),
+        ):
+            seen.clear()
+            await change
+            assert len(seen) > 10
+            assert seen <= set(asked)
+        assert (await engine.snapshot()).asked == 0
+
+
+async def test_changes_of_many_targets_that_overlap_are_made_one_after_the_other() -> None:
+    async with watched() as (engine, _):
+        await engine.add_targets(MANY, 1)
+        found = await asyncio.gather(
+            engine.set_sessions(6000, None),
+            engine.remove_targets(MANY),
+            engine.remove_targets(MANY),
+            engine.add_targets(MANY, 1),
+            engine.drop(Address("127.0.0.1", 1), reset=True),
+            return_exceptions=True,
+        )
+        assert found[0] is None or isinstance(found[0], UsageError)
+        assert 2000 in found[1:3]
+        assert {type(each) for each in found} <= {int, type(None), UsageError}
+        now = await engine.snapshot()
+        rows = [row async for row in all_rows(engine.target_page)]
+        assert sum(row.share for row in rows) == now.asked
+        assert len(rows) == now.targets
+
+
 async def test_a_target_that_was_removed_can_come_back() -> None:
     async with both() as (engine, responder, (address,)):
         await hold(engine, 10)
