@@ -33,9 +33,10 @@ from initiator.probes.own import OwnSessions
 from initiator.probes.parts import OnePart, Part
 from initiator.probes.running import DividedSettings, Probe, ProbeSettings, Probing, divided_probe, part_of
 from initiator.session import Session, State
-from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings, check_plain
+from initiator.settings import Settings, check_plain
 from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
+from initiator.targets import known_targets, new_targets, no_target, not_a_target, table_size
 from initiator.totals import Totals
 from initiator.workloads.campaign import Campaigns
 from initiator.workloads.churn import Churn, ChurnSettings
@@ -91,11 +92,9 @@ class Engine(Campaigns, RateSearches, Probing):
         """
         resolved = await resolve(endpoint)
         async with self._changing:
-            found = [item async for item in in_turns(resolved) if item.address not in self._targets]
-            if not found:
-                raise UsageError(f"{endpoint} is a target already; `set N TARGET` changes its share")
-            hashsize = hashsize or max(1, min(HASHSIZE, HASHSIZE_TOGETHER // len(found)))
-            await self._hold((item, hashsize, 1) for item in found)
+            found = await new_targets(endpoint, resolved, self._targets)
+            size = table_size(hashsize, len(found))
+            await self._hold((item, size, 1) for item in found)
         return len(found)
 
     async def hold_targets(self, targets: Sequence[tuple[SocketAddress, int, int]]) -> None:
@@ -110,9 +109,7 @@ class Engine(Campaigns, RateSearches, Probing):
         """
         resolved = await resolve(endpoint)
         async with self._changing:
-            known = [item.address async for item in in_turns(resolved) if item.address in self._targets]
-            if not known:
-                raise UsageError(f"{endpoint} is no target; `details` shows the targets")
+            known = await known_targets(endpoint, resolved, self._targets)
             await self._forget(known)
         return len(known)
 
@@ -548,7 +545,7 @@ class Engine(Campaigns, RateSearches, Probing):
         """Return the targets that sessions beside the held ones go to; raises UsageError."""
         targets = [self._target(address)] if address else list(self._targets.values())
         if not targets:
-            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
+            raise no_target()
         return targets
 
     def _own_of(self, settings: ProbeSettings, targets: Sequence[Target]) -> OwnSessions:
@@ -563,7 +560,7 @@ class Engine(Campaigns, RateSearches, Probing):
     def _target(self, address: Address) -> Target:
         target = self._targets.get(address)
         if target is None:
-            raise UsageError(f"{address} is no target; `details` shows the targets")
+            raise not_a_target(address)
         return target
 
     async def _session(self, address: Address) -> Session:

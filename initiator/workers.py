@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Final
 
 from common.addresses import Address, Endpoint
-from common.errors import UsageError
+from common.errors import SessionerError, UsageError
 from common.fleet.console import Fleet, open_fleet
 from common.limits import Demand
 from common.options import Process
@@ -18,6 +18,7 @@ from common.paging import Page
 from common.resolver import SocketAddress, resolve
 from common.shares import share_out
 from common.shortages import highest_descriptor
+from common.turns import in_turns
 from common.workers.division import divide_up, place_of, respread, seed_of, weights_of, workers_needed
 from common.workers.every import Divided, begins, ends, every, nothing, same, shared, until_all
 from common.workers.merge import merge_rows, merged
@@ -42,8 +43,9 @@ from initiator.probes.ages import merge_ages
 from initiator.probes.figures import BENCH, FIND, BenchSettings, IdleSettings
 from initiator.probes.running import Probe, ProbeSettings, Probing, divided_probe
 from initiator.probes.shared import Elsewhere, Shared
-from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings, check_plain
+from initiator.settings import Settings, check_plain
 from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
+from initiator.targets import known_targets, new_targets, no_target, not_a_target, table_size
 from initiator.totals import Totals
 from initiator.worker import LATENCIES, State
 from initiator.workloads.campaign import Campaigns
@@ -151,7 +153,6 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
 
     set_rate = every(Engine.set_rate, nothing, _rate_part, keep=True)
     set_ping_interval = every(Engine.set_ping_interval, nothing, keep=True)
-    set_hashsize = every(Engine.set_hashsize, nothing, _hashsize_part)
     drop = shared(Engine.drop, sum)
     wait_held = until_all(Engine.wait_held)
     sample_segments = shared(Engine.sample_segments, _add_segments)
@@ -169,15 +170,14 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
 
     async def add_targets(self, endpoint: Endpoint, hashsize: int | None) -> int:
         """Add targets as the engine does."""
-        found = [item for item in await resolve(endpoint) if item.address not in self._targets]
-        if not found:
-            raise UsageError(f"{endpoint} is a target already; `set N TARGET` changes its share")
-        hashsize = hashsize or max(1, min(HASHSIZE, HASHSIZE_TOGETHER // len(found)))
+        resolved = await resolve(endpoint)
         async with self.pool.changing:
+            found = await new_targets(endpoint, resolved, self._targets)
+            size = table_size(hashsize, len(found))
             await self._grow(self._asked + len(found))
             known = list(self._targets)
-            for item in found:
-                self._targets[item.address] = item, hashsize
+            async for item in in_turns(found):
+                self._targets[item.address] = item, size
                 self._shares[item.address] = [0] * len(self.pool.members)
             await self._spread({item.address: 1 for item in found})
             new = list(self._targets)[len(known) :]
@@ -187,10 +187,9 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
 
     async def remove_targets(self, endpoint: Endpoint) -> int:
         """Remove targets as the engine does."""
-        known = [item.address for item in await resolve(endpoint) if item.address in self._targets]
-        if not known:
-            raise UsageError(f"{endpoint} is no target; `details` shows the targets")
+        resolved = await resolve(endpoint)
         async with self.pool.changing:
+            known = await known_targets(endpoint, resolved, self._targets)
             for address in known:
                 del self._targets[address], self._shares[address]
                 self._parts.pop(address, None)
@@ -199,14 +198,14 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
 
     async def set_sessions(self, count: int, address: Address | None) -> None:
         """Ask for sessions as the engine does, from more workers where those there are cannot hold them."""
-        if address:
-            self._check_target(address)
-            wanted = {address: count}
-        elif self._targets:
-            wanted = dict(zip(self._targets, share_out(count, len(self._targets)), strict=True))
-        else:
-            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
         async with self.pool.changing:
+            if address:
+                self._check_target(address)
+                wanted = {address: count}
+            elif self._targets:
+                wanted = dict(zip(self._targets, share_out(count, len(self._targets)), strict=True))
+            else:
+                raise no_target()
             await self._grow(
                 sum(wanted.values()) + sum(sum(row) for at, row in self._shares.items() if at not in wanted)
             )
@@ -220,6 +219,14 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             await self.ask("set_ping", same, (wanted,), keep=True)
             self._ping = wanted
         return wanted
+
+    async def set_hashsize(self, hashsize: int, address: Address | None) -> None:
+        """Resize tables as the engine does, in workers that begin later as well."""
+        async with self.pool.changing:
+            await self.ask("set_hashsize", _hashsize_part, (hashsize, address))
+            for known in [address] if address else list(self._targets):
+                item, _ = self._targets[known]
+                self._targets[known] = item, hashsize
 
     async def start_query(self, settings: QuerySettings, _csv: QueryCsv | None = None) -> None:
         """Send queries as the engine does, each worker a part of them; raises UsageError, also for rows to be shown."""
@@ -273,7 +280,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
         if target:
             self._check_target(target)
         elif not self._targets:
-            raise UsageError("there is no target; `target add ADDR:PORT` adds one")
+            raise no_target()
 
     def make_probe(self, settings: ProbeSettings) -> Probe:
         """Return a probe that all workers make together, or one of them where it is small."""
@@ -364,7 +371,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
 
     def _check_target(self, address: Address) -> None:
         if address not in self._targets:
-            raise UsageError(f"{address} is no target; `details` shows the targets")
+            raise not_a_target(address)
 
     def settings_of(self, number: int) -> Settings:
         """Return the settings of one worker."""
@@ -471,7 +478,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             self._stopping = asyncio.create_task(self._stop_send())
 
     async def _stop_send(self) -> None:
-        with suppress(UsageError):
+        with suppress(SessionerError):
             await self.stop_send()
 
     def _lost(self, member: Member[State]) -> None:

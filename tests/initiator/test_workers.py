@@ -160,6 +160,40 @@ async def test_draws_repeat_and_differ_between_workers() -> None:
         assert places[1] - places[0] == pytest.approx(0.5)
 
 
+async def test_a_replacement_has_tables_of_the_size_that_was_asked_for_last() -> None:
+    async with both(2) as (workers, _, endpoints):
+        host, port, _ = endpoints[1]
+        await workers.set_hashsize(40, None)
+        await workers.set_hashsize(60, Address(host, port))
+
+        async def sizes() -> list[int]:
+            await workers.refresh()
+            return [row.hashsize async for row in all_rows(workers.target_page)]
+
+        async def are_resized() -> bool:
+            return await sizes() == [40, 60]
+
+        await until(are_resized)
+        os.kill(workers.pool.states()[0].process, signal.SIGKILL)
+        await until(lambda: _replaced(workers, 1))
+        assert await sizes() == [40, 60]
+        with pytest.raises(UsageError, match="is no target"):
+            await workers.set_hashsize(1, Address("127.0.0.1", 1))
+
+
+async def test_targets_that_two_add_or_remove_at_the_same_time_are_added_and_removed_once() -> None:
+    async with both(2, 1) as (workers, responder, _):
+        (address,) = await responder.add_listeners(Endpoint("127.0.0.1", 0, 0))
+        endpoint = Endpoint(address.host, address.port, address.port)
+        found = await asyncio.gather(*(workers.add_targets(endpoint, 10) for _ in range(2)), return_exceptions=True)
+        assert sorted(map(str, found)) == ["1", f"{endpoint} is a target already; `set N TARGET` changes its share"]
+        await workers.wait_held()
+        await workers.refresh()
+        assert (await workers.snapshot()).held == 2
+        found = await asyncio.gather(*(workers.remove_targets(endpoint) for _ in range(2)), return_exceptions=True)
+        assert sorted(map(str, found)) == ["1", f"{endpoint} is no target; `details` shows the targets"]
+
+
 async def test_a_worker_that_dies_twice_is_replaced_twice() -> None:
     async with both(2) as (workers, _, _):
         await workers.set_sessions(20, None)
