@@ -1,9 +1,13 @@
 """Frozen figures of churn: what was asked for, what became of it, how long it took."""
 
 from dataclasses import dataclass, fields
+from typing import Final
 
 from common.histogram import Histogram
 from initiator.latencies import Latency
+
+# What those are counted under that no port was left for.
+OUT_OF_PORTS: Final = "out of ports"
 
 
 @dataclass(frozen=True, slots=True)

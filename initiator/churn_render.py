@@ -5,11 +5,9 @@ from typing import Final
 
 from common.render import by_reason, field
 from common.units import format_duration, format_milliseconds
-from initiator.churn_figures import ChurnFigures, ChurnRow, Summary, Verdict, failed_of
+from initiator.churn_figures import OUT_OF_PORTS, ChurnFigures, ChurnRow, Summary, Verdict, failed_of
 from initiator.reports.history import Row, Table
 from initiator.workloads.saturation import own_limit
-
-OUT_OF_PORTS: Final = "out of ports"
 
 _PORT_REMEDY: Final = (
     "more --target ports or --source-ip addresses, `close rst`, a wider net.ipv4.ip_local_port_range,"

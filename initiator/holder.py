@@ -27,6 +27,7 @@ from initiator.latencies import Latencies
 from initiator.lifetime import Lifetime
 from initiator.opener import Opener
 from initiator.probes.ages import Ages
+from initiator.retry import SETTLED
 from initiator.session import ATTEMPTED, HELD, Session, State
 from initiator.settings import PING_INTERVAL, Settings
 from initiator.target import Due, Target
@@ -40,10 +41,6 @@ log = logging.getLogger("sessioner.initiator")
 # Bytes taken by one read, and reads of one session in a row before the others have their turn.
 BUFFER: Final = 1 << 16
 _READS: Final = 8
-
-# A session that ends sooner than this after its establishment counts as a failed attempt: a box that accepts and
-# resets at once must not be hammered at full speed.
-_SETTLED: Final = 1.0
 
 # Seconds that a session closed by us waits for the answer still under way, and for the peer's FIN.
 _CLOSE_TIMEOUT: Final = 1.0
@@ -346,7 +343,8 @@ class Holder:
         elif reason == reasons.FIN:
             session.notify_close()
         self._release(session)
-        if self._reactor.now - session.since < _SETTLED:
+        # A box that accepts and resets at once must not be hammered at full speed.
+        if self._reactor.now - session.since < SETTLED:
             self.opener.pause(target, session.since)
         self.consider(target)
 

@@ -7,7 +7,8 @@ from typing import Final
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 30.0
 
-# Failures count as following each other unless attempts have succeeded, and sessions have lasted, for so long.
+# Failures count as following each other unless attempts have succeeded, and sessions have lasted, for so long: one
+# that ends sooner counts as a failed attempt.
 SETTLED: Final = 1.0
 
 # Attempts under way at once: the window opens by one with each success, so it doubles with each round trip, from a

@@ -18,7 +18,7 @@ from common.shortages import Shortages
 from common.sockets import reset_at_close
 from common.system import closing_sessions
 from common.timer import Timer
-from initiator.churn_figures import Tally
+from initiator.churn_figures import OUT_OF_PORTS, Tally
 from initiator.dialer import Dialer
 from initiator.latencies import Latency
 from initiator.workloads.arrivals import CONSTANT, Arrivals
@@ -45,8 +45,7 @@ _SENDING: Final = READ | WRITE | EDGE
 _SENT: Final = READ | EDGE
 _UNDER_WAY: Final = errno.EINPROGRESS
 
-# What it is counted under that no more could be had of something on this host.
-OUT_OF_PORTS: Final = "out of ports"
+# What it is counted under that no more could be had of something on this host, beside OUT_OF_PORTS.
 OUT_OF_DESCRIPTORS: Final = "out of descriptors"
 OUT_OF_MEMORY: Final = "out of memory"
 
