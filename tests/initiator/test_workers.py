@@ -5,7 +5,7 @@ import csv
 import inspect
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from common.addresses import Address, Endpoint
 from common.errors import SessionerError, UsageError
 from common.options import Process
 from common.paging import all_rows
+from common.resolver import resolve
 from common.shortages import highest_descriptor
 from common.workers.calls import Caller
 from common.workers.process import Zygote
@@ -185,12 +186,21 @@ async def test_targets_that_two_add_or_remove_at_the_same_time_are_added_and_rem
     async with both(2, 1) as (workers, responder, _):
         (address,) = await responder.add_listeners(Endpoint("127.0.0.1", 0, 0))
         endpoint = Endpoint(address.host, address.port, address.port)
-        found = await asyncio.gather(*(workers.add_targets(endpoint, 10) for _ in range(2)), return_exceptions=True)
+
+        async def twice(change: Callable[[], Coroutine[Any, Any, int]]) -> list[int | BaseException]:
+            """Let both be under way before one of them can go on."""
+            async with workers.pool.changing:
+                changes = [asyncio.create_task(change()) for _ in range(2)]
+                for _ in range(5):
+                    await resolve(endpoint)
+            return await asyncio.gather(*changes, return_exceptions=True)
+
+        found = await twice(lambda: workers.add_targets(endpoint, 10))
         assert sorted(map(str, found)) == ["1", f"{endpoint} is a target already; `set N TARGET` changes its share"]
         await workers.wait_held()
         await workers.refresh()
         assert (await workers.snapshot()).held == 2
-        found = await asyncio.gather(*(workers.remove_targets(endpoint) for _ in range(2)), return_exceptions=True)
+        found = await twice(lambda: workers.remove_targets(endpoint))
         assert sorted(map(str, found)) == ["1", f"{endpoint} is no target; `details` shows the targets"]
 
 
