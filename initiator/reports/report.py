@@ -103,7 +103,8 @@ def write_report(path: Path, report: Report, latencies: Latencies) -> None:
     else:
         raise UsageError(f"report: {path} ends with none of {_FORMATS}")
     try:
-        path.write_text(text)
+        # The bytes of a line that were no text stand for themselves in it, and cannot be encoded.
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as failure:
         raise UsageError(f"report: {path} cannot be written: {failure.strerror}") from None
 

@@ -1,6 +1,7 @@
 """Tests of a report as a page: it is valid, whole, escaped, and has the numbers of the .json."""
 
 import json
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -103,6 +104,19 @@ def test_it_has_the_figures_of_the_json(tmp_path: Path, document: Document) -> N
     figures = json.loads((tmp_path / "a.json").read_text())
     assert json.loads(document.figures) == figures
     assert Document((tmp_path / "a.html").read_text()).figures == document.figures
+
+
+@pytest.mark.parametrize("ending", [".html", ".json"])
+def test_a_report_is_utf_8_whatever_was_typed(tmp_path: Path, ending: str) -> None:
+    """What is no text in a line stands for its bytes there, and is written as what can be read."""
+    odd = os.fsdecode("query 5 name \u017elu\u0165".encode() + b"\xff")
+    path = tmp_path / f"a{ending}"
+    write_report(path, replace(report(), settings=odd), Latencies())
+    text = path.read_bytes().decode()
+    assert "\u017elu\u0165" in text or "\\u017elu\\u0165" in text
+    assert "\\udcff" in text
+    if ending == ".json":
+        assert json.loads(text)["settings"] == odd
 
 
 def test_each_chart_has_its_table(document: Document) -> None:
