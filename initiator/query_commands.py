@@ -70,7 +70,7 @@ class QueryCommands:
         if off:
             if rate is not None or options:
                 raise UsageError("query: `query off` takes nothing else")
-            await self._runs.stop(_NAME)
+            await self._runs.stop(_NAME, "query off")
             return "Queries: no more are sent"
         await self._runs.settle(await self._engine.snapshot())
         running = await self._running()

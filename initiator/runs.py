@@ -18,6 +18,8 @@ log = logging.getLogger("sessioner.initiator")
 # Finished runs that a report tells of, the latest ones.
 _FINISHED: Final = 100
 
+_STOP: Final = "stop"
+
 # What goes over the held sessions, one at a time.
 _OVER_HELD: Final = ("query", "send")
 
@@ -85,13 +87,13 @@ class Runs:
                 what = "one" if other == name else other
                 raise UsageError(f"{name}: {what} runs already; `stop {other}` ends it")
 
-    async def stop(self, name: str | None) -> None:
-        """End one, or the only one there is; raises UsageError.
+    async def stop(self, name: str | None, typed: str = _STOP) -> None:
+        """End one, or the only one there is; raises UsageError, which begins with what was typed.
 
         Return when it is told, which may take as long as answers do, for lines behind may be about its figures; at once
         where it was typed, and none are behind.
         """
-        run, task = self._find(name)
+        run, task = self._find(name, typed)
         await run.stop()
         if self._shell.typed and not self._shell.further_line.is_set():
             self._stopping.add(run.name)
@@ -151,13 +153,13 @@ class Runs:
             if self._tasks[run.name][0] is run:
                 del self._tasks[run.name]
 
-    def _find(self, name: str | None) -> tuple[Run, asyncio.Task[None]]:
+    def _find(self, name: str | None, typed: str) -> tuple[Run, asyncio.Task[None]]:
         if not self._tasks:
-            raise UsageError("stop: nothing runs that could be stopped")
+            raise UsageError(f"{typed}: nothing runs that could be stopped")
         if name is None and len(self._tasks) == 1:
             name = next(iter(self._tasks))
         if name not in self._tasks:
-            raise UsageError(f"stop: what runs is {' and '.join(self._tasks)}; the form is: stop NAME")
+            raise UsageError(f"{typed}: what runs is {' and '.join(self._tasks)}; `stop NAME` ends one")
         return self._tasks[name]
 
 

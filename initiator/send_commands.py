@@ -64,7 +64,7 @@ class SendCommands:
     async def send(self, off: bool = False, text: Sequence[str] = (), **options: Any) -> str:
         """Send messages, change their rate, or end them."""
         if off:
-            return await self._off(text, options)
+            return await self._off("send off", text, options)
         now = (await self._engine.snapshot()).send
         rate, latency = options.get("rate", (None, None))
         if not text and rate and len(options) == 1 and now and now.running:
@@ -79,17 +79,17 @@ class SendCommands:
     async def echo(self, check: bool = False, off: bool = False, **options: Any) -> str:  # noqa: ARG002 - one of both
         """Verify echoes, or end that."""
         if off:
-            return await self._off((), options)
+            return await self._off("echo off", (), options)
         settings = _check_settings(options)
         await self._runs.settle(await self._engine.snapshot())
         await self._engine.start_send(settings)
         self._runs.begin(self._run(settings))
         return f"Messages: {settings.asking}"
 
-    async def _off(self, text: Sequence[str], options: Mapping[str, Any]) -> str:
+    async def _off(self, typed: str, text: Sequence[str], options: Mapping[str, Any]) -> str:
         if text or options:
-            raise UsageError("send: `send off` takes nothing else")
-        await self._runs.stop(_NAME)
+            raise UsageError(f"{typed.split()[0]}: `{typed}` takes nothing else")
+        await self._runs.stop(_NAME, typed)
         return "Messages: no more are sent"
 
     def _run(self, settings: SendSettings) -> Run:
