@@ -84,7 +84,7 @@ class Runs:
             if other in self._stopping and other in self._tasks:
                 await _end(self._tasks[other][1])
             if other in self._tasks:
-                what = "one" if other == name else other
+                what = other if alike else "one"
                 raise UsageError(f"{name}: {what} runs already; `stop {other}` ends it")
 
     async def stop(self, name: str | None, typed: str = _STOP) -> None:

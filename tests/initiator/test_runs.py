@@ -103,8 +103,10 @@ async def test_one_whose_figures_are_not_told_yet_keeps_another_from_beginning()
         await written.wait()
 
     runs.begin(Run("churn", "churn 1", ended, _known, _nothing))
-    with pytest.raises(UsageError, match="churn: one runs already; `stop churn` ends it"):
+    with pytest.raises(UsageError, match="churn: churn runs already; `stop churn` ends it"):
         await runs.refuse("churn", "saturate")
+    with pytest.raises(UsageError, match="churn: one runs already; `stop churn` ends it"):
+        await runs.refuse("churn")
     with pytest.raises(UsageError, match="saturate: churn runs already; `stop churn` ends it"):
         await runs.refuse("saturate", "churn")
     await runs.refuse("bench")
