@@ -1,6 +1,7 @@
 """The prompt at a terminal: keys, completion, history, toolbar, and text above it."""
 
 import asyncio
+import logging
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterable
@@ -21,9 +22,12 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
+from common.errors import SessionerError
 from common.grammar import KINDS
 from common.output import Output
 from common.shell import Shell
+
+log = logging.getLogger("sessioner")
 
 # Seconds between two refreshes of the toolbar.
 _REFRESH: Final = 0.5
@@ -154,10 +158,22 @@ class Terminal:
                 self._app.exit(exception=EOFError())
 
     async def _refresh(self) -> None:
-        """Keep the toolbar and the addresses to complete up to date, and the screen whole."""
+        """Keep the toolbar and the addresses to complete up to date, and the screen whole.
+
+        Both stay as they are while nobody says how things are.
+        """
+        told = False
         while True:
-            before, self._toolbar = self._toolbar, await self._make_toolbar()
-            self._completer.addresses = await self._find_addresses()
+            before = self._toolbar
+            try:
+                self._toolbar = await self._make_toolbar()
+                self._completer.addresses = await self._find_addresses()
+            except SessionerError:
+                pass  # a command says so as well, and is answered
+            except Exception:
+                if not told:
+                    told = True
+                    log.exception("This is a bug, and the daemon goes on:")
             if self._screen.torn and not self._output.full:
                 # What the terminal missed is not known, so the prompt is drawn anew on a line of its own.
                 self._screen.torn = False
