@@ -56,10 +56,14 @@ class Deltas:
 
 
 class StatsD:
-    """A connected UDP socket, so that the kernel tells what became of the datagrams, as far as it knows."""
+    """A connected UDP socket, so that the kernel tells what became of the datagrams, as far as it knows.
+
+    `told` is what was told last.
+    """
 
     def __init__(self, sock: socket, name: str, namespace: str) -> None:
         self.failures = 0
+        self.told = Figures({}, {})
         self._sock = sock
         self._name = name
         self._namespace = namespace
@@ -68,6 +72,7 @@ class StatsD:
 
     def tell(self, figures: Figures) -> None:
         """Send figures."""
+        self.told = figures
         counters = {**figures.counters, _FAILURES: self.failures}
         lines = [f"{self._namespace}.{name}:{delta}|c" for name, delta in self._deltas.of(counters)]
         values = {**figures.gauges, **figures.latencies}
@@ -138,7 +143,10 @@ async def telling_statsd(
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            last = await measure()
+            try:
+                last = await measure()
+            except SessionerError:
+                last = statsd.told
             statsd.tell(Figures(last.counters, dict.fromkeys(last.gauges, 0)))
             log.info("StatsD at %s: %d failures", name, statsd.failures)
 
@@ -149,6 +157,8 @@ async def _tell(statsd: StatsD, window: float, measure: Callable[[], Awaitable[F
     while True:
         try:
             statsd.tell(await measure())
+        except SessionerError:
+            pass  # nobody answers: the next window's counters hold the figures of this one
         except Exception:
             log.exception("This is a bug, and the daemon goes on:")
         # A window that was slept through is not made up for: the next one's counters hold its figures.

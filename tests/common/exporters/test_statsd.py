@@ -141,6 +141,23 @@ async def test_a_failure_to_measure_ends_nothing(logged: list[logging.LogRecord]
     assert [record.levelno for record in logged if record.levelno > logging.INFO] == [logging.ERROR]
 
 
+async def test_a_window_in_which_nobody_answers_is_skipped(logged: list[logging.LogRecord]) -> None:
+    counts: Iterator[int | None] = iter([2, None, 7])
+
+    async def measure() -> Figures:
+        count = next(counts, None)
+        if count is None:
+            raise SessionerError("no worker answers")
+        return Figures({"opened": count}, {"total": count})
+
+    with server() as (sock, endpoint):
+        async with telling_statsd(endpoint, "ns", 0.1, measure):
+            assert [(await told(sock))["ns.opened"] for _ in range(2)] == ["2|c", "5|c"]
+        # The last word is that of before: nothing has come, and nothing is there any more.
+        assert await told(sock) == {"ns.opened": "0|c", "ns.statsd.failures": "0|c", "ns.total": "0|g"}
+    assert not [record for record in logged if record.levelno > logging.INFO]
+
+
 async def test_a_host_that_is_not_known_is_refused() -> None:
     async def measure() -> Figures:
         raise AssertionError("nothing is measured")
