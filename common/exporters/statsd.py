@@ -25,7 +25,7 @@ Source = TypeVar("Source")
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is told, by name: counts since the start of the process, values of the moment, milliseconds of a window."""
+    """What is told, by name: counts since the engine began, values of the moment, milliseconds of a window."""
 
     counters: Mapping[str, int]
     gauges: Mapping[str, float]
@@ -43,10 +43,10 @@ def figures_of(
 
 
 class Deltas:
-    """What counters have grown by since they were told last."""
+    """What counters have grown by since they were told last, the first time since `base`, or from 0 on."""
 
-    def __init__(self) -> None:
-        self._told: Mapping[str, int] = {}
+    def __init__(self, base: Mapping[str, int]) -> None:
+        self._told = base
 
     def of(self, counters: Mapping[str, int]) -> Iterator[tuple[str, int]]:
         """Yield each counter's growth."""
@@ -61,13 +61,13 @@ class StatsD:
     `told` is what was told last.
     """
 
-    def __init__(self, sock: socket, name: str, namespace: str) -> None:
+    def __init__(self, sock: socket, name: str, namespace: str, base: Mapping[str, int]) -> None:
         self.failures = 0
-        self.told = Figures({}, {})
+        self.told = Figures(base, {})
         self._sock = sock
         self._name = name
         self._namespace = namespace
-        self._deltas = Deltas()
+        self._deltas = Deltas(base)
         self._failing = False
 
     def tell(self, figures: Figures) -> None:
@@ -121,12 +121,18 @@ def batched(lines: Iterable[str], size: int) -> Iterator[bytes]:
 
 @asynccontextmanager
 async def telling_statsd(
-    server: Endpoint, namespace: str, window: float, measure: Callable[[], Awaitable[Figures]]
+    server: Endpoint,
+    namespace: str,
+    window: float,
+    measure: Callable[[], Awaitable[Figures]],
+    *,
+    attached: bool = False,
 ) -> AsyncIterator[StatsD]:
     """Tell a StatsD server what `measure` returns once in `window` seconds, until the end of the block.
 
-    Then the counters are told once more, and the gauges as 0: nobody else will. Raises SessionerError when there is no
-    such server.
+    Then the counters are told once more, and the gauges as 0: nobody else will. What was counted before is told as well
+    unless the engine was `attached` to, for another console has told that. Raises SessionerError when there is no such
+    server, or the engine does not answer.
     """
     name = str(Address(server.host, server.first))
     item = (await resolve(server))[0]
@@ -135,7 +141,8 @@ async def telling_statsd(
             sock.connect(item.sockaddr)
         except OSError as failure:
             raise SessionerError(f"cannot send to StatsD at {name}: {failure.strerror}") from None
-        statsd = StatsD(sock, name, namespace)
+        base = (await measure()).counters if attached else {}
+        statsd = StatsD(sock, name, namespace, base)
         task = asyncio.ensure_future(_tell(statsd, window, measure))
         try:
             yield statsd

@@ -46,7 +46,7 @@ def test_lines_are_batched_in_order_and_none_is_lost(lines: list[str], size: int
 
 @given(st.lists(st.integers(0, 1000), min_size=1))
 def test_deltas_add_up_to_the_counter(growths: list[int]) -> None:
-    deltas, total, found = Deltas(), 0, []
+    deltas, total, found = Deltas({}), 0, []
     for growth in growths:
         total += growth
         found += [delta for _, delta in deltas.of({"name": total})]
@@ -106,7 +106,7 @@ async def test_a_closed_port_is_told_once_and_counted(logged: list[logging.LogRe
         pass
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect((endpoint.host, endpoint.first))
-        statsd = StatsD(sock, "there", "ns")
+        statsd = StatsD(sock, "there", "ns", {})
         for _ in range(10):
             statsd.tell(Figures({"opened": 1}, {}))
         assert statsd.failures >= 9
