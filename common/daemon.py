@@ -56,6 +56,9 @@ def run(name: str, process: Process, start: Start) -> int:
     try:
         with asyncio.Runner(loop_factory=LOOPS[process.loop]) as runner:
             return runner.run(_live(name, process, start, warning))
+    except KeyboardInterrupt:
+        # A Ctrl-C during the start, before `_until_stopped` takes them: the loop has cancelled what was under way.
+        return INTERRUPTED
     finally:
         # The loop made the terminal, which is shared with the shell that started us, non-blocking.
         for descriptor, was in blocking.items():

@@ -509,5 +509,9 @@ async def open_engine(settings: Settings, process: Process) -> AnyEngine:
     if process.workers == 1:
         return Engine(settings)
     workers = Workers(settings, process.workers, Zygote(_MODULE, process.loop))
-    await workers.open()
+    try:
+        await workers.open()
+    except BaseException:
+        await workers.aclose()
+        raise
     return workers

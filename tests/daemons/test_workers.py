@@ -263,6 +263,21 @@ def test_workers_end_when_the_daemon_does(free_ports: FreePorts, name: str, how:
         gone(processes)
 
 
+@pytest.mark.parametrize("name", ["initiator", "responder"])
+def test_an_interrupt_during_the_start_ends_it_quietly(free_ports: FreePorts, name: str) -> None:
+    where = {"initiator": "--target", "responder": "--listen"}[name]
+    # The warnings that people see: what was half begun is closed by the end of the process.
+    usual = ("env", "--unset=PYTHONWARNINGS")
+    with Daemon(name, where, f"127.0.0.1:{free_ports(1)}", "--workers", "20", prefix=usual) as daemon:
+        (zygote,) = eventually(lambda: children(daemon.process.pid), len)
+        # Until it goes on, no worker is there.
+        os.kill(zygote, signal.SIGSTOP)
+        daemon.signal(signal.SIGINT)
+        os.kill(zygote, signal.SIGCONT)
+        assert daemon.end() == ("", "", 130)
+        gone([zygote])
+
+
 def test_auto_begins_as_many_initiators_as_the_sessions_need(free_ports: FreePorts) -> None:
     first = free_ports(4)
     arguments = ("initiator", "--target", f"127.0.0.1:{first}-{first + 3}", "--workers", "auto")
