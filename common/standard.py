@@ -43,7 +43,7 @@ class Standard:
         await asyncio.sleep(t)
 
     async def watch(self, command: Sequence[str], timeout: float) -> None:
-        """Run a command every so many seconds until a further line comes."""
+        """Run a command every so many seconds until a further line comes, or it was one to leave."""
         if command[0] not in self._shell.registry.commands:
             raise UsageError(f'watch: there is no command "{command[0]}"; `help` lists them')
         call = self._shell.registry.parse_words(command)
@@ -51,6 +51,8 @@ class Standard:
             raise UsageError("watch: a watch cannot be watched")
         while True:
             await self._shell.run(call)
+            if self._shell.leaving:
+                return
             try:
                 await asyncio.wait_for(self._shell.further_line.wait(), timeout)
             except TimeoutError:

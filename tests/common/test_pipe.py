@@ -117,6 +117,14 @@ def test_each_line_is_carried_out_in_order(carry_out: CarryOut) -> None:
     assert made.shell.exit_code == 1
 
 
+def test_a_watched_quit_leaves_at_once(carry_out: CarryOut) -> None:
+    """No further line comes, nor the end of the input."""
+    with piped(b"watch quit 1h\n") as (reading, writing):
+        made, _ = carry_out(reading)
+        os.write(writing, b"say too late\n")
+    assert (made.shell.leaving, made.said) == (True, [])
+
+
 def test_a_file_is_read_to_its_end_with_a_last_line_that_lacks_its_end(carry_out: CarryOut, tmp_path: Path) -> None:
     (tmp_path / "input").write_text("say a\r\nsay b\nsay c")
     reading = os.open(tmp_path / "input", os.O_RDONLY)
