@@ -75,7 +75,7 @@ async def _live(name: str, process: Process, start: Start, warning: str | None) 
         stack.callback(logs.close)
         try:
             if process.log:
-                logs.write_to(_log_file(stack, process.log).offer)
+                logs.write_to(_log_file(stack, process.log).note)
             logs.set_debug(process.debug)
             script = _read_script(process.script)
             if warning:

@@ -117,9 +117,9 @@ class Terminal:
         await self.show(text)
 
     def note(self, text: str) -> None:
-        """Show whole lines that come unasked, above the prompt; given up while the terminal is not read."""
-        if self._output.full:
-            self._output.given_up += 1
+        """Show whole lines that come unasked, above the prompt; left out while the terminal is not read."""
+        text = self._output.fitting(text)
+        if not text:
             return
         if not self._unasked:
             asyncio.get_running_loop().call_later(_GATHER, self._print_unasked)
@@ -264,7 +264,7 @@ class _Screen:
 
     def write(self, text: str) -> int:
         """Queue a drawing, or note that the screen lacks it."""
-        if not self._output.offer(text):
+        if not self._output.draw(text):
             self.torn = True
         return len(text)
 
