@@ -44,16 +44,17 @@ class Shell:
         self.leaving = False
         self.prompt_asked = False
         self.further_line = asyncio.Event()
-        self._last: Call | None = None
+        self._last = ""
 
     async def execute(self, line: str) -> None:
         """Carry out a line; an empty one repeats the last valid one. What goes wrong is shown, never raised."""
         try:
-            call = self.registry.parse(line) if line.strip() else self._last
-            if call:
-                self._last = call
-                commands.info("Command: %s", line.strip() or call.command.name)
-                self.heard(line.strip() or call.command.name)
+            line = line if line.strip() else self._last
+            if line:
+                call = self.registry.parse(line)
+                self._last = line
+                commands.info("Command: %s", line.strip())
+                self.heard(line.strip())
                 await self.run(call)
         except SessionerError as error:
             self._failed(error.exit_code)

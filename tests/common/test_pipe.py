@@ -117,6 +117,22 @@ def test_each_line_is_carried_out_in_order(carry_out: CarryOut) -> None:
     assert made.shell.exit_code == 1
 
 
+def test_an_empty_line_is_heard_and_logged_as_the_one_that_it_repeats(run: Run[Any], tmp_path: Path) -> None:
+    heard: list[str] = []
+    log: list[str] = []
+
+    async def scenario() -> None:
+        with piped(b"\n say a \nbogus\n\nquit\n") as (reading, _):
+            async with console(reading, tmp_path) as made:
+                made.shell.heard = heard.append
+                made.logs.write_to(log.append)
+                await made.pipe.run()
+
+    run(scenario())
+    assert heard == ["say a", "say a", "quit"]
+    assert [text.partition("Command: ")[2] for text in log] == [f"{line}\n" for line in heard]
+
+
 def test_a_watched_quit_leaves_at_once(carry_out: CarryOut) -> None:
     """No further line comes, nor the end of the input."""
     with piped(b"watch quit 1h\n") as (reading, writing):
