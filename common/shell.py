@@ -64,12 +64,20 @@ class Shell:
             log.exception("This is a bug, and the daemon goes on:")
 
     async def run(self, call: Call) -> None:
-        """Run what was parsed, and show what it returns; raises SessionerError."""
-        result = await call.command.run(**call.arguments)
+        """Run what was parsed, and show what it returns; raises SessionerError, whose text names the command first."""
+        try:
+            result = await call.command.run(**call.arguments)
+        except SessionerError as error:
+            raise self._named(error, call.command.name) from None
         if isinstance(result, Listing):
             await self._show_listing(call, result)
         elif result is not None:
             await self._show([render.as_json(result)] if call.as_json else call.command.text(result))
+
+    def _named(self, error: SessionerError, name: str) -> SessionerError:
+        """Return an error behind a command's name, unless it begins with one: what is wrong may be what was watched."""
+        first = str(error).partition(" ")[0].rstrip(":")
+        return error if first in self.registry.commands else type(error)(f"{name}: {error}")
 
     async def _show_listing(self, call: Call, listing: Listing) -> None:
         lines = [listing.title] if listing.title and not call.as_json else []

@@ -112,8 +112,18 @@ def test_each_line_is_carried_out_in_order(carry_out: CarryOut) -> None:
     with piped(b"say a\nsay b\n\nsay oops\nsay c\nquit\n") as (reading, _):
         made, output = carry_out(reading)
     assert made.said == ["a", "b", "b", "c"]
-    assert output == "said a\nsaid b\nsaid b\nthat is not said\nsaid c\n"
+    assert output == "said a\nsaid b\nsaid b\nsay: that is not said\nsaid c\n"
     assert made.shell.leaving
+    assert made.shell.exit_code == 1
+
+
+@pytest.mark.parametrize("line", [b"say oops", b"watch say oops 1h"])
+def test_an_error_names_the_command_that_failed_once(line: bytes, carry_out: CarryOut) -> None:
+    """Whatever it is watched by."""
+    with piped(line + b"\nsleep 1h oops\nquit\n") as (reading, _):
+        made, output = carry_out(reading)
+    assert [text.partition(": ")[0] for text in output.splitlines()] == ["say", "sleep"]
+    assert output.startswith("say: that is not said\n")
     assert made.shell.exit_code == 1
 
 

@@ -280,7 +280,7 @@ def test_wrong_options_are_refused_before_anything_is_opened(
         ("mode", "mode: something is missing; the form is: mode echo|sink|active|serve [ADDRS]"),
         ("mode discard", 'mode: "discard" does not belong there; the form is: mode echo|sink|active|serve [ADDRS]'),
         ("mode sink nonsense", 'mode: bad address "nonsense": no port; '),
-        ("mode sink 127.0.0.9:9", "127.0.0.9:9 is no listener; `listeners` shows them"),
+        ("mode sink 127.0.0.9:9", "mode: 127.0.0.9:9 is no listener; `listeners` shows them"),
         ("mode active", "mode active has nothing to send: start the responder with --message TEXT"),
         ("mode serve", "mode serve has nothing to answer: start the responder with --content FILE"),
         ("dump on some", 'dump: "some" does not belong there; '),
