@@ -68,16 +68,17 @@ class Shell:
         try:
             result = await call.command.run(**call.arguments)
         except SessionerError as error:
-            raise self._named(error, call.command.name) from None
+            self._name(error, call.command.name)
+            raise
         if isinstance(result, Listing):
             await self._show_listing(call, result)
         elif result is not None:
             await self._show([render.as_json(result)] if call.as_json else call.command.text(result))
 
-    def _named(self, error: SessionerError, name: str) -> SessionerError:
-        """Return an error behind a command's name, unless it begins with one: what is wrong may be what was watched."""
-        first = str(error).partition(" ")[0].rstrip(":")
-        return error if first in self.registry.commands else type(error)(f"{name}: {error}")
+    def _name(self, error: SessionerError, name: str) -> None:
+        """Put a command's name before an error's text, unless that begins with one: of the command that is watched."""
+        if str(error).partition(" ")[0].rstrip(":") not in self.registry.commands:
+            error.args = (f"{name}: {error}",)
 
     async def _show_listing(self, call: Call, listing: Listing) -> None:
         lines = [listing.title] if listing.title and not call.as_json else []
