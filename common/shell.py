@@ -30,9 +30,9 @@ class Sink(Protocol):
 class Shell:
     """One line after another, typed, piped or from a script.
 
-    `heard` is called with each valid one before it is carried out. `further_line` is set while a line waits behind the
-    one that is carried out. `leaving` says that `quit` was given, `prompt_asked` that a script asked for the prompt at
-    its end.
+    `heard` is called with each valid one, an empty one as what it repeats, before it is carried out. `further_line` is
+    set while a line waits behind the one that is carried out. `leaving` says that no further line is carried out, as
+    after `quit`; `prompt_asked` that a script asked for the prompt at its end. `exit_code` is that of the first failure.
     """
 
     sink: Sink
@@ -67,13 +67,13 @@ class Shell:
         """Run what was parsed, and show what it returns; raises SessionerError, whose text names the command first."""
         try:
             result = await call.command.run(**call.arguments)
+            if isinstance(result, Listing):
+                await self._show_listing(call, result)
+            elif result is not None:
+                await self._show([render.as_json(result)] if call.as_json else call.command.text(result))
         except SessionerError as error:
             self._name(error, call.command.name)
             raise
-        if isinstance(result, Listing):
-            await self._show_listing(call, result)
-        elif result is not None:
-            await self._show([render.as_json(result)] if call.as_json else call.command.text(result))
 
     def _name(self, error: SessionerError, name: str) -> None:
         """Put a command's name before an error's text, unless that begins with one: of the command that is watched."""
