@@ -32,7 +32,7 @@ class Shell:
 
     `heard` is called with each valid one, an empty one as what it repeats, before it is carried out. `further_line` is
     set while a line waits behind the one that is carried out. `leaving` says that no further line is carried out, as
-    after `quit`; `prompt_asked` that a script asked for the prompt at its end. `exit_code` is that of the first failure.
+    after `quit`; `prompt_asked` that a script asked for the prompt at its end. `exit_code` is the first failure's.
     """
 
     sink: Sink

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from common.commands import Command, Registry
+from common.commands import Command, Listing, Registry
 from common.errors import SessionerError
 from common.limits import Demand
 from common.logs import Logs
@@ -27,7 +27,7 @@ _SOON = 5
 
 
 class Console:
-    """A pipe console over given descriptors, with the standard commands and `say WORD`, which keeps what it is told."""
+    """A pipe console over given descriptors, with the standard commands and two of its own."""
 
     def __init__(self, reading: int, output: Output, errors: Output) -> None:
         self.said: list[str] = []
@@ -36,13 +36,22 @@ class Console:
         self.shell.sink = self.pipe
         self.logs = Logs(self.pipe.note)
         standard = Standard(self.shell, self.logs, self.demand).rows()
-        self.shell.registry = Registry([Command("say", "NAME", "keep a word", self.say), *standard])
+        say = Command("say", "NAME", "keep a word", self.say)
+        spell = Command("spell", "", "list a word until that fails", self.spell)
+        self.shell.registry = Registry([say, spell, *standard])
 
     async def say(self, name: str) -> str:
         if name == "oops":
             raise SessionerError("that is not said")
         self.said.append(name)
         return f"said {name}"
+
+    async def spell(self) -> Listing:
+        async def rows() -> AsyncIterator[str]:
+            yield "said"
+            raise SessionerError("that is not known")
+
+        return Listing("", rows())
 
     async def demand(self, n: int | None) -> Demand:
         return Demand(sessions=n or 0)
@@ -125,6 +134,12 @@ def test_an_error_names_the_command_that_failed_once(line: bytes, carry_out: Car
     assert [text.partition(": ")[0] for text in output.splitlines()] == ["say", "sleep"]
     assert output.startswith("say: that is not said\n")
     assert made.shell.exit_code == 1
+
+
+def test_an_error_while_a_listing_is_shown_names_the_command(carry_out: CarryOut) -> None:
+    with piped(b"spell\nquit\n") as (reading, _):
+        _, output = carry_out(reading)
+    assert output == "spell: that is not known\n"
 
 
 def test_an_empty_line_is_heard_and_logged_as_the_one_that_it_repeats(run: Run[Any], tmp_path: Path) -> None:

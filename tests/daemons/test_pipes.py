@@ -270,14 +270,6 @@ def test_a_wrong_line_costs_a_clear_text_and_changes_nothing(name: str, free_por
     one_line(errors)
 
 
-@both
-def test_an_error_of_a_listing_names_its_command(name: str, free_ports: FreePorts) -> None:
-    """Its rows are looked for while they are shown."""
-    output, _, code = run(name, *address_options(name, free_ports(1)), given="list 127.0.0.1:1\n")
-    one_line(output, "list: no ", " has the address 127.0.0.1:1")
-    assert code == 2
-
-
 def settled(now: dict[str, Any]) -> dict[str, Any]:
     """Return the figures that only commands change."""
     return {name: now[name] for name in ("held", "hashsize", "descriptors", "losses", "exhausted")} | {
