@@ -142,11 +142,11 @@ class Usage:
         raise UsageError(f'"{words[longest]}" does not belong there; the form is: {self._form}')
 
     def expected(self, words: Sequence[str]) -> list[str]:
-        """Return what may come after these words: literals as they are, kinds in capitals."""
+        """Return what may come after these words, each once: literals as they are, kinds in capitals."""
         trace = _Trace()
         for _ in _match(self._sequence, words, 0, trace, self._options):
             pass
-        return trace.expected if trace.at == len(words) else []
+        return list(dict.fromkeys(trace.expected)) if trace.at == len(words) else []
 
 
 def _parse(tokens: list[str]) -> list[list[_Item]]:

@@ -141,6 +141,13 @@ def test_help_about_an_unknown_command_is_refused(daemon: str) -> None:
         run_help(registry_of(daemon), "help junk")
 
 
+def test_what_may_come_next_is_told_once_where_a_word_may_be_two_things() -> None:
+    """Behind `send off` the word is one to end what is sent, or a text to send; the options are the same."""
+    expected = registry_of("initiator").expected(["send", "off"])
+    assert "rate" in expected
+    assert len(expected) == len(set(expected))
+
+
 @both
 def test_a_handler_takes_exactly_what_its_usage_can_bind(daemon: str) -> None:
     """The keyword parameters of each handler are the words and kinds of its usage; it takes options as they come."""
