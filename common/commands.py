@@ -31,8 +31,8 @@ def one_line(result: object) -> Iterable[str]:
 class Command:
     """One row: `run` takes what `usage` binds, and `text` renders what it returns, or each row of a Listing.
 
-    A command that `reports` takes --json at its end. `missing` is said instead of the form where nothing follows the
-    name though something must.
+    The errors of both are shown behind the name. A command that `reports` takes --json at its end. `missing` is said,
+    and nothing before it, where nothing follows the name though something must.
     """
 
     name: str

@@ -52,7 +52,8 @@ KINDS: Final[dict[str, Callable[[str], Any]]] = {
     "PERCENTILES": parse_percentiles,
 }
 
-_ADDRESSES: Final = ("ADDR", "TARGET", "ADDRS")
+# Those whose values are addresses.
+ADDRESSES: Final = ("ADDR", "TARGET", "ADDRS")
 
 REST: Final = "COMMAND..."
 _MORE: Final = "..."
@@ -298,7 +299,7 @@ def _match_values(
 
 def _looks_like(name: str, word: str) -> bool:
     """Return whether a word is meant for a kind of value, or is the literal of that name itself."""
-    if name in _ADDRESSES:
+    if name in ADDRESSES:
         return ":" in word or word.count(".") > 1
     if name.startswith("@"):
         return word.startswith("@")

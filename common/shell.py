@@ -77,7 +77,7 @@ class Shell:
 
     def _name(self, error: SessionerError, name: str) -> None:
         """Put a command's name before an error's text, unless that begins with one: of the command that is watched."""
-        if str(error).partition(" ")[0].rstrip(":") not in self.registry.commands:
+        if str(error).partition(":")[0] not in self.registry.commands:
             error.args = (f"{name}: {error}",)
 
     async def _show_listing(self, call: Call, listing: Listing) -> None:

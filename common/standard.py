@@ -45,10 +45,10 @@ class Standard:
     async def watch(self, command: Sequence[str], timeout: float) -> None:
         """Run a command every so many seconds until a further line comes, or it was one to leave."""
         if command[0] not in self._shell.registry.commands:
-            raise UsageError(f'watch: there is no command "{command[0]}"; `help` lists them')
+            raise UsageError(f'there is no command "{command[0]}"; `help` lists them')
         call = self._shell.registry.parse_words(command)
         if call.command.name == "watch":
-            raise UsageError("watch: a watch cannot be watched")
+            raise UsageError("a watch cannot be watched")
         while True:
             await self._shell.run(call)
             if self._shell.leaving:
@@ -73,7 +73,7 @@ class Standard:
         """Return a line for each command, or the one asked for with all its options."""
         rows = self._shell.registry.commands
         if name is not None and name not in rows:
-            raise UsageError(f'help: there is no command "{name}"; `help` lists them')
+            raise UsageError(f'there is no command "{name}"; `help` lists them')
         if name:
             return [f"{rows[name].form}  {rows[name].help}"]
         width = max(len(row.short_form) for row in rows.values())
@@ -93,4 +93,4 @@ async def in_time(wanted: Awaitable[None], timeout: float | None, not_met: Calla
     try:
         await asyncio.wait_for(wanted, timeout)
     except TimeoutError:
-        raise NotMetError(f"wait: {await not_met()}") from None
+        raise NotMetError(await not_met()) from None

@@ -23,7 +23,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
 from common.errors import SessionerError
-from common.grammar import KINDS
+from common.grammar import ADDRESSES, KINDS
 from common.output import Output
 from common.shell import Shell
 
@@ -42,8 +42,6 @@ _HINT: Final = "Ctrl-D or `quit` leaves\n"
 
 Toolbar = Callable[[], Awaitable[str]]
 Addresses = Callable[[], Awaitable[list[str]]]
-
-_ADDRESSES: Final = ("ADDR", "ADDRS", "TARGET")
 
 
 class Terminal:
@@ -246,7 +244,7 @@ class _CommandCompleter(Completer):
                     yield Completion(word, -len(begun))
 
     def _words(self, name: str) -> Iterable[str]:
-        if name in _ADDRESSES:
+        if name in ADDRESSES:
             return self.addresses
         if name == "NAME":
             return self._shell.registry.commands
