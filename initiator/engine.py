@@ -31,7 +31,7 @@ from initiator.probes.idle import FindIdle
 from initiator.probes.own import OwnSessions
 from initiator.probes.parts import OnePart, Part
 from initiator.probes.running import DividedSettings, Probe, ProbeSettings, Probing, divided_probe, part_of
-from initiator.session import Session, State
+from initiator.session import HELD, Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings, check_plain
 from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
@@ -69,6 +69,8 @@ class Engine(Campaigns, RateSearches, Probing):
         self._rate = Rate()
         self._traffic_rates = (Rate(), Rate())
         self._query: Query | None = None
+        # Identifiers that answers to earlier queries may still have.
+        self._reserved: dict[Session, dict[int, str]] = {}
         self._send: Send | None = None
         self._earlier = Totals()
         self._churn: Churn | None = None
@@ -209,12 +211,18 @@ class Engine(Campaigns, RateSearches, Probing):
         holder = self._holder
         self._earlier = self._over_held_sessions()
         self._send = None
-        self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, csv)
+        reserved = {session: ids for session, ids in self._reserved.items() if session.state in HELD}
+        self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, reserved, csv)
+        self._reserved = reserved
         self._own_sessions(self._query)
 
     async def change_query(self, schedule: Schedule) -> None:
         """Let the queries follow another schedule from now on; raises UsageError when none are sent."""
-        self._running_query().change(schedule)
+        self._sending_query().change(schedule)
+
+    async def query_schedule(self) -> Schedule:
+        """Return what is left of the schedule that queries follow; raises UsageError when none are sent."""
+        return self._sending_query().schedule_left()
 
     async def stop_query(self) -> None:
         """Send no more queries, and take what is still answered; raises UsageError when none are sent."""
@@ -536,6 +544,12 @@ class Engine(Campaigns, RateSearches, Probing):
         if self._query is None or self._query.ended:
             raise UsageError("no queries are being sent; `query RATE` sends some")
         return self._query
+
+    def _sending_query(self) -> Query:
+        query = self._running_query()
+        if not query.is_sending():
+            raise UsageError("the queries' time is over, and what they wait for is awaited; `wait query` waits for it")
+        return query
 
     def _target(self, address: Address) -> Target:
         target = self._targets.get(address)

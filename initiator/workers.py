@@ -235,6 +235,15 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
                 settings = replace(run.settings, schedule=schedule, seconds=left)
                 self.runs["query"] = replace(run, settings=settings, begun=monotonic())
 
+    async def query_schedule(self) -> Schedule:
+        """Return what is left of the schedule that all queries follow, as the engine does."""
+        run = self.runs.get("query")
+        left = run.left(run.settings, monotonic() - run.begun) if run and not run.stopped else None
+        if not left:
+            raise UsageError("no queries are being sent; `query RATE` sends some")
+        schedule: Schedule = left.schedule
+        return schedule
+
     async def change_send(self, rate: float) -> None:
         """Send so many messages a second and session as the engine does."""
         async with self.pool.changing:
