@@ -3,6 +3,7 @@
 import math
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,9 +102,10 @@ def test_a_failure_that_does_not_come_again_is_none_of_the_path() -> None:
 
 def test_a_host_that_is_late_is_asked_for_more_before_it_is_the_bound() -> None:
     narrowing = Narrowing(1.0)
+    narrowing.judge(Outcome(0, 100.0, False, None, 0.0))
     for _ in range(3):
-        narrowing.judge(Outcome(9, 100.0, False, 0.1, 50.0))
-    narrowing.judge(Outcome(9, 150.0, False, 0.5, 100.0))
+        narrowing.judge(Outcome(9, 200.0, False, 0.1, 100.0))
+    narrowing.judge(Outcome(9, 300.0, False, 0.5, 100.0))
     assert rate_of(narrowing) == 97.0
     narrowing.judge(Outcome(0, 80.0, True, None, 0.0))
     assert rate_of(narrowing) > 110
@@ -112,7 +114,24 @@ def test_a_host_that_is_late_is_asked_for_more_before_it_is_the_bound() -> None:
     for _ in range(3):
         narrowing.judge(Outcome(0, 80.0, True, None, 0.0))
     assert narrowing.host_bound
-    assert narrowing.good == 96.0
+    assert (narrowing.good, narrowing.bad) == (96.0, 200.0)
+
+
+@given(st.floats(150, 4000), st.floats(5, 200))
+@settings(max_examples=60)
+def test_what_a_limit_lets_through_at_once_is_told(rate: float, burst: float) -> None:
+    found = search(Bucket(rate, burst))
+    assert found.burst
+    assert abs(found.burst - burst) <= 0.2 * burst + 3
+
+
+@pytest.mark.parametrize("seconds", [1.0, 10.0, 60.0])
+@pytest.mark.parametrize("burst", [300.0, 3_000.0, 30_000.0])
+def test_what_a_long_try_left_of_the_allowance_does_not_help_the_next_one(burst: float, seconds: float) -> None:
+    box = Bucket(300.0, burst)
+    found = search(box, seconds)
+    assert found.bad
+    assert 291 <= found.good < 300 < found.bad < 320
 
 
 def test_a_host_that_is_slow_and_a_path_that_is_slower() -> None:
