@@ -189,7 +189,7 @@ def _burst(now: RateFigures) -> str:
     """Return how many a limit lets through at once: a rate above it does well for as long as these last."""
     if now.burst is None:
         return "not known: a limit that lets so many through at first has not shown"
-    return f"about {format_count(round(now.burst), 'session')}, used up before each try"
+    return f"{format_count(int(now.burst), 'session')} or more, used up before each try"
 
 
 def _best(now: RateFigures) -> str:

@@ -142,7 +142,7 @@ class RateTrial:
 class RateFigures:
     """What was found, in 1/s: `good` was sustained without a failure, 0 for none; `bad` is the lowest that failed.
 
-    `taken` is what the path took while it was overloaded, `burst` about how many it let through beyond that rate before
+    `taken` is what the path took while it was overloaded, `burst` the most that it let through beyond that rate before
     any failed. `host_bound` says that this host can send no faster, `worker_ended` that a worker ended, and the search
     with it.
     """

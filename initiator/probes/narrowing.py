@@ -6,7 +6,7 @@ tried right after it was overloaded again, with the allowance used up.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -103,7 +103,7 @@ class Narrowing:
     """The search: `trial` is what to try next, None at the end; `good` and `bad` are the bounds found so far.
 
     `host_bound` says that this host could not send as fast, or as evenly, as would have had to be tried. `taken` is the
-    rate that got through when more was sent, `burst` about how many got through beyond that before any failed.
+    rate that got through when more was sent, `burst` the most that got through beyond that before any failed.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -120,10 +120,7 @@ class Narrowing:
         self._repeats = 0
         self._downs = 0
         self._allowance = 0.0
-        self._overloaded = 0.0
-        self._gained = 0.0
-        self._ramped: list[tuple[float, float]] = []
-        self._bursts: list[list[tuple[float, float]]] = []
+        self._until_failed: list[tuple[float, float]] = []
         self._trials = 0
         self.trial: Trial | None = _ramp(START)
 
@@ -141,7 +138,7 @@ class Narrowing:
             self.trial = None
 
     def _judge_ramp(self, trial: Trial, outcome: Outcome) -> Trial | None:
-        self._note(trial, outcome)
+        self._note(outcome)
         if outcome.failed and self._repeat():
             return trial
         if outcome.failed:
@@ -156,33 +153,28 @@ class Narrowing:
         return _ramp(trial.rate * _FACTOR)
 
     def _judge_overload(self, trial: Trial, outcome: Outcome) -> Trial | None:
-        self._note(trial, outcome)
         if outcome.first_failure is None:
             self._repeats = 0
             return _ramp(trial.rate * _FACTOR)
+        self._note(outcome)
         # Whenever this host is late the path could have taken more, so the most is nearest to what it takes.
         self.taken = max(outcome.taken, self.taken or 0.0)
-        self.burst = max(beyond(self.taken, sent) for sent in self._bursts)
+        self.burst = max(0.0, *((rate - self.taken) * seconds for rate, seconds in self._until_failed))
         self._allowance = max(outcome.first_failure, self._allowance)
-        self._overloaded = outcome.sent_rate
         if outcome.uneven and self._repeat():
             return trial
         self._repeats = 0
         self._drain = ((trial.rate, self._allowance * _DRAIN_TIMES + _DRAIN),)
         return self._try(self.taken * _BELOW)
 
-    def _note(self, trial: Trial, outcome: Outcome) -> None:
-        """Take note of what was sent until the first failure, since sessions last failed."""
-        until = trial.seconds if outcome.first_failure is None else outcome.first_failure
-        self._ramped.append((outcome.sent_rate, until))
-        if outcome.failed:
-            self._bursts.append(self._ramped)
-            self._ramped = []
+    def _note(self, outcome: Outcome) -> None:
+        """Take note of how fast sessions were sent, and for how long none failed."""
+        if outcome.first_failure is not None:
+            self._until_failed.append((outcome.sent_rate, outcome.first_failure))
 
     def _judge_try(self, outcome: Outcome) -> Trial | None:
         wanted = self._wanted
         reached = outcome.sent_rate >= wanted * _SENT
-        self._gained = 0.0 if outcome.failed else self._spare(outcome.sent_rate)
         if not outcome.failed:
             self.good = max(self.good, min(outcome.sent_rate, wanted * self._boost))
             if self.bad is not None and self.good >= self.bad:
@@ -230,20 +222,9 @@ class Narrowing:
         """Return a trial in which so many a second are sent on average, as far as is known."""
         self._wanted = wanted
         rate = wanted * self._boost
-        settling = (rate * _SETTLING_RATE, self._seconds * _SETTLING_TIME)
-        return Trial(Phase.TRY, (*self._draining(), settling, (rate, self._seconds)))
-
-    def _draining(self) -> tuple[tuple[float, float], ...]:
-        """Return what uses the allowance up, also what the path has gained of it in the try before."""
-        excess = self._overloaded - (self.taken or 0.0)
-        more = min(_LONGEST, self._gained / excess if excess > 0 else _LONGEST) if self._gained else 0.0
-        return tuple((rate, seconds + more) for rate, seconds in self._drain)
-
-    def _spare(self, rate: float) -> float:
-        """Return how many more the path would have taken in a try at this rate, and may take at once after it."""
-        taken = self.taken or 0.0
-        settling = max(0.0, taken - rate * _SETTLING_RATE) * _SETTLING_TIME
-        return (settling + max(0.0, taken - rate)) * self._seconds
+        return Trial(
+            Phase.TRY, (*self._drain, (rate * _SETTLING_RATE, self._seconds * _SETTLING_TIME), (rate, self._seconds))
+        )
 
     def _overload(self, rate: float) -> Trial:
         """Return a trial that measures what is taken where more than `rate`, which was too much, is sent."""
@@ -253,14 +234,6 @@ class Narrowing:
         """Return whether to make the same trial once more, for it tells too little."""
         self._repeats += 1
         return self._repeats <= _REPEATS
-
-
-def beyond(rate: float, sent: Iterable[tuple[float, float]]) -> float:
-    """Return how many got through beyond a rate, of those sent at these rates (1/s) for so many seconds each."""
-    count = 0.0
-    for each, seconds in sent:
-        count = max(0.0, count + (each - rate) * seconds)
-    return count
 
 
 def _ramp(rate: float) -> Trial:
