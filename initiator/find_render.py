@@ -188,7 +188,10 @@ def rate_table(now: RateFigures) -> Table:
 def _burst(now: RateFigures) -> str:
     """Return how many a limit lets through at once: a rate above it does well for as long as these last."""
     if now.burst is None:
-        return "not known: a limit that lets so many through at first has not shown"
+        sent = sum(trial.sent for trial in now.trials)
+        return f"not known: a limit that lets {sent} through at first would not have shown"
+    if not now.taken:
+        return "none"
     return f"{format_count(int(now.burst), 'session')} or more, used up before each try"
 
 

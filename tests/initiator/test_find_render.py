@@ -136,13 +136,17 @@ def test_a_rate() -> None:
 
 
 def test_a_rate_that_this_host_bounds_or_that_was_not_found() -> None:
-    lines = list(found_text(replace(RATE, trials=[], bad=None, taken=None, burst=None, host_bound=True)))
-    assert lines[:3] == [
+    lines = list(found_text(replace(RATE, bad=None, taken=None, burst=None, host_bound=True)))
+    assert lines[2:5] == [
         "Highest rate             : at least 485.0 a second for 2.0s without a failure",
         "Lowest rate that failed  : none",
-        "Burst beyond that rate   : not known: a limit that lets so many through at first has not shown",
+        "Burst beyond that rate   : not known: a limit that lets 1370 through at first would not have shown",
     ]
     assert lines[-1] == "The search ended by      : this host, which can send no faster"
+    lines = list(found_text(replace(RATE, host_bound=True)))
+    assert lines[-1] == "The search ended by      : this host, which cannot send more of them evenly enough"
+    lines = list(found_text(replace(RATE, trials=[], good=0.0, taken=0.0, burst=0.0)))
+    assert lines[3] == "Burst beyond that rate   : none"
     lines = list(found_text(replace(RATE, trials=[], good=0.0, done=False)))
     assert lines[0] == "Highest rate             : none found for 2.0s without a failure"
     assert lines[-1] == "The search ended by      : being stopped"
