@@ -104,10 +104,11 @@ def test_the_sessions_that_are_held_anyway_are_told(network: Network) -> None:
         (300, 30, REJECT, "refused", "1"),
         (1000, 30, DROP, "timeout", "1"),
         (300, 300, REJECT, "refused", "1"),
+        (50, 1000, DROP, "timeout", "1"),
         (300, 30, DROP, "timeout", "2"),
         (300, 300, REJECT, "refused", "2"),
     ],
-    ids=["drop", "reject", "fast", "burst", "drop-workers", "burst-workers"],
+    ids=["drop", "reject", "fast", "burst", "slow", "drop-workers", "burst-workers"],
 )
 def test_a_boxs_limit_of_new_sessions_is_found(
     network: Network, rate: int, burst: int, verdict: str, reason: str, workers: str
