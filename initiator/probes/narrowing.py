@@ -42,8 +42,10 @@ _LOWEST: Final = 0.5
 _MOST_TRIES: Final = 12
 _MOST_TRIALS: Final = 60
 
-# How many times a trial is repeated that failed once, or in which this host was late.
+# How many times a trial is repeated that failed once, or an overload in which this host was late; and a try in which it
+# was late, or sent more than was wanted: a busy host needs some until it is even for once.
 _REPEATS: Final = 2
+_TRY_REPEATS: Final = 4
 
 # What of a rate must really have been sent to say something of that rate, how much more may be asked for to have it
 # sent, and the part below which this host is simply too slow.
@@ -183,8 +185,13 @@ class Narrowing:
         if self.host_bound:
             self.host_bound = not outcome.failed
             return self._overload(wanted) if outcome.failed else None
-        if outcome.uneven and (outcome.failed or not reached) and self._repeat():
-            if not outcome.failed:
+        # The rate that failed, where more was asked for than was wanted, and this host was not late after all.
+        failed = min(wanted * self._boost, max(wanted, outcome.sent_rate))
+        late = outcome.uneven or self._boost > 1
+        if late and (outcome.failed or not reached) and self._repeat(_TRY_REPEATS):
+            if outcome.failed:
+                self._boost = 1.0
+            else:
                 self._boost = min(_BOOST, self._boost * wanted / outcome.sent_rate) if outcome.sent_rate else _BOOST
             return self._again(wanted)
         self._repeats = 0
@@ -193,7 +200,8 @@ class Narrowing:
             return None
         self._tries += 1
         if outcome.failed:
-            self._fail(wanted)
+            self._boost = 1.0
+            self._fail(failed)
         return self._narrow(wanted)
 
     def _narrow(self, wanted: float) -> Trial | None:
@@ -230,10 +238,10 @@ class Narrowing:
         """Return a trial that measures what is taken where more than `rate`, which was too much, is sent."""
         return Trial(Phase.OVERLOAD, ((rate * _OVERLOAD, _LONGEST),), max(1.0, self._seconds / 2))
 
-    def _repeat(self) -> bool:
+    def _repeat(self, most: int = _REPEATS) -> bool:
         """Return whether to make the same trial once more, for it tells too little."""
         self._repeats += 1
-        return self._repeats <= _REPEATS
+        return self._repeats <= most
 
 
 def _ramp(rate: float) -> Trial:

@@ -111,7 +111,8 @@ def test_a_host_that_is_late_is_asked_for_more_before_it_is_the_bound() -> None:
     assert rate_of(narrowing) > 110
     narrowing.judge(Outcome(0, 96.0, True, None, 0.0))
     assert narrowing.good == 96.0
-    for _ in range(3):
+    for _ in range(5):
+        assert not narrowing.host_bound
         narrowing.judge(Outcome(0, 80.0, True, None, 0.0))
     assert narrowing.host_bound
     assert (narrowing.good, narrowing.bad) == (96.0, 200.0)
@@ -132,6 +133,20 @@ def test_what_a_long_try_left_of_the_allowance_does_not_help_the_next_one(burst:
     found = search(Bucket(300.0, burst), seconds, pause=0.02)
     assert found.bad
     assert 290 <= found.good < 300 < found.bad < 320
+
+
+def test_a_rate_is_not_blamed_for_what_failed_at_the_higher_one_that_was_asked_for() -> None:
+    narrowing = Narrowing(1.0)
+    narrowing.judge(Outcome(0, 100.0, False, None, 0.0))
+    for _ in range(3):
+        narrowing.judge(Outcome(9, 200.0, False, 0.1, 100.0))
+    narrowing.judge(Outcome(9, 300.0, False, 0.5, 100.0))
+    narrowing.judge(Outcome(0, 80.0, True, None, 0.0))
+    assert rate_of(narrowing) == pytest.approx(97.0 * 97.0 / 80.0)
+    narrowing.judge(Outcome(1, 117.0, False, 0.5, 90.0))
+    assert rate_of(narrowing) == 97.0
+    narrowing.judge(Outcome(0, 97.0, False, None, 0.0))
+    assert (narrowing.good, narrowing.bad) == (97.0, 200.0)
 
 
 def test_a_host_that_is_slow_and_a_path_that_is_slower() -> None:
