@@ -70,6 +70,15 @@ def found(front: Daemon, command: str) -> dict[str, Any]:
     return figures
 
 
+def found_rate(front: Daemon) -> dict[str, Any]:
+    """Return what a search for a rate has found, made again where it says that this host was what ended it."""
+    figures = found(front, "find rate for 1s")
+    for _ in range(RUNS):
+        if figures["host_bound"]:
+            figures = found(front, "find rate for 1s")
+    return figures
+
+
 @pytest.mark.namespace
 @pytest.mark.parametrize("workers", ["1", "3"])
 @pytest.mark.parametrize(("verdict", "reason"), [(DROP, "timeout"), (REJECT, "refused")], ids=["drop", "reject"])
@@ -116,7 +125,8 @@ def test_a_boxs_limit_of_new_sessions_is_found(
     limit_rate(network, rate, burst, verdict)
     with behind(network, workers) as front:
         for _ in range(RUNS):
-            figures = found(front, "find rate for 1s")
+            figures = found_rate(front)
+            assert not figures["host_bound"]
             assert abs(figures["good"] - rate) <= rate * 0.1
             assert abs(figures["taken"] - rate) <= rate * 0.1
             assert figures["good"] < figures["bad"]
