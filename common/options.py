@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from common.errors import SessionerError, UsageError
 from common.socket_options import parse_dscp, parse_size
+from common.workers.division import MOST_WORKERS
 
 T = TypeVar("T")
 
@@ -17,9 +18,6 @@ T = TypeVar("T")
 _EXPORTERS: Final = ("statsd", "prometheus")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-# More processes than this are a slip of the hand: they would hold five million sessions under the usual limits.
-MOST_WORKERS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,9 @@ class Shell:
     """One line after another, typed, piped or from a script.
 
     `heard` is called with each valid one, an empty one as what it repeats, before it is carried out. `further_line` is
-    set while a line waits behind the one that is carried out. `leaving` says that no further line is carried out, as
-    after `quit`; `prompt_asked` that a script asked for the prompt at its end. `exit_code` is the first failure's.
+    set while a line waits behind the one that is carried out. `typed` says that they come from a prompt, where somebody
+    reads what is told later. `leaving` says that no further line is carried out, as after `quit`; `prompt_asked` that a
+    script asked for the prompt at its end. `exit_code` is the first failure's.
     """
 
     sink: Sink
@@ -41,6 +42,7 @@ class Shell:
         self.registry = Registry(())
         self.heard: Callable[[str], None] = _forget
         self.exit_code = 0
+        self.typed = False
         self.leaving = False
         self.prompt_asked = False
         self.further_line = asyncio.Event()

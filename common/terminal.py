@@ -91,7 +91,7 @@ class Terminal:
     async def run(self) -> None:
         """Prompt until `quit`, Ctrl-D or a vanished terminal."""
         tasks = [asyncio.create_task(job) for job in (self._carry_out(), self._refresh())]
-        self._prompting = True
+        self._prompting = self._shell.typed = True
         exit_code = self._shell.exit_code
         try:
             while not self._shell.leaving:

@@ -18,7 +18,7 @@ from common.paging import ROWS, Page
 from common.resolver import SocketAddress, resolve
 from common.shortages import highest_descriptor
 from common.socket_options import cut_buffers
-from common.workers.division import divide_up, workers_needed
+from common.workers.division import MOST_WORKERS, divide_up, workers_needed
 from common.workers.every import Divided, every, nothing, same, shared
 from common.workers.merge import merge_rows, merged
 from common.workers.paging import follow_pages
@@ -91,7 +91,7 @@ class Workers(Divided):
         await self.pool.each("set_accepting", [(False,)] * len(resting), resting)
 
     set_hashsize = every(Engine.set_hashsize, nothing, _hashsize_part, keep=True)
-    drop = shared(Engine.drop)
+    drop = shared(Engine.drop, sum)
 
     async def add_listeners(self, endpoint: Endpoint, mode: str = ECHO) -> list[Address]:
         """Listen as the engine does, with a socket for each seat."""
@@ -180,6 +180,7 @@ class Workers(Divided):
             backlog=self._settings.backlog,
             held=held,
             workers=workers_needed(wanted, capacity, count) if self._auto else count,
+            user_bytes=self._settings.user_bytes,
         )
 
     async def aclose(self) -> None:
@@ -232,12 +233,13 @@ class Workers(Divided):
         members = self.pool.members
         resting = [each for each in members if each.told and not self._accepts(each) and each.silence() < SILENT]
         least = min(resting, key=_load, default=None)
+        growing = self._auto and len(members) < MOST_WORKERS
         for member in [members[number] for number in self._accepting if number < len(members)]:
             load = _load(member)
-            ahead = _AHEAD if self._auto or load < NEARLY_FULL else _AHEAD_AT_LAST
+            ahead = _AHEAD if growing or load < NEARLY_FULL else _AHEAD_AT_LAST
             if least and (load - _load(least) >= ahead or member.silence() >= SILENT):
                 return member, least
-            if self._auto and load >= NEARLY_FULL:
+            if growing and load >= NEARLY_FULL:
                 return member, None
         return None
 
