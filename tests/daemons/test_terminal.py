@@ -17,7 +17,7 @@ import pexpect
 import pyte
 import pytest
 
-from tests.daemons.test_workers import children
+from tests.daemons import uncertain
 from tests.support import PATIENCE, ROOT, Peer, environment, responder
 
 ROWS, COLUMNS = 24, 100
@@ -427,28 +427,16 @@ def test_the_toolbar_shows_losses_and_targets_that_pause(start: Start) -> None:
         terminal.until(lambda screen: "1 of 2 targets pausing" in screen.toolbar)
 
 
-def _says(text: str, count: int, terminal: Terminal) -> bool:
-    return terminal.text.count(text) == count
-
-
 def _begins(text: str, terminal: Terminal) -> bool:
     return terminal.toolbar.startswith(text)
 
 
-def test_the_toolbar_goes_on_when_workers_answer_again(start: Start, free_ports: FreePorts) -> None:
-    port = free_ports(1)
-    terminal = start(*listening(port), "--workers", "2")
-    (zygote,) = children(terminal.child.pid)
-    workers = children(zygote)
-    for worker in workers:
-        os.kill(worker, signal.SIGSTOP)
-    for count in (1, 2):
-        terminal.type("listeners" + ENTER)
-        terminal.until(partial(_says, "no worker answers", count))
-    for worker in workers:
-        os.kill(worker, signal.SIGCONT)
-    with socket.create_connection(("127.0.0.1", port)):
-        terminal.until(lambda screen: screen.toolbar.startswith("1 client"))
+def test_the_toolbar_outlives_what_it_does_not_know_and_tells_a_bug_once(tmp_path: Path) -> None:
+    with Terminal(uncertain.NAME, state=tmp_path) as terminal:
+        terminal.until(lambda screen: screen.toolbar == "before")
+        terminal.until(lambda screen: screen.toolbar == "after")
+        assert terminal.text.count("This is a bug") == terminal.text.count("ZeroDivisionError") == 1
+        assert "no worker answers" not in terminal.text
 
 
 def test_text_above_the_prompt_does_not_tear_it(start: Start, free_ports: FreePorts) -> None:
