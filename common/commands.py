@@ -53,6 +53,12 @@ class Command:
         return " ".join(filter(None, (self.name, self.usage, f"[{JSON}]" if self.reports else "")))
 
     @property
+    def options(self) -> list[str]:
+        """Those that may stand in any order, as they are typed."""
+        found = _OPTIONS.search(self.form)
+        return found[0][1:-1].split(" | ") if found else []
+
+    @property
     def short_form(self) -> str:
         """How the command is typed, without its options."""
         return _OPTIONS.sub("{...}", self.form)

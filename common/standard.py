@@ -75,7 +75,7 @@ class Standard:
         if name is not None and name not in rows:
             raise UsageError(f'there is no command "{name}"; `help` lists them')
         if name:
-            return [f"{rows[name].form}  {rows[name].help}"]
+            return _described(rows[name])
         width = max(len(row.short_form) for row in rows.values())
         return [f"{row.short_form:<{width}}  {row.help}" for row in rows.values()]
 
@@ -86,6 +86,12 @@ class Standard:
     async def prompt(self) -> None:
         """Open the prompt when the script has ended."""
         self._shell.prompt_asked = True
+
+
+def _described(command: Command) -> list[str]:
+    """Return the line of a command, and one for each of its options."""
+    options = [f"    {option}" for option in command.options]
+    return [f"{command.short_form}  {command.help}", *(["  {...} are, in any order:", *options] if options else [])]
 
 
 async def in_time(wanted: Awaitable[None], timeout: float | None, not_met: Callable[[], Awaitable[str]]) -> None:
