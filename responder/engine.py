@@ -99,18 +99,21 @@ class Engine:
         return len(found)
 
     async def set_mode(self, mode: str, endpoint: Endpoint | None) -> int:
-        """Change the mode of the listeners that the endpoint names, or of all, and of their clients.
+        """Change the mode of the listeners that the endpoint names, or of all, and of all clients accepted there.
 
         Return how many listeners they were. Raises UsageError, and nothing is changed, when there is none of them or
         the settings lack what the mode needs.
         """
         behaviour = self._holder.behaviour(mode)
-        found = set(await self._listeners_of(endpoint) if endpoint else self._holder.doors.listeners.values())
-        for listener in found:
+        found = await self._listeners_of(endpoint) if endpoint else list(self._holder.doors.listeners.values())
+        # Those that were removed and have clients are treated like the others, and not counted.
+        at = self._holder.at
+        changed = {each for one in found for each in at(one.address)} if endpoint else set(self._holder.all_listeners())
+        for listener in changed:
             listener.behaviour = behaviour
 
         def visit(handler: Handler) -> None:
-            if isinstance(handler, Client) and handler.listener in found:
+            if isinstance(handler, Client) and handler.listener in changed:
                 handler.listener.behaviour.take_over(handler)
 
         await self._reactor.run(self._reactor.walk(visit))
@@ -135,8 +138,8 @@ class Engine:
 
         Raises UsageError for an address that no listener and no client has.
         """
-        listener = self._listener(what) if isinstance(what, Address) else None
-        if isinstance(what, Address) and not listener:
+        listeners = self._holder.at(what) if isinstance(what, Address) else None
+        if isinstance(what, Address) and not listeners:
             clients = await self._clients_of(what)
             for client in clients:
                 self._holder.drop(client, reset)
@@ -146,7 +149,7 @@ class Engine:
 
         def visit(handler: Handler) -> bool:
             nonlocal dropped
-            if dropped < most and _is_client(handler, listener):
+            if dropped < most and _is_client(handler, listeners):
                 self._holder.drop(handler, reset)
                 dropped += 1
             return dropped >= most
@@ -212,12 +215,12 @@ class Engine:
         Raises UsageError for an address that no listener and no client has.
         """
         now = monotonic()
-        listener = self._listener(address) if address else None
-        if address and not listener:
+        listeners = self._holder.at(address) if address else None
+        if address and not listeners:
             return Page([_client_row(client, now) for client in await self._clients_of(address)], None)
 
         def row(handler: Handler | None) -> ClientRow | None:
-            return _client_row(handler, now) if _is_client(handler, listener) else None
+            return _client_row(handler, now) if _is_client(handler, listeners) else None
 
         return page_of(self._reactor.handlers, start, row)
 
@@ -260,9 +263,9 @@ class Engine:
         return next(iter(self._holder.listeners.find(address_key(*address))), None)
 
     async def _clients_of(self, address: Address) -> list[Client]:
-        """Return the clients with this peer address, looked up under every port listened on."""
+        """Return the clients with this peer address, looked up under every port that clients were accepted on."""
         clients: list[Client] = []
-        by_port = {listener.address.port: listener for listener in self._holder.doors.listeners.values()}
+        by_port = {listener.address.port: listener for listener in self._holder.all_listeners()}
 
         def look_up() -> Job:
             for number, listener in enumerate(by_port.values(), 1):
@@ -281,8 +284,8 @@ class Engine:
         self._holder.watch.sample(self._reactor.now)
 
 
-def _is_client(handler: Handler | None, listener: Listener | None) -> TypeGuard[Client]:
-    return isinstance(handler, Client) and (listener is None or handler.listener is listener)
+def _is_client(handler: Handler | None, listeners: set[Listener] | None) -> TypeGuard[Client]:
+    return isinstance(handler, Client) and (listeners is None or handler.listener in listeners)
 
 
 def _listener_row(listener: Listener) -> ListenerRow:

@@ -4,12 +4,15 @@ import asyncio
 import logging
 import os
 from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
 from os import set_blocking
 from socket import SocketType
 from time import sleep
 from typing import Final
 
 from common import reasons, shortages
+from common.addresses import Address, address_key
 from common.reactor import Reactor
 from common.shortages import Shortages, highest_descriptor
 from common.sockets import reset_at_close
@@ -51,6 +54,8 @@ class Holder:
         self.table: SessionTable[Client] = SessionTable(settings.hashsize)
         self.listeners: SessionTable[Listener] = SessionTable(settings.hashsize)
         self.doors = Doors(reactor)
+        # Listeners that were removed and have clients still, by their key: an address may have had several in turn.
+        self.left: dict[int, set[Listener]] = {}
         self.behaviours: dict[str, Behaviour] = {}
         self.watch = Watch()
         self.accepted = 0
@@ -147,9 +152,20 @@ class Holder:
             self.doors.set_open(not resting)
 
     def remove(self, listener: Listener) -> None:
-        """Stop listening; the listener's clients stay."""
+        """Stop listening; the listener's clients stay, and it is known until the last of them is gone."""
         self.listeners.remove(listener)
         self.doors.remove(listener)
+        if listener.held:
+            self.left.setdefault(listener.key, set()).add(listener)
+
+    def at(self, address: Address) -> set[Listener]:
+        """Return the listener on an address, and those that were there and have clients still; O(1)."""
+        key = address_key(*address)
+        return {*self.listeners.find(key), *self.left.get(key, ())}
+
+    def all_listeners(self) -> Iterator[Listener]:
+        """Yield every listener, and those that were removed and have clients still."""
+        return chain(self.doors.listeners.values(), *self.left.values())
 
     def ended(self, client: Client, reason: str) -> None:
         """Count a client that ended unasked, and close our side."""
@@ -185,12 +201,22 @@ class Holder:
         self._freed = True
         if self.watch.on:
             self.watch.ended(client)
-        client.listener.held -= 1
+        listener = client.listener
+        listener.held -= 1
+        if not listener.held and self.left:
+            self._forget(listener)
         self.table.remove(client)
         self._reactor.forget(client.descriptor)
         os.close(client.descriptor)
         client.descriptor = -1
         client.unsent = None
+
+    def _forget(self, listener: Listener) -> None:
+        """Keep nothing of a listener without clients, if it was removed."""
+        same = self.left.get(listener.key, set())
+        same.discard(listener)
+        if not same:
+            self.left.pop(listener.key, None)
 
     def _moderate(self) -> None:
         """Let clients that arrive in a rush gather for a moment, as a network card does with its interrupts."""

@@ -193,6 +193,27 @@ async def test_the_clients_of_a_listener_or_of_a_peer_can_be_dropped() -> None:
 
 
 @pytest.mark.usefixtures("run")
+async def test_the_clients_of_a_listener_that_is_gone_are_found_until_the_last_of_them_is() -> None:
+    async with listening() as (engine, (address,)), Clients() as own:
+        socks = await own.several(address, 3)
+        await status(engine, lambda now: now.held == 3)
+        await engine.remove_listeners(only(address))
+        assert {row.peer for row in await clients(engine, address)} == {str(name(sock)) for sock in socks}
+        assert [row.peer for row in await clients(engine, name(socks[0]))] == [str(name(socks[0]))]
+        assert await engine.drop(name(socks[0]), False) == 1
+        await engine.add_listeners(only(address))
+        socks.append(await own.connect(address))
+        await status(engine, lambda now: now.held == 3)
+        assert len(await clients(engine, address)) == 3
+        assert await engine.drop(address, False) == 3
+        assert [await receive(sock, 1) for sock in socks] == [b""] * 4
+        await engine.remove_listeners(only(address))
+        for what in (address, name(socks[1])):
+            with pytest.raises(UsageError, match="no listener and no client has the address"):
+                await engine.drop(what, False)
+
+
+@pytest.mark.usefixtures("run")
 async def test_a_peer_s_sessions_with_several_ports_are_all_found() -> None:
     async with listening(3) as (engine, addresses):
         with ExitStack() as stack:
@@ -375,12 +396,17 @@ async def test_an_answer_that_has_begun_is_brought_to_its_end(mode: str) -> None
 
 
 @pytest.mark.usefixtures("run")
-async def test_the_clients_of_a_listener_that_is_gone_keep_its_mode() -> None:
-    async with listening(2, mode="sink") as (engine, (address, _)), Clients() as own:
+async def test_the_clients_of_a_listener_that_is_gone_follow_all_or_the_next_one_there() -> None:
+    async with listening(2, mode="sink") as (engine, (address, other)), Clients() as own:
         sock = await own.connect(address)
         await sunk(engine, sock, b"data")
         await engine.remove_listeners(only(address))
+        assert await engine.set_mode("echo", only(other)) == 1
+        await sunk(engine, sock, b"data")
         assert await engine.set_mode("echo", None) == 1
+        await echoed(sock, b"data")
+        await engine.add_listeners(only(address), "echo")
+        assert await engine.set_mode("sink", only(address)) == 1
         await sunk(engine, sock, b"data")
 
 
