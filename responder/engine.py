@@ -144,12 +144,12 @@ class Engine:
             for client in clients:
                 self._holder.drop(client, reset)
             return len(clients)
-        most = what if isinstance(what, int) else self._holder.table.count
-        dropped = 0
+        most = what if isinstance(what, int) else sum(listener.held for listener in listeners or ())
+        begin, dropped = monotonic(), 0
 
         def visit(handler: Handler) -> bool:
             nonlocal dropped
-            if dropped < most and _is_client(handler, listeners):
+            if dropped < most and _is_client(handler, listeners) and handler.since <= begin:
                 self._holder.drop(handler, reset)
                 dropped += 1
             return dropped >= most
