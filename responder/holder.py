@@ -16,7 +16,7 @@ from common.addresses import Address, address_key
 from common.reactor import Reactor
 from common.shortages import Shortages, highest_descriptor
 from common.sockets import reset_at_close
-from common.table import SessionTable
+from common.table import DEFAULT_HASHSIZE, SessionTable
 from responder.behaviours.active import Active
 from responder.behaviours.behaviour import Behaviour
 from responder.behaviours.echo import Echo
@@ -52,7 +52,7 @@ class Holder:
 
     def __init__(self, reactor: Reactor, settings: Settings) -> None:
         self.table: SessionTable[Client] = SessionTable(settings.hashsize)
-        self.listeners: SessionTable[Listener] = SessionTable(settings.hashsize)
+        self.listeners: SessionTable[Listener] = SessionTable(DEFAULT_HASHSIZE)
         self.doors = Doors(reactor)
         # Listeners that were removed and have clients still, by their key: an address may have had several in turn.
         self.left: dict[int, set[Listener]] = {}

@@ -6,6 +6,7 @@ import logging
 import random
 import socket
 import time
+import tracemalloc
 from contextlib import ExitStack, aclosing
 from typing import Any
 
@@ -269,6 +270,16 @@ async def test_the_table_grows_by_itself_and_can_be_resized_under_clients() -> N
             sock.close()
         now = await status(engine, lambda now: not now.held)
         assert now.max_depth == 0
+
+
+@pytest.mark.usefixtures("run")
+async def test_one_table_alone_is_as_large_as_was_asked_for() -> None:
+    tracemalloc.start()
+    try:
+        async with listening(hashsize=1 << 20):
+            assert tracemalloc.get_traced_memory()[1] < 1.5 * (8 << 20)  # a bucket is a pointer
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.usefixtures("run")
