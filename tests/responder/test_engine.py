@@ -216,9 +216,10 @@ async def test_the_clients_of_a_listener_that_is_gone_are_found_until_the_last_o
 
 @pytest.mark.usefixtures("run")
 async def test_clients_that_come_while_those_of_a_listener_are_dropped_stay() -> None:
-    async with listening() as (engine, (address,)), Clients() as own:
+    async with listening(2) as (engine, (address, other)), Clients() as own:
         await own.several(address, 3)
-        await status(engine, lambda now: now.held == 3)
+        await own.several(other, 3)
+        await status(engine, lambda now: now.held == 6)
         with socket.create_connection(address) as late:  # it is accepted when the walk has begun
             late.setblocking(False)
             assert await engine.drop(address, False) == 3
