@@ -1,5 +1,6 @@
 """The responder's engine: everything but the prompt, driven through its async methods and its snapshots."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from socket import SocketType
@@ -33,6 +34,10 @@ _RESIZE_STEPS: Final = 500
 # Ports under which a peer is looked up in one step: a tenth of a millisecond.
 _LOOK_UPS: Final = 64
 
+# Listening sockets opened or closed, and listeners looked up, before all else has its turn: two milliseconds.
+_SOCKETS: Final = 50
+_FOUND: Final = 500
+
 _ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
 
@@ -45,6 +50,7 @@ class Engine:
         self._holder = Holder(self._reactor, settings)
         self._rate = Rate()
         self._buffers_told = False
+        self._changing = asyncio.Lock()
         self._holder.watch.set_marker(settings.marker, self._reactor.now)
         self._reactor.on_beat(self._beat)
 
@@ -55,24 +61,39 @@ class Engine:
         what the mode needs.
         """
         check_mode(mode, self._settings)
-        sockets: list[tuple[SocketType, SocketAddress]] = []
-        try:
-            for item in await resolve(endpoint):
-                sockets.append((self._listen(item), item))
-        except SessionerError:
-            for sock, _item in sockets:
-                sock.close()
-            raise
-        return await self.take_listeners(mode, [item for _, item in sockets], [sock for sock, _ in sockets])
+        async with self._changing:
+            items = await resolve(endpoint)
+            sockets: list[SocketType] = []
+            try:
+                for number, item in enumerate(items, 1):
+                    sockets.append(self._listen(item))
+                    if number % _SOCKETS == 0:
+                        await asyncio.sleep(0)
+            except (SessionerError, asyncio.CancelledError):
+                for sock in sockets:
+                    sock.close()
+                raise
+            return await self.take_listeners(mode, items, sockets)
 
     async def take_listeners(
         self, mode: str, items: Sequence[SocketAddress], sockets: Sequence[SocketType]
     ) -> list[Address]:
         """Accept clients in a mode on sockets that listen on these addresses; return the addresses."""
         behaviour = self._holder.behaviour(mode)
-        listeners = [Listener(sock, item, self._holder, behaviour) for item, sock in zip(items, sockets, strict=True)]
-        for listener in listeners:
-            self._holder.add(listener)
+        listeners: list[Listener] = []
+        try:
+            for item, sock in zip(items, sockets, strict=True):
+                listener = Listener(sock, item, self._holder, behaviour)
+                self._holder.add(listener)
+                listeners.append(listener)
+                if len(listeners) % _SOCKETS == 0:
+                    await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            for listener in listeners:
+                self._holder.remove(listener)
+            for sock in sockets[len(listeners) :]:
+                sock.close()
+            raise
         return [listener.address for listener in listeners]
 
     async def change_sockets(self, addresses: Sequence[Address], sockets: Sequence[SocketType]) -> None:
@@ -93,10 +114,13 @@ class Engine:
 
         Raises UsageError when there is none of them.
         """
-        found = await self._listeners_of(endpoint)
-        for listener in found:
-            self._holder.remove(listener)
-        return len(found)
+        async with self._changing:
+            found = await self._listeners_of(endpoint)
+            for number, listener in enumerate(found, 1):
+                self._holder.remove(listener)
+                if number % _SOCKETS == 0:
+                    await asyncio.sleep(0)
+            return len(found)
 
     async def set_mode(self, mode: str, endpoint: Endpoint | None) -> int:
         """Change the mode of the listeners that the endpoint names, or of all, and of all clients accepted there.
@@ -105,12 +129,12 @@ class Engine:
         the settings lack what the mode needs.
         """
         behaviour = self._holder.behaviour(mode)
-        found = await self._listeners_of(endpoint) if endpoint else list(self._holder.doors.listeners.values())
-        # Those that were removed and have clients are treated like the others, and not counted.
-        at = self._holder.at
-        changed = {each for one in found for each in at(one.address)} if endpoint else set(self._holder.all_listeners())
-        for listener in changed:
-            listener.behaviour = behaviour
+        async with self._changing:
+            found = await self._listeners_of(endpoint) if endpoint else list(self._holder.doors.listeners.values())
+            # Those that were removed and have clients are treated like the others, and not counted.
+            changed = {*found, *self._holder.left_by(found)} if endpoint else set(self._holder.all_listeners())
+            for listener in changed:
+                listener.behaviour = behaviour
 
         def visit(handler: Handler) -> None:
             if isinstance(handler, Client) and handler.listener in changed:
@@ -250,11 +274,11 @@ class Engine:
 
     async def _listeners_of(self, endpoint: Endpoint) -> list[Listener]:
         """Return the listeners on the addresses that an endpoint names; raises UsageError when there is none."""
-        found = [
-            listener
-            for item in await resolve(endpoint)
-            for listener in self._holder.listeners.find(address_key(*item.address))
-        ]
+        found: list[Listener] = []
+        for number, item in enumerate(await resolve(endpoint), 1):
+            found += self._holder.listeners.find(address_key(*item.address))
+            if number % _FOUND == 0:
+                await asyncio.sleep(0)
         if not found:
             raise UsageError(f"{endpoint} is no listener; `listeners` shows them")
         return found

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from os import set_blocking
 from socket import SocketType
@@ -162,6 +162,10 @@ class Holder:
         """Return the listener on an address, and those that were there and have clients still; O(1)."""
         key = address_key(*address)
         return {*self.listeners.find(key), *self.left.get(key, ())}
+
+    def left_by(self, listeners: Iterable[Listener]) -> Iterator[Listener]:
+        """Yield those that were where these are, and have clients still."""
+        return chain.from_iterable(self.left.get(listener.key, ()) for listener in listeners)
 
     def all_listeners(self) -> Iterator[Listener]:
         """Yield every listener, and those that were removed and have clients still."""

@@ -103,6 +103,57 @@ async def test_a_range_of_which_one_port_is_taken_is_not_listened_on_at_all() ->
         assert len(await engine.add_listeners(Endpoint("127.0.0.1", first, first + 2))) == 3
 
 
+async def counts_until(engine: Engine, changing: asyncio.Task[Any]) -> list[int]:
+    """Return how many listeners there were at each turn that others had until a change was done."""
+    counts: list[int] = []
+    while not changing.done():
+        counts.append((await engine.snapshot()).listeners)
+        await asyncio.sleep(0)
+    return counts
+
+
+@pytest.mark.usefixtures("run")
+async def test_others_have_their_turn_while_a_range_is_added_or_removed() -> None:
+    first = find_free_ports(200)
+    many = Endpoint("127.0.0.1", first, first + 199)
+    async with listening(0) as (engine, _):
+        for change in (engine.add_listeners, engine.remove_listeners):
+            assert {50, 100, 150} <= set(await counts_until(engine, asyncio.create_task(change(many))))
+        assert not await listeners(engine)
+
+
+@pytest.mark.usefixtures("run")
+async def test_a_range_of_which_the_adding_is_broken_off_is_not_listened_on_at_all() -> None:
+    first = find_free_ports(200)
+    many = Endpoint("127.0.0.1", first, first + 199)
+    async with listening(0) as (engine, _):
+        adding = asyncio.create_task(engine.add_listeners(many))
+        count = 0
+        while not count:
+            await asyncio.sleep(0)
+            count = (await engine.snapshot()).listeners
+        assert adding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await adding
+        assert not await listeners(engine)
+        assert len(await engine.add_listeners(many)) == 200
+
+
+@pytest.mark.usefixtures("run")
+async def test_of_two_ranges_added_at_once_that_overlap_one_is_listened_on() -> None:
+    first = find_free_ports(200)
+    ranges = [Endpoint("127.0.0.1", first, first + 149), Endpoint("127.0.0.1", first + 50, first + 199)]
+    async with listening(0) as (engine, _):
+        found = await asyncio.gather(*map(engine.add_listeners, ranges), return_exceptions=True)
+        (added,) = [addresses for addresses in found if isinstance(addresses, list)]
+        (error,) = [error for error in found if isinstance(error, SessionerError)]
+        assert str(error).endswith(": Address already in use")
+        assert set(await listeners(engine)) == {str(address) for address in added}
+        for address in added:
+            await engine.remove_listeners(only(address))
+        assert len(await engine.add_listeners(Endpoint("127.0.0.1", first, first + 199))) == 200
+
+
 @pytest.mark.usefixtures("run")
 async def test_an_address_that_is_not_ours_is_refused() -> None:
     async with listening(0) as (engine, _):
