@@ -155,6 +155,7 @@ class Holder:
         """Stop listening; the listener's clients stay, and it is known until the last of them is gone."""
         self.listeners.remove(listener)
         self.doors.remove(listener)
+        self._freed = True
         if listener.held:
             self.left.setdefault(listener.key, set()).add(listener)
 
@@ -244,7 +245,7 @@ class Holder:
         return False
 
     def _pause(self, kind: str, *, try_again: bool) -> None:
-        """Accept nothing until a client has ended, or, where others may have used up what lacks, for a while."""
+        """Accept nothing until a client or a listener is gone, or, where others may have used up what lacks, for a while."""
         self.shortages.begin(kind)
         self.paused = True
         self._freed = False
