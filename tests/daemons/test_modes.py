@@ -116,6 +116,22 @@ def test_each_listener_has_the_mode_that_was_said_before_it(free_ports: FreePort
         assert modes(there)[first + 5] == "active"
 
 
+def test_the_mode_of_all_is_that_of_listeners_added_later(free_ports: FreePorts) -> None:
+    first = free_ports(4)
+    with responder(first, 1, "--workers", "2") as there:
+        for number, (line, mode) in enumerate((("mode sink", "sink"), (f"mode echo 127.0.0.1:{first}", "sink")), 1):
+            there.send(line)
+            there.line()
+            there.send(f"listen add 127.0.0.1:{first + number}")
+            assert there.line() == "1 listener added"
+            assert modes(there)[first + number] == mode
+        there.send("mode serve")
+        there.line()
+        there.send(f"listen add 127.0.0.1:{first + 3}")
+        assert there.line() == "1 listener added"
+        assert modes(there)[first + 3] == "sink"
+
+
 def test_descriptors_of_listeners_that_are_removed_are_room_for_clients(free_ports: FreePorts) -> None:
     first = free_ports(30)
     with ExitStack() as stack:
