@@ -5,6 +5,7 @@ import logging
 import os
 import random
 from collections import Counter, deque
+from select import EPOLLPRI
 from sys import maxsize
 from time import monotonic
 from typing import Final
@@ -29,7 +30,8 @@ log = logging.getLogger("sessioner.initiator")
 _STEP: Final = 8
 _STEP_SECONDS: Final = 0.0005
 
-_EVENTS: Final = READ | WRITE | EDGE
+# An urgent byte is reported by itself, for a read ends in front of it however much has come: tcp(7).
+_EVENTS: Final = READ | WRITE | EPOLLPRI | EDGE
 
 
 class Opener:

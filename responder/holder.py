@@ -245,7 +245,7 @@ class Holder:
         return False
 
     def _pause(self, kind: str, *, try_again: bool) -> None:
-        """Accept nothing until a client or a listener is gone, or, where others may have used up what lacks, for a while."""
+        """Accept nothing until a client or listener is gone, or, where others may have used up what lacks, for a while."""
         self.shortages.begin(kind)
         self.paused = True
         self._freed = False

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from common import reasons
-from common.reactor import EDGE, READ, WRITE, Job, Reactor
+from common.reactor import WRITE, Job, Reactor
 from responder.behaviours.behaviour import CHUNK, INPUT, READING, Behaviour, Keeper, Messages
 from responder.client import Client
 from responder.rounds import Rounds
@@ -17,7 +17,7 @@ _MOST: Final = 1 << 24
 # Clients that are sent to in one step: a tenth of a millisecond.
 _AT_ONCE: Final = 16
 
-_BOTH: Final = READ | WRITE | EDGE
+_BOTH: Final = READING | WRITE
 
 
 class Active(Behaviour):

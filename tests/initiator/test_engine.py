@@ -393,6 +393,17 @@ async def test_an_answer_confirms_whatever_was_said_unasked_before_and_after_it(
             assert (now.confirmed, now.confirmed_last_minute) == (0, 0)
 
 
+async def test_what_follows_an_urgent_byte_is_read_as_well() -> None:
+    with Peer() as peer:
+        async with initiating([peer.address]) as engine:
+            sock = await peer.accept()
+            await status(engine, lambda now: now.held == 1)
+            sock.send(b"abc")  # the initiator does not run until all has come
+            sock.send(b"d", socket.MSG_OOB)
+            sock.send(b"efg")
+            await status(engine, lambda now: now.traffic.received == 6)  # urgent data is no part of the stream
+
+
 async def until_heard(engine: Engine) -> None:
     async def heard() -> bool:
         return any(row.heard_ago is not None for row in await sessions(engine))

@@ -23,6 +23,17 @@ async def test_what_a_client_sends_comes_back() -> None:
         assert now.received == now.sent == 5 + 3 * BUFFER
 
 
+@pytest.mark.usefixtures("run")
+async def test_an_urgent_byte_comes_back_in_its_place_and_what_follows_it_does_too() -> None:
+    async with listening() as (_, (address,)), Clients() as own:
+        sock = await own.connect(address)
+        await echoed(sock)
+        sock.send(b"abc")  # the responder does not run until all has come
+        sock.send(b"d", socket.MSG_OOB)
+        sock.send(b"efg")
+        assert await receive(sock, 7) == b"abcdefg"
+
+
 chunks = st.lists(st.integers(1, 700_000), min_size=1, max_size=10)
 
 
