@@ -183,11 +183,20 @@ class Opener:
                 sock.close()
                 room = self._refused_at_once(target, error, now)
                 break
-            descriptor = sock.detach()
+            descriptor = sock.fileno()
             session = make(descriptor, target, key, now)
+            try:
+                add(descriptor, session, _EVENTS)
+            except OSError as failure:
+                self._reactor.forget(descriptor)
+                sock.close()
+                self._count(target, reasons.reason_of(failure.errno))
+                self.pause(target, now)
+                room = self._no_room(failure.errno)
+                break
+            sock.detach()
             host = key & ~HIGHEST_PORT
             remember(session)
-            add(descriptor, session, _EVENTS)
             sent += 1
             now = monotonic()
             if now - begun > _STEP_SECONDS:

@@ -99,9 +99,13 @@ class Holder:
                     continue
                 break
             set_blocking(descriptor, False)
-            client = make(descriptor, key_of(peer), listener, now)
+            try:
+                client = make(descriptor, key_of(peer), listener, now)
+                add(descriptor, client, events)
+            except OSError as failure:
+                self._turn_away(descriptor, failure)
+                break
             clients.append(client)
-            add(descriptor, client, events)
             if descriptor >= highest:
                 self._pause(shortages.DESCRIPTORS, try_again=False)
                 break
@@ -244,8 +248,17 @@ class Holder:
             return True
         return False
 
+    def _turn_away(self, descriptor: int, failure: OSError) -> None:
+        """Close a session that the kernel has no room for in the epoll, or TLS none at all."""
+        if descriptor < len(self._reactor.handlers):
+            self._reactor.forget(descriptor)
+        os.close(descriptor)
+        self.accept_errors += 1
+        log.debug("Accept failed: %s", failure)
+        self._pause(shortages.MEMORY, try_again=True)
+
     def _pause(self, kind: str, *, try_again: bool) -> None:
-        """Accept nothing until a client or listener is gone, or, where others may have used up what lacks, for a while."""
+        """Accept nothing until a client or listener is gone, or, where others may use up what lacks, for a while."""
         self.shortages.begin(kind)
         self.paused = True
         self._freed = False

@@ -1,8 +1,10 @@
 """Tests of the responder's engine with plain sockets as its clients."""
 
 import asyncio
+import errno
 import gc
 import logging
+import os
 import random
 import socket
 import time
@@ -376,6 +378,33 @@ async def test_a_client_that_vanished_in_the_queue_does_no_harm() -> None:
         await echoed(await own.connect(address))
         now = await status(engine, lambda now: now.held == 1)
         assert now.accepted + now.accept_errors == 21
+
+
+@pytest.mark.usefixtures("run")
+async def test_clients_that_the_kernel_grants_no_watch_for_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit, fs.epoll.max_user_watches, is that of the whole machine: only its error can be had."""
+    async with listening() as (engine, (address,)), Clients() as own:
+        register, granted = engine._reactor._register, 2
+
+        def register_or_refuse(descriptor: int, events: int) -> None:
+            nonlocal granted
+            granted -= 1
+            if granted < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            register(descriptor, events)
+
+        monkeypatch.setattr(engine._reactor, "_register", register_or_refuse)
+        with ExitStack() as stack:
+            socks = [stack.enter_context(socket.create_connection(address)) for _ in range(3)]  # accepted together
+            now = await status(engine, lambda now: now.accept_errors)
+            assert (now.held, now.accepted, now.accept_errors, now.exhausted) == (2, 2, 1, ("memory",))
+            assert (await listeners(engine))[str(address)].held == 2
+            monkeypatch.undo()
+            socks[2].setblocking(False)
+            assert await receive(socks[2], 1) == b""
+        await status(engine, lambda now: not now.held)
+        assert not await clients(engine)
+        await echoed(await own.connect(address))
 
 
 # Modes
