@@ -28,8 +28,8 @@ from responder.snapshot import ClientRow, ListenerRow, Snapshot
 
 log = logging.getLogger("sessioner.responder")
 
-# Buckets that a beat adds to or takes from the table while it is being resized.
-_RESIZE_STEPS: Final = 500
+# Buckets that are added to a table that is being resized, or taken from it, in one step: a tenth of a millisecond.
+_RESIZE_STEPS: Final = 100
 
 # Ports under which a peer is looked up in one step: a tenth of a millisecond.
 _LOOK_UPS: Final = 64
@@ -156,6 +156,7 @@ class Engine:
     async def set_hashsize(self, hashsize: int) -> None:
         """Resize the table of clients, a few buckets at a time."""
         self._holder.table.resize(hashsize)
+        self._reactor.start(self._holder.table.finish(_RESIZE_STEPS))
 
     async def drop(self, what: int | Address, reset: bool) -> int:
         """End the sessions of so many clients, of one listener or of one peer, by FIN or RST; return how many.
@@ -304,7 +305,6 @@ class Engine:
 
     def _beat(self) -> None:
         self._rate.sample(self._reactor.now, self._holder.accepted)
-        self._holder.table.work(_RESIZE_STEPS)
         self._holder.watch.sample(self._reactor.now)
 
 

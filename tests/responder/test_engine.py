@@ -327,6 +327,16 @@ async def test_the_table_grows_by_itself_and_can_be_resized_under_clients() -> N
 
 
 @pytest.mark.usefixtures("run")
+async def test_a_resize_goes_on_between_the_beats_of_the_pulse() -> None:
+    async with listening() as (engine, _):
+        beats: list[None] = []
+        engine._reactor.on_beat(lambda: beats.append(None))
+        await engine.set_hashsize(100_000)
+        await status(engine, lambda now: now.hashsize == 100_000)
+        assert len(beats) < 100
+
+
+@pytest.mark.usefixtures("run")
 async def test_one_table_alone_is_as_large_as_was_asked_for() -> None:
     tracemalloc.start()
     try:
