@@ -615,9 +615,7 @@ class Engine(Campaigns, RateSearches, Probing):
 def _resize(targets: Sequence[Target]) -> Job:
     """Bring tables to the size they are to have."""
     for target in targets:
-        while target.table.resizing:
-            target.table.work(_RESIZE_STEPS)
-            yield
+        yield from target.table.finish(_RESIZE_STEPS)
 
 
 def _is_held(handler: Handler | None, target: Target | None) -> TypeGuard[Session]:

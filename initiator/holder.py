@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Generator
 from itertools import groupby
 from operator import attrgetter
-from select import EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from select import EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
 from time import monotonic
 from typing import Final
 
@@ -52,7 +52,8 @@ _CLOSE_TIMEOUT: Final = 1.0
 _EXPIRED_AT_ONCE: Final = 4
 
 _INPUT: Final = READ | FAILED
-_END: Final = EPOLLRDHUP | FAILED
+# With any of these a read that is short does not say that no more has come.
+_MORE: Final = EPOLLRDHUP | EPOLLPRI | FAILED
 # What epoll reports on a session that can be read from, nearly always: it can be written to as well.
 _HEARD: Final = EPOLLIN | EPOLLOUT
 _ESTABLISHED: Final = State.HELD
@@ -269,7 +270,7 @@ class Holder:
         """Take what has come, and notice the end."""
         for _ in range(_READS):
             count = self._take(session, self._buffers)
-            if count < BUFFER and not (count and events & _END):
+            if count < BUFFER and not (count and events & _MORE):
                 return
         self._reactor.again(session, events)
 
