@@ -98,6 +98,12 @@ class Engine:
             self._holder.remove(listener)
         return len(found)
 
+    async def close_listeners(self, addresses: Sequence[Address]) -> None:
+        """Stop listening on those of these addresses that are listened on; their clients stay."""
+        for address in addresses:
+            for listener in self._holder.listeners.find(address_key(*address)):
+                self._holder.remove(listener)
+
     async def set_mode(self, mode: str, endpoint: Endpoint | None) -> int:
         """Change the mode of the listeners that the endpoint names, or of all, and of their clients.
 

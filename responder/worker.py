@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from common.addresses import Address, address_key
+from common.addresses import Address
 from common.errors import SessionerError
 from common.histogram import Histogram
 from common.resolver import SocketAddress
@@ -79,12 +79,6 @@ class NodeEngine(Engine):
             else:
                 await self.take_listeners(mode, [item], [sock])
         return refusals
-
-    async def close_listeners(self, addresses: Sequence[Address]) -> None:
-        """Stop listening on those of these addresses that are listened on."""
-        for address in addresses:
-            for listener in self._holder.listeners.find(address_key(*address)):
-                self._holder.remove(listener)
 
 
 WORKER: Final = Worker(Engine, state_of, _steps)

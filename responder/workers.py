@@ -43,6 +43,12 @@ _OWN: Final = 40
 _AHEAD: Final = 0.1
 _AHEAD_AT_LAST: Final = 0.02
 
+# Sockets that a worker is given at once in the place of others: it has room for them however full it is.
+_CHANGED_AT_ONCE: Final = 8
+
+# The seat of a worker that could not be given all sockets of another one: it accepts nothing, on some of the last seat.
+_BETWEEN: Final = -1
+
 # Seconds between two looks at how many clients there are while that is waited for.
 _LOOK: Final = 0.2
 
@@ -116,7 +122,12 @@ class Workers(Divided):
             members = self.pool.members
             arguments = [(mode, [listener.item for listener in added.values()])] * len(members)
             sockets_of = [[it.sockets[self._seat_of[member.number]] for it in added.values()] for member in members]
-            await self.pool.each("take_listeners", arguments, members, sockets_of)
+            try:
+                await self.pool.each("take_listeners", arguments, members, sockets_of)
+            except SessionerError:
+                _close([self._listeners.pop(address) for address in added])
+                await self.pool.each("close_listeners", [(list(added),)] * len(members), members)
+                raise
         return list(added)
 
     async def remove_listeners(self, endpoint: Endpoint) -> int:
@@ -261,8 +272,12 @@ class Workers(Divided):
     async def _take_over(self, relief: Member[State], seat: int) -> None:
         """Let a worker that accepts nothing accept at a seat, which may be another one than it has had."""
         if self._seat_of[relief.number] != seat:
-            sockets = [listener.sockets[seat] for listener in self._listeners.values()]
-            await self.pool.call(relief, "change_sockets", list(self._listeners), sockets=sockets)
+            self._seat_of[relief.number] = _BETWEEN
+            addresses = list(self._listeners)
+            for at in range(0, len(addresses), _CHANGED_AT_ONCE):
+                some = addresses[at : at + _CHANGED_AT_ONCE]
+                sockets = [self._listeners[address].sockets[seat] for address in some]
+                await self.pool.call(relief, "change_sockets", some, sockets=sockets)
             self._seat_of[relief.number] = seat
         self._accepting[seat] = relief.number
         await self.pool.call(relief, "set_accepting", True)

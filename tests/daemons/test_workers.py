@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -548,3 +548,23 @@ def test_a_search_ends_with_a_worker_that_is_killed(free_ports: FreePorts) -> No
         assert "Sessions the path takes  : at least 100, each confirmed by an echo" in errors
         assert "The search ended by      : the end of a worker" in errors
         assert "a worker has ended or does not answer, and the search with it" in output + errors
+
+
+def test_listeners_that_full_workers_have_no_room_for_are_refused(free_ports: FreePorts) -> None:
+    first = free_ports(102)
+    arguments = ("responder", "--listen", f"127.0.0.1:{first}-{first + 1}", "--workers", "2")
+    with ExitStack() as stack:
+        behind = stack.enter_context(Daemon(*arguments, prefix=limited(300)))
+        behind.ask("status --json")
+        for number in range(600):
+            stack.enter_context(socket.create_connection(("127.0.0.1", first + number % 2)))
+        behind.until(lambda now: now["paused"] and now["held"] > 380)
+        behind.send(f"listen add 127.0.0.1:{first + 2}-{first + 101}")
+        assert "no descriptors left for 100 listeners: raise ulimit -n" in behind.line()
+        now = behind.ask("status --json")
+        assert (now["listeners"], now["workers"]["silent"]) == (2, {})
+        for port in (first + 2, first + 101):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+        behind.send(f"listen remove 127.0.0.1:{first}")
+        assert behind.line() == "1 listener removed, their clients stay"
