@@ -19,7 +19,7 @@ from common.socket_options import cut_buffers
 from common.sockets import local_address
 from common.system import descriptor_limits
 from responder.client import Client
-from responder.holder import Holder
+from responder.holder import Holder, capacity
 from responder.listener import Listener
 from responder.listening import listen_on
 from responder.settings import ECHO, Settings, check_mode
@@ -210,7 +210,9 @@ class Engine:
     def fullness(self) -> float | None:
         """Which part of the room for clients is used, 1.0 while they wait for some; None where others accept them."""
         holder = self._holder
-        return None if holder.resting else 1.0 if holder.paused else holder.table.count / holder.highest
+        if holder.resting:
+            return None
+        return 1.0 if holder.paused else holder.table.count / capacity(holder.listeners.count)
 
     async def session_page(self, address: Address | None, start: int) -> Page[ClientRow]:
         """Return a page of the clients, those of one listener or of one peer where an address is given.

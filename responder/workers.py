@@ -16,7 +16,6 @@ from common.limits import Demand
 from common.options import Process
 from common.paging import ROWS, Page
 from common.resolver import SocketAddress, resolve
-from common.shortages import highest_descriptor
 from common.socket_options import cut_buffers
 from common.workers.division import divide_up, workers_needed
 from common.workers.every import Divided, every, nothing, same, shared
@@ -25,6 +24,7 @@ from common.workers.paging import follow_pages
 from common.workers.pool import SILENT, Member, Origin, Pool
 from common.workers.process import Zygote
 from responder.engine import Engine
+from responder.holder import capacity
 from responder.listening import listen_together
 from responder.merging import RULES, merge_snapshots, remains
 from responder.settings import ECHO, Settings, check_mode
@@ -34,9 +34,6 @@ from responder.worker import NEARLY_FULL, State
 log = logging.getLogger("sessioner.responder")
 
 _MODULE: Final = "responder.worker"
-
-# Descriptors of a worker that are neither clients nor listeners.
-_OWN: Final = 40
 
 # How much fuller a worker that accepts is than one that takes over from it; and where none is begun, when all are
 # nearly full. Taking over costs both some milliseconds: as much as a hundred clients.
@@ -184,13 +181,12 @@ class Workers(Divided):
         """Return what so many clients, or those there are, demand of the operating system."""
         held, count = (await self.snapshot()).held, len(self.pool.members)
         wanted = held if sessions is None else sessions
-        capacity = highest_descriptor() - _OWN - len(self._listeners)
         return Demand(
             sessions=wanted,
             listeners=len(self._listeners),
             backlog=self._settings.backlog,
             held=held,
-            workers=workers_needed(wanted, capacity, count) if self._auto else count,
+            workers=workers_needed(wanted, capacity(len(self._listeners)), count) if self._auto else count,
         )
 
     async def aclose(self) -> None:
@@ -296,12 +292,12 @@ class Workers(Divided):
         await self._restore(relief)
 
 
-def _held(member: Member[State]) -> int:
-    return member.told.state.snapshot.held if member.told else 0
-
-
 def _load(member: Member[State]) -> float:
-    return _held(member) / highest_descriptor()
+    """Return which part of a worker's room is used, 1.0 or more for one that has to let its clients wait."""
+    if not member.told:
+        return 0.0
+    now = member.told.state.snapshot
+    return max(now.held / capacity(now.listeners), float(now.paused))
 
 
 def _close(listeners: Iterable[Listener]) -> None:

@@ -568,3 +568,19 @@ def test_listeners_that_full_workers_have_no_room_for_are_refused(free_ports: Fr
                 socket.create_connection(("127.0.0.1", port))
         behind.send(f"listen remove 127.0.0.1:{first}")
         assert behind.line() == "1 listener removed, their clients stay"
+
+
+@pytest.mark.parametrize("workers", ["auto", "4"])
+def test_many_listeners_leave_room_that_is_used_up_by_fewer_clients(free_ports: FreePorts, workers: str) -> None:
+    first, ports = free_ports(90), 90
+    arguments = ("responder", "--listen", f"127.0.0.1:{first}-{first + ports - 1}", "--workers", workers)
+    # One of four has descriptors for 300 - 64 - 90 - 40 clients.
+    clients = 4 * 106 - 24
+    with ExitStack() as stack:
+        behind = stack.enter_context(Daemon(*arguments, prefix=limited(300)))
+        behind.ask("status --json")
+        for number in range(clients):
+            stack.enter_context(socket.create_connection(("127.0.0.1", first + number % ports)))
+        now = behind.until(lambda now: now["held"] == clients)
+        assert (now["accepted"], now["losses"]) == (clients, {})
+        behind.until(lambda now: not now["exhausted"])
