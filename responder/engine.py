@@ -1,7 +1,8 @@
 """The responder's engine: everything but the prompt, driven through its async methods and its snapshots."""
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from socket import SocketType
 from time import monotonic
 from typing import Final, TypeGuard
@@ -32,6 +33,9 @@ _RESIZE_STEPS: Final = 500
 
 # Ports under which a peer is looked up in one step: a tenth of a millisecond.
 _LOOK_UPS: Final = 64
+
+# Listeners whose rows are compared, or made, before others have their turn: two milliseconds at most.
+_COMPARED: Final = 500
 
 _ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
@@ -196,10 +200,16 @@ class Engine:
         """Return a page of the listeners, in the order they were added."""
         return page_of(list(self._holder.doors.listeners.values()), start, _listener_row)
 
-    async def listener_rows(self, addresses: Sequence[Address]) -> list[ListenerRow]:
-        """Return the rows of the listeners on these addresses."""
-        find = self._holder.listeners.find
-        return [_listener_row(listener) for address in addresses for listener in find(address_key(*address))]
+    async def changed_rows(self, known: Mapping[Address, ListenerRow]) -> dict[Address, ListenerRow]:
+        """Return the rows of the listeners that are not as they are known to be."""
+        rows: dict[Address, ListenerRow] = {}
+        for number, listener in enumerate(list(self._holder.doors.listeners.values()), 1):
+            row = known.get(listener.address)
+            if not row or _has_changed(listener, row):
+                rows[listener.address] = _listener_row(listener)
+            if number % _COMPARED == 0:
+                await asyncio.sleep(0)
+        return rows
 
     async def marker_latency(self) -> Histogram | None:
         """Return the latencies that the markers tell, None while no markers are looked for."""
@@ -302,6 +312,18 @@ def _listener_row(listener: Listener) -> ListenerRow:
         received=listener.received,
         sent=listener.sent,
         messages=listener.messages,
+    )
+
+
+def _has_changed(listener: Listener, row: ListenerRow) -> bool:
+    """Return whether a listener is not as in its row; a row takes several times as long to make."""
+    return (
+        listener.received != row.received
+        or listener.accepted != row.accepted
+        or listener.sent != row.sent
+        or listener.held != row.held
+        or listener.messages != row.messages
+        or listener.behaviour.mode != row.mode
     )
 
 

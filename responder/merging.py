@@ -18,6 +18,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "longest_pause": max,
     "p50": max,
     "p99": max,
+    "listener": first,
     "mode": first,
 }
 

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from socket import SocketType
 from typing import Any, Final
 
@@ -19,14 +20,14 @@ from common.resolver import SocketAddress, resolve
 from common.socket_options import cut_buffers
 from common.workers.division import divide_up, workers_needed
 from common.workers.every import Divided, every, nothing, same, shared
-from common.workers.merge import merge_rows, merged
+from common.workers.merge import departed, merged
 from common.workers.paging import follow_pages
 from common.workers.pool import SILENT, Member, Origin, Pool
 from common.workers.process import Zygote
 from responder.engine import Engine
 from responder.holder import capacity
 from responder.listening import listen_together
-from responder.merging import RULES, merge_snapshots, remains
+from responder.merging import GAUGES, RULES, merge_snapshots, remains
 from responder.settings import ECHO, Settings, check_mode
 from responder.snapshot import ClientRow, ListenerRow, Snapshot
 from responder.worker import NEARLY_FULL, State
@@ -45,6 +46,9 @@ _CHANGED_AT_ONCE: Final = 8
 
 # The seat of a worker that could not be given all sockets of another one: it accepts nothing, on some of the last seat.
 _BETWEEN: Final = -1
+
+# What is known of a listener that no worker has told of.
+_UNHEARD: Final = ListenerRow(listener="", accepted=0, held=0, mode="", received=0, sent=0, messages=0)
 
 # Seconds between two looks at how many clients there are while that is waited for.
 _LOOK: Final = 0.2
@@ -83,6 +87,7 @@ class Workers(Divided):
         self._buffers_told = False
         self._remains: list[Snapshot] = []
         self._remaining_latencies: list[Histogram] = []
+        self._remaining_rows: dict[Address, ListenerRow] = {}
         self._relieving: asyncio.Task[None] | None = None
         self.pool: Pool[State] = Pool(origin, self._settings_of, self._lost, self._restore)
         self.pool.on_told = self._look_at
@@ -132,6 +137,8 @@ class Workers(Divided):
         async with self.pool.changing:
             found = await self._known(endpoint)
             _close([self._listeners.pop(address) for address in found])
+            for address in found:
+                self._remaining_rows.pop(address, None)
             await self.ask("remove_listeners", same, (endpoint,))
         return len(found)
 
@@ -167,11 +174,17 @@ class Workers(Divided):
         return replace(whole, listeners=len(self._listeners), workers=self.pool.figures())
 
     async def listener_page(self, start: int) -> Page[ListenerRow]:
-        """Return a page of the listeners, in the order they were added."""
-        addresses = list(self._listeners)[start : start + ROWS]
-        parts = await self.ask("listener_rows", same, (addresses,), reading=True)
+        """Return a page of the listeners, in the order they were added, as the workers told of them last."""
+        known = [self._remaining_rows, *(told.state.rows for told in self.pool.states())]
+
+        def row(item: tuple[Address, Listener]) -> ListenerRow:
+            address, listener = item
+            rows = [rows[address] for rows in known if address in rows]
+            return replace(merged(rows or [_UNHEARD], RULES), listener=str(address), mode=listener.mode)
+
         following = start + ROWS
-        return Page(merge_rows(parts, "listener", RULES), following if following < len(self._listeners) else None)
+        page = [row(item) for item in islice(self._listeners.items(), start, following)]
+        return Page(page, following if following < len(self._listeners) else None)
 
     async def session_page(self, address: Address | None, start: int) -> Page[ClientRow]:
         """Return a page of the clients, worker after worker; raises UsageError as the engine does."""
@@ -214,6 +227,11 @@ class Workers(Divided):
             self._remains = [merged([*self._remains, remains(state.snapshot)], RULES)]
             if latency := state.marker_latency:
                 self._remaining_latencies.append(latency)
+            for address in self._listeners.keys() & state.rows.keys():
+                rows = [departed(state.rows[address], GAUGES)]
+                if address in self._remaining_rows:
+                    rows.append(self._remaining_rows[address])
+                self._remaining_rows[address] = merged(rows, RULES)
 
     async def _restore(self, member: Member[State]) -> None:
         """Let a new worker do what its place is."""

@@ -584,3 +584,29 @@ def test_many_listeners_leave_room_that_is_used_up_by_fewer_clients(free_ports: 
         now = behind.until(lambda now: now["held"] == clients)
         assert (now["accepted"], now["losses"]) == (clients, {})
         behind.until(lambda now: not now["exhausted"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_what_listeners_have_counted_is_not_forgotten(free_ports: FreePorts, number: signal.Signals) -> None:
+    with pair(free_ports, "1", "2", 3) as (front, behind):
+        front.ask("set 60", "wait 30s", "status --json")
+        behind.until(lambda now: now["held"] == 60)
+        behind.send("mode sink")
+        assert behind.line() == "3 listeners in mode sink"
+        os.kill(workers_of(behind)[0], number)
+        if number == signal.SIGKILL:
+            lost = behind.until(lambda now: now["workers"]["replaced"] == 1)["losses"]["worker"]
+            behind.until(lambda now: now["accepted"] == 60 + lost and now["held"] == 60)
+        else:
+            behind.until(lambda now: now["workers"]["silent"])
+        now = behind.ask("status --json")
+        listeners = rows(behind, "listeners")
+        assert [row["mode"] for row in listeners] == ["sink"] * 3
+        assert [sum(row[name] for row in listeners) for name in ("accepted", "held")] == [now["accepted"], 60]
+        if number == signal.SIGKILL:
+            first = listeners[0]["listener"]
+            behind.send(f"listen remove {first}", f"listen add {first}")
+            assert behind.line() == "1 listener removed, their clients stay"
+            assert behind.line() == "1 listener added"
+            again = {row["listener"]: row for row in rows(behind, "listeners")}
+            assert (again[first]["accepted"], again[first]["mode"]) == (0, "echo")
