@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from socket import SocketType
+from time import monotonic
 from typing import Any, Final
 
 from common.addresses import Address, Endpoint
@@ -46,6 +47,9 @@ _CHANGED_AT_ONCE: Final = 8
 
 # The seat of a worker that could not be given all sockets of another one: it accepts nothing, on some of the last seat.
 _BETWEEN: Final = -1
+
+# Seconds after a worker could not be relieved before that is tried again.
+_PAUSE: Final = 5.0
 
 # What is known of a listener that no worker has told of.
 _UNHEARD: Final = ListenerRow(listener="", accepted=0, held=0, mode="", received=0, sent=0, messages=0)
@@ -89,6 +93,8 @@ class Workers(Divided):
         self._remaining_latencies: list[Histogram] = []
         self._remaining_rows: dict[Address, ListenerRow] = {}
         self._relieving: asyncio.Task[None] | None = None
+        self._refused = ""
+        self._relieve_from = 0.0
         self.pool: Pool[State] = Pool(origin, self._settings_of, self._lost, self._restore)
         self.pool.on_told = self._look_at
 
@@ -249,7 +255,9 @@ class Workers(Divided):
 
     def _look_at(self, _member: Member[State]) -> None:
         """Have workers relieved that have accepted enough, one at a time."""
-        if not (self._relieving and not self._relieving.done()) and self._due():
+        if monotonic() < self._relieve_from or (self._relieving and not self._relieving.done()):
+            return
+        if self._due():
             self._relieving = asyncio.create_task(self._relieve_all())
 
     def _due(self) -> tuple[Member[State], Member[State] | None] | None:
@@ -278,8 +286,12 @@ class Workers(Divided):
                 try:
                     await (self._take_over(relief, seat) if relief else self._begin_at(seat))
                 except SessionerError as error:
-                    log.warning("%s has enough clients, and cannot be relieved: %s", member.name, error)
+                    self._relieve_from = monotonic() + _PAUSE
+                    if self._refused != (refused := str(error)):
+                        self._refused = refused
+                        log.warning("%s has enough clients, and cannot be relieved: %s", member.name, error)
                     return
+                self._refused = ""
                 await self.pool.call(member, "set_accepting", False)
             log.debug("%s accepts no more, worker %d does", member.name, self._accepting[seat] + 1)
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -610,3 +611,24 @@ def test_what_listeners_have_counted_is_not_forgotten(free_ports: FreePorts, num
             assert behind.line() == "1 listener added"
             again = {row["listener"]: row for row in rows(behind, "listeners")}
             assert (again[first]["accepted"], again[first]["mode"]) == (0, "echo")
+
+
+def test_a_worker_that_cannot_be_begun_is_begun_later_and_that_is_said_once(free_ports: FreePorts) -> None:
+    first = free_ports(1)
+    arguments = ("responder", "--listen", f"127.0.0.1:{first}", "--workers", "auto")
+    with ExitStack() as stack:
+        behind = stack.enter_context(Daemon(*arguments, prefix=limited(200)))
+        count = behind.ask("status --json")["workers"]["count"]
+        (zygote,) = children(behind.process.pid)
+        # What it forks has room for its connection, and for no loop.
+        limits = resource.prlimit(zygote, resource.RLIMIT_NOFILE, (descriptors_of(zygote) + 2, 200))
+        clients = count * 140
+        for _ in range(clients):
+            stack.enter_context(socket.create_connection(("127.0.0.1", first)))
+        behind.until(lambda now: now["paused"])
+        behind.ask("sleep 3s", "status --json")
+        resource.prlimit(zygote, resource.RLIMIT_NOFILE, limits)
+        now = behind.until(lambda now: now["held"] == clients)
+        assert now["workers"]["count"] > count
+        errors = behind.end()[1]
+        assert errors.count("has enough clients, and cannot be relieved: a worker ended as soon as it began") == 1
