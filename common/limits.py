@@ -48,7 +48,7 @@ class Demand:
 
     `tuples` counts the combinations of (source ip, target ip, target port) and is 0 on the responder;
     `listeners` and the `backlog` of each are 0 on the initiator. The sessions are divided among `workers` processes,
-    each of which has all listeners.
+    each of which has all listeners; `kept` are the sockets of listeners that the console of these workers has.
     """
 
     sessions: int
@@ -57,6 +57,7 @@ class Demand:
     backlog: int = 0
     held: int = 0
     workers: int = 1
+    kept: int = 0
 
     @property
     def missing(self) -> int:
@@ -65,8 +66,8 @@ class Demand:
 
     @property
     def descriptors(self) -> int:
-        """How many descriptors the process needs, or each of them."""
-        return _divide_up(self.sessions, self.workers) + self.listeners + DESCRIPTOR_RESERVE
+        """How many descriptors the process needs, or the one of them that needs most."""
+        return max(_divide_up(self.sessions, self.workers) + self.listeners, self.kept) + DESCRIPTOR_RESERVE
 
 
 @dataclass(frozen=True, slots=True)

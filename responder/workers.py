@@ -206,6 +206,7 @@ class Workers(Divided):
             backlog=self._settings.backlog,
             held=held,
             workers=workers_needed(wanted, capacity(len(self._listeners)), count) if self._auto else count,
+            kept=sum(len(listener.sockets) for listener in self._listeners.values()),
         )
 
     async def aclose(self) -> None:
