@@ -108,8 +108,8 @@ class Engine:
             for listener in self._holder.listeners.find(address_key(*address)):
                 self._holder.remove(listener)
 
-    async def set_mode(self, mode: str, endpoint: Endpoint | None) -> int:
-        """Change the mode of the listeners that the endpoint names, or of all, and of their clients.
+    async def set_mode(self, mode: str, endpoint: Endpoint | Sequence[Address] | None) -> int:
+        """Change the mode of the listeners that the endpoint names, or at these addresses, or of all, and of clients.
 
         Return how many listeners they were. Raises UsageError, and nothing is changed, when there is none of them or
         the settings lack what the mode needs.
@@ -263,13 +263,13 @@ class Engine:
                 log.warning("%s", line)
         return sock
 
-    async def _listeners_of(self, endpoint: Endpoint) -> list[Listener]:
-        """Return the listeners on the addresses that an endpoint names; raises UsageError when there is none."""
-        found = [
-            listener
-            for item in await resolve(endpoint)
-            for listener in self._holder.listeners.find(address_key(*item.address))
-        ]
+    async def _listeners_of(self, endpoint: Endpoint | Sequence[Address]) -> list[Listener]:
+        """Return the listeners on the addresses that an endpoint names, or on these; raises UsageError without any."""
+        if isinstance(endpoint, Endpoint):
+            addresses: Sequence[Address] = [item.address for item in await resolve(endpoint)]
+        else:
+            addresses = endpoint
+        found = [listener for address in addresses for listener in self._holder.listeners.find(address_key(*address))]
         if not found:
             raise UsageError(f"{endpoint} is no listener; `listeners` shows them")
         return found

@@ -140,22 +140,24 @@ class Workers(Divided):
 
     async def remove_listeners(self, endpoint: Endpoint) -> int:
         """Stop listening as the engine does."""
+        named = await resolve(endpoint)
         async with self.pool.changing:
-            found = await self._known(endpoint)
+            found = self._known(endpoint, named)
             _close([self._listeners.pop(address) for address in found])
             for address in found:
                 self._remaining_rows.pop(address, None)
-            await self.ask("remove_listeners", same, (endpoint,))
+            await self.ask("close_listeners", same, (found,))
         return len(found)
 
     async def set_mode(self, mode: str, endpoint: Endpoint | None) -> int:
         """Change the mode as the engine does."""
         check_mode(mode, self._settings)
+        named = await resolve(endpoint) if endpoint else None
         async with self.pool.changing:
-            found = await self._known(endpoint) if endpoint else list(self._listeners)
+            found = self._known(endpoint, named) if endpoint and named else list(self._listeners)
             for address in found:
                 self._listeners[address].mode = mode
-            await self.ask("set_mode", same, (mode, endpoint))
+            await self.ask("set_mode", same, (mode, found if endpoint else None))
         return len(found)
 
     async def set_marker(self, enabled: bool) -> None:
@@ -220,9 +222,12 @@ class Workers(Divided):
     def _settings_of(self, _number: int) -> Settings:
         return replace(self._settings, hashsize=divide_up(self._settings.hashsize, self._least))
 
-    async def _known(self, endpoint: Endpoint) -> list[Address]:
-        """Return the addresses listened on that an endpoint names; raises UsageError when there is none."""
-        found = [item.address for item in await resolve(endpoint) if item.address in self._listeners]
+    def _known(self, endpoint: Endpoint, named: Sequence[SocketAddress]) -> list[Address]:
+        """Return the addresses listened on of those that an endpoint names; raises UsageError when there is none.
+
+        The workers are given these: they need not resolve a name as it was resolved here.
+        """
+        found = [item.address for item in named if item.address in self._listeners]
         if not found:
             raise UsageError(f"{endpoint} is no listener; `listeners` shows them")
         return found
