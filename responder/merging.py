@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Final
 
 from common.histogram import Histogram
-from common.workers.merge import WORKER, Rule, add_counts, departed, first, merged
+from common.reasons import WORKER
+from common.workers.merge import Rule, add_counts, departed, first, merged
 from responder.snapshot import Snapshot
 
 # What is not added up: all workers have the same listeners.
@@ -50,4 +51,5 @@ def merge_snapshots(snapshots: Sequence[Snapshot], latencies: Sequence[Histogram
 def remains(snapshot: Snapshot) -> Snapshot:
     """Return what remains of the figures of a worker that has ended: what it held is lost."""
     left = replace(departed(snapshot, GAUGES), dump=None)
-    return replace(left, losses=add_counts([snapshot.losses, {WORKER: snapshot.held}]))
+    lost = {WORKER: snapshot.held} if snapshot.held else {}
+    return replace(left, losses=add_counts([snapshot.losses, lost]))
