@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from socket import SocketType
 from time import monotonic
 from typing import Final, TypeGuard
@@ -12,7 +13,7 @@ from common.dump import Dump
 from common.errors import SessionerError, UsageError
 from common.histogram import Histogram
 from common.limits import Demand
-from common.paging import Page, page_of
+from common.paging import ROWS, Page, page_of
 from common.rate import Rate
 from common.reactor import Handler, Job, Reactor
 from common.resolver import SocketAddress, resolve
@@ -199,6 +200,10 @@ class Engine:
     async def listener_page(self, start: int) -> Page[ListenerRow]:
         """Return a page of the listeners, in the order they were added."""
         return page_of(list(self._holder.doors.listeners.values()), start, _listener_row)
+
+    async def listener_names(self) -> list[str]:
+        """Return the first of the listeners' addresses, a page of them, which are what is typed."""
+        return [str(listener.address) for listener in islice(self._holder.doors.listeners.values(), ROWS)]
 
     async def changed_rows(self, known: Mapping[Address, ListenerRow]) -> dict[Address, ListenerRow]:
         """Return the rows of the listeners that are not as they are known to be."""

@@ -194,6 +194,10 @@ class Workers(Divided):
         page = [row(item) for item in islice(self._listeners.items(), start, following)]
         return Page(page, following if following < len(self._listeners) else None)
 
+    async def listener_names(self) -> list[str]:
+        """Return the first of the listeners' addresses, as the engine does."""
+        return [str(address) for address in islice(self._listeners, ROWS)]
+
     async def session_page(self, address: Address | None, start: int) -> Page[ClientRow]:
         """Return a page of the clients, worker after worker; raises UsageError as the engine does."""
         return await follow_pages(self.pool, "session_page", (address,), start)

@@ -14,6 +14,7 @@ import pytest
 from common.addresses import Address, Endpoint
 from common.dump import LEVEL, Dump
 from common.errors import SessionerError, UsageError
+from common.paging import ROWS
 from responder.client import Client
 from responder.engine import Engine
 from responder.settings import MODES, Settings
@@ -561,3 +562,9 @@ async def test_listeners_are_changed_and_closed_by_their_addresses_too() -> None
             await engine.set_mode("sink", [nowhere])
         await engine.close_listeners([addresses[0], nowhere])
         assert list(await listeners(engine)) == [str(address) for address in addresses[1:]]
+
+
+@pytest.mark.usefixtures("run")
+async def test_the_names_to_complete_are_those_of_the_first_listeners() -> None:
+    async with listening(ROWS + 1) as (engine, addresses):
+        assert await engine.listener_names() == [str(address) for address in addresses[:ROWS]]
