@@ -384,14 +384,13 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
         """Begin the workers that so many sessions need."""
         count = workers_needed(sessions, self._capacity, self._least)
         if self._auto and count > len(self.pool.members):
-            await self.begin_more(count)
+            await self._take_in(await self.pool.grow(count))
 
-    async def begin_more(self, count: int) -> None:
-        """Begin workers until there are so many, with all targets and no session yet; raises SessionerError.
+    async def _take_in(self, begun: Sequence[Member[State]]) -> None:
+        """Let workers that were begun have all targets, and no session yet; raises SessionerError.
 
         They take no part in what runs: the others do all of what was asked for.
         """
-        begun = await self.pool.grow(count)
         for row in self._shares.values():
             row += [0] * len(begun)
         for member in begun:
