@@ -13,7 +13,7 @@ to the next option or the end, and binds a list, in braces as well as before the
 
 import keyword
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -52,7 +52,8 @@ KINDS: Final[dict[str, Callable[[str], Any]]] = {
     "PERCENTILES": parse_percentiles,
 }
 
-_ADDRESSES: Final = ("ADDR", "TARGET", "ADDRS")
+# Those whose values are addresses.
+ADDRESSES: Final = ("ADDR", "TARGET", "ADDRS")
 
 REST: Final = "COMMAND..."
 _MORE: Final = "..."
@@ -103,13 +104,21 @@ class _Trace:
             if error:
                 self.errors[name] = error
 
-    def refusal(self, word: str, form: str) -> UsageError:
+    def refusal(self, word: str, form: str, options: Collection[str]) -> UsageError:
         """Return what is wrong with the word there, as what it looks like where it might be several things."""
         for name, error in self.errors.items():
             if len(set(self.expected)) == 1 or _looks_like(name, word):
                 return error
-        why = str(*self.errors.values()) if len(self.errors) == 1 else f'"{word}" does not belong there'
-        return UsageError(f"{why}; the form is: {form}")
+        return UsageError(f"{self._why(word, options)}; the form is: {form}")
+
+    def _why(self, word: str, options: Collection[str]) -> str:
+        """Return why a word that looks like nothing of what is expected is refused."""
+        if len(self.errors) != 1:
+            return f'"{word}" does not belong there'
+        ((kind, error),) = self.errors.items()
+        words = [name for name in dict.fromkeys(self.expected) if name != kind and name not in options]
+        # Where there is but one word, the value is what was meant; several are names, and so is what was typed.
+        return f'"{word}" is no {kind}, and none of {", ".join(words)}' if len(words) > 1 else str(error)
 
 
 class Usage:
@@ -138,15 +147,15 @@ class Usage:
         if trace.at == len(words):
             raise UsageError(f"something is missing; the form is: {self._form}")
         if trace.at >= longest:
-            raise trace.refusal(words[trace.at], self._form)
+            raise trace.refusal(words[trace.at], self._form, self._options)
         raise UsageError(f'"{words[longest]}" does not belong there; the form is: {self._form}')
 
     def expected(self, words: Sequence[str]) -> list[str]:
-        """Return what may come after these words: literals as they are, kinds in capitals."""
+        """Return what may come after these words, each once: literals as they are, kinds in capitals."""
         trace = _Trace()
         for _ in _match(self._sequence, words, 0, trace, self._options):
             pass
-        return trace.expected if trace.at == len(words) else []
+        return list(dict.fromkeys(trace.expected)) if trace.at == len(words) else []
 
 
 def _parse(tokens: list[str]) -> list[list[_Item]]:
@@ -298,7 +307,7 @@ def _match_values(
 
 def _looks_like(name: str, word: str) -> bool:
     """Return whether a word is meant for a kind of value, or is the literal of that name itself."""
-    if name in _ADDRESSES:
+    if name in ADDRESSES:
         return ":" in word or word.count(".") > 1
     if name.startswith("@"):
         return word.startswith("@")

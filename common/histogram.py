@@ -60,6 +60,8 @@ class Histogram:
         """Count one latency so many times; out of range is as for `record`."""
         self._kept[int(seconds * 1_000_000)] += times
         self.count += times
+        if len(self._kept) > _KEPT:
+            self._settle()
 
     def record_many(self, latencies: Sequence[float]) -> None:
         """Count many latencies, in seconds, cheapest by some hundreds at once; out of range is as for `record`."""
@@ -277,11 +279,6 @@ def _as_number(counts: "array[int]") -> int:
 def _index(value: int) -> int:
     shift = max(0, value.bit_length() - _WHOLE_BITS)
     return (shift << _HALF_BITS) + (value >> shift)
-
-
-def _bottom(index: int) -> int:
-    """Return the least value that is counted at an index."""
-    return _top(index - 1) + 1
 
 
 def _top(index: int) -> int:

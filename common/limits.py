@@ -48,7 +48,8 @@ class Demand:
 
     `tuples` counts the combinations of (source ip, target ip, target port) and is 0 on the responder;
     `listeners` and the `backlog` of each are 0 on the initiator. The sessions are divided among `workers` processes,
-    each of which has all listeners; `kept` are the sockets of listeners that the console of these workers has.
+    each of which has all listeners; `kept` are the sockets of listeners that the console of these workers has. A
+    session takes `user_bytes` of the daemon's own memory.
     """
 
     sessions: int
@@ -58,6 +59,7 @@ class Demand:
     held: int = 0
     workers: int = 1
     kept: int = 0
+    user_bytes: int = USER_BYTES
 
     @property
     def missing(self) -> int:
@@ -301,7 +303,7 @@ def _conntrack(system: System, demand: Demand) -> Iterator[Limit]:
 
 
 def _memory(system: System, demand: Demand) -> Iterator[Limit]:
-    each = KERNEL_BYTES + USER_BYTES
+    each = KERNEL_BYTES + demand.user_bytes
     available = system.memory_available
     room = demand.held + (available or 0) // each
     yield _at_least(

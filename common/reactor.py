@@ -66,6 +66,7 @@ class Reactor:
         self._epoll = select.epoll()
         self._register = self._epoll.register
         self._jobs: deque[Job] = deque()
+        self._pausing: set[Job] = set()
         self._again: deque[tuple[Handler, int]] = deque()
         self._soon: asyncio.Handle | None = None
         self._pulse: asyncio.TimerHandle | None = None
@@ -106,12 +107,15 @@ class Reactor:
         self._call_soon()
 
     def run(self, job: Job) -> "asyncio.Future[None]":
-        """Step a job as `start` does; the future is done when the job has ended."""
+        """Step a job as `start` does; the future is done when the job has ended, with what it raised."""
         done: asyncio.Future[None] = self._loop.create_future()
 
         def tell_end() -> Job:
             try:
                 yield from job
+            except Exception as error:
+                if not done.done():
+                    done.set_exception(error)
             finally:
                 if not done.done():
                     done.set_result(None)
@@ -157,9 +161,10 @@ class Reactor:
         for handle in (self._soon, self._pulse):
             if handle:
                 handle.cancel()
-        for job in self._jobs:
+        for job in (*self._jobs, *self._pausing):
             job.close()
         self._jobs.clear()
+        self._pausing.clear()
         self._epoll.close()
 
     def _call_soon(self) -> None:
@@ -234,9 +239,14 @@ class Reactor:
         else:
             if pause:
                 self._jobs.popleft()
-                self.call_later(pause, lambda: self.start(job))
+                self._pausing.add(job)
+                self.call_later(pause, lambda: self._resume(job))
             else:
                 self._jobs.rotate(-1)
+
+    def _resume(self, job: Job) -> None:
+        self._pausing.discard(job)
+        self.start(job)
 
     def _beat_again(self) -> None:
         self._due = monotonic() + BEAT

@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import gcd
 from socket import AF_INET, SOCK_STREAM, socket
 from time import monotonic
 from typing import Any, Final, TypeGuard
@@ -30,7 +31,7 @@ from initiator.probes.idle import FindIdle
 from initiator.probes.own import OwnSessions
 from initiator.probes.parts import OnePart, Part
 from initiator.probes.running import DividedSettings, Probe, ProbeSettings, Probing, divided_probe, part_of
-from initiator.session import Session, State
+from initiator.session import HELD, Session, State
 from initiator.settings import HASHSIZE, HASHSIZE_TOGETHER, Settings, check_plain
 from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
@@ -51,6 +52,9 @@ log = logging.getLogger("sessioner.initiator")
 _RESIZE_STEPS: Final = 100
 _ADDED_UP: Final = 256
 
+# Descriptors drawn in one step of a sample: a third of a millisecond where there is a session at each.
+_DRAWN: Final = 64
+
 
 class Engine(Campaigns, RateSearches, Probing):
     """Targets and their sessions; to be made and used inside a running loop."""
@@ -65,6 +69,8 @@ class Engine(Campaigns, RateSearches, Probing):
         self._rate = Rate()
         self._traffic_rates = (Rate(), Rate())
         self._query: Query | None = None
+        # Identifiers that answers to earlier queries may still have.
+        self._reserved: dict[Session, dict[int, str]] = {}
         self._send: Send | None = None
         self._earlier = Totals()
         self._churn: Churn | None = None
@@ -205,12 +211,18 @@ class Engine(Campaigns, RateSearches, Probing):
         holder = self._holder
         self._earlier = self._over_held_sessions()
         self._send = None
-        self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, csv)
+        reserved = {session: ids for session, ids in self._reserved.items() if session.state in HELD}
+        self._query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, reserved, csv)
+        self._reserved = reserved
         self._own_sessions(self._query)
 
     async def change_query(self, schedule: Schedule) -> None:
         """Let the queries follow another schedule from now on; raises UsageError when none are sent."""
-        self._running_query().change(schedule)
+        self._sending_query().change(schedule)
+
+    async def query_schedule(self) -> Schedule:
+        """Return what is left of the schedule that queries follow; raises UsageError when none are sent."""
+        return self._sending_query().schedule_left()
 
     async def stop_query(self) -> None:
         """Send no more queries, and take what is still answered; raises UsageError when none are sent."""
@@ -339,11 +351,9 @@ class Engine(Campaigns, RateSearches, Probing):
         return self._holder.latencies.copy()
 
     async def sample_segments(self, most: int) -> Segments:
-        """Return the segments of at most so many held sessions, drawn at random."""
-        handlers = self._reactor.handlers
-        chosen = random.sample(range(len(handlers)), min(most, len(handlers)))
-        held = [handler for handler in map(handlers.__getitem__, chosen) if _is_held(handler, None)]
-        counts = [segments(session.descriptor) for session in held]
+        """Return the segments of at most so many held sessions, drawn at random; in slices, where few are held."""
+        counts: list[tuple[int, int, int]] = []
+        await self._reactor.run(self._draw_segments(most, counts))
         return Segments(len(counts), *(sum(column) for column in zip((0, 0, 0), *counts, strict=True)))
 
     async def reset_latencies(self, name: str | None = None) -> None:
@@ -422,6 +432,7 @@ class Engine(Campaigns, RateSearches, Probing):
             sessions=self._holder.asked if sessions is None else sessions,
             tuples=len(self._targets) * sources,
             held=self._holder.held,
+            user_bytes=self._settings.user_bytes,
         )
 
     async def aclose(self) -> None:
@@ -470,6 +481,27 @@ class Engine(Campaigns, RateSearches, Probing):
                 pass
         return hashsize, max_depth, pausing
 
+    def _draw_segments(self, most: int, counts: list[tuple[int, int, int]]) -> Job:
+        """Put the segments of so many held sessions, or of all there are, into a list; each is drawn once at most.
+
+        A step that has no divisor in common with the number of descriptors leads to all of them.
+        """
+        handlers = self._reactor.handlers
+        length = len(handlers)
+        if not length:
+            return
+        step = next(step for step in iter(lambda: random.randint(1, length), None) if gcd(step, length) == 1)
+        place = random.randrange(length)
+        for drawn in range(1, length + 1):
+            handler = handlers[place]
+            if len(counts) == most:
+                return
+            if _is_held(handler, None):
+                counts.append(segments(handler.descriptor))
+            place = (place + step) % length
+            if drawn % _DRAWN == 0:
+                yield
+
     def _check_free(self, target: Address | None) -> None:
         """Raise UsageError when a workload owns the sessions, or the one wanted is to be on no target of ours."""
         if target:
@@ -512,6 +544,12 @@ class Engine(Campaigns, RateSearches, Probing):
         if self._query is None or self._query.ended:
             raise UsageError("no queries are being sent; `query RATE` sends some")
         return self._query
+
+    def _sending_query(self) -> Query:
+        query = self._running_query()
+        if not query.is_sending():
+            raise UsageError("the queries' time is over, and what they wait for is awaited; `wait query` waits for it")
+        return query
 
     def _target(self, address: Address) -> Target:
         target = self._targets.get(address)

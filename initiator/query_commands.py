@@ -72,6 +72,7 @@ class QueryCommands:
                 raise UsageError("query: `query off` takes nothing else")
             await self._runs.stop(_NAME)
             return "Queries: no more are sent"
+        await self._runs.settle(await self._engine.snapshot())
         running = await self._running()
         if running and rate and not options:
             await self._engine.change_query(constant(rate))
@@ -79,7 +80,6 @@ class QueryCommands:
         seed = options.pop("seed", None)
         wanted = START if latency else rate
         settings = _query_settings(wanted, secrets.randbits(32) if seed is None else seed, options)
-        await self._runs.settle(await self._engine.snapshot())
         await self._engine.start_query(settings, self._csv(settings.csv))
         run = self._search(settings, latency) if latency else self._run(settings)
         self._runs.begin(run)
@@ -103,14 +103,15 @@ class QueryCommands:
 
     async def _running(self) -> QueryFigures | None:
         figures = (await self._engine.snapshot()).query
-        return figures if figures and figures.running else None
+        return figures if figures and figures.sending else None
 
     async def _change_by(self, factor: float) -> str:
+        await self._runs.settle(await self._engine.snapshot())
         now = await self._engine.snapshot()
-        if now.query and now.query.running:
-            rate = now.query.asked_rate * factor
-            await self._engine.change_query(constant(rate))
-            return f"Queries: {rate:g} a second from now on"
+        if now.query and now.query.sending:
+            schedule = (await self._engine.query_schedule()).scaled(factor)
+            await self._engine.change_query(schedule)
+            return f"Queries: {schedule.rate_at(0.0):g} a second from now on"
         if now.send and now.send.running and now.send.rate:
             rate = now.send.rate * factor
             await self._engine.change_send(rate)

@@ -61,12 +61,14 @@ class Runs:
         self.latest = "no workload"
         self._shell = shell
         self._begun: set[str] = set()
+        self._stopping: set[str] = set()
         self._tasks: dict[str, tuple[Run, asyncio.Task[None]]] = {}
 
     def begin(self, run: Run) -> None:
         """Tell what is known of a run when it has ended."""
         self._begun.add(run.name)
         self.latest = run.settings
+        self._stopping.discard(run.name)
         self._tasks[run.name] = run, asyncio.create_task(self._follow(run))
 
     def refuse(self, name: str) -> None:
@@ -75,16 +77,27 @@ class Runs:
             raise UsageError(f"{name}: one runs already; `stop {name}` ends it")
 
     async def stop(self, name: str | None) -> None:
-        """End one, or the only one there is, and return when it is told; raises UsageError."""
+        """End one, or the only one there is; raises UsageError.
+
+        Return when it is told, which may take as long as answers do, for lines behind may be about its figures; at once
+        where it was typed, and none are behind.
+        """
         run, task = self._find(name)
         await run.stop()
-        await _end(task)
+        if self._shell.typed and not self._shell.further_line.is_set():
+            self._stopping.add(run.name)
+        else:
+            await _end(task)
 
     async def settle(self, now: Snapshot) -> None:
-        """Return when what went over the held sessions, and has ended by these figures, is told: the next hides it."""
-        if not any(figures and figures.running for figures in (now.query, now.send)):
-            for _, task in [self._tasks[name] for name in _OVER_HELD if name in self._tasks]:
-                await _end(task)
+        """Return when what went over the held sessions, and is stopped or sends no more by these figures, is told.
+
+        The next hides it.
+        """
+        ended = not any(figures and figures.sending for figures in (now.query, now.send))
+        for name in _OVER_HELD:
+            if name in self._tasks and (ended or name in self._stopping):
+                await _end(self._tasks[name][1])
 
     async def wait(self, name: str, timeout: float | None) -> None:
         """Return when one has ended and is told; raises NotMetError, and UsageError when none has ever begun."""

@@ -75,10 +75,6 @@ def _hashsize_part(_number: int, count: int, hashsize: int, address: Address | N
     return divide_up(hashsize, count), address
 
 
-def _sample_part(number: int, count: int, most: int) -> Sequence[Any]:
-    return (share_out(most, count)[number],)
-
-
 def _query_part(workers: "Workers", number: int, count: int, settings: QuerySettings) -> QuerySettings:
     return replace(
         settings,
@@ -110,7 +106,7 @@ def _churn_part(number: int, count: int, settings: ChurnSettings, rate: float) -
 
 
 def _add_segments(parts: Sequence[Segments]) -> Segments:
-    return merged(parts, {})
+    return merged([Segments(0, 0, 0, 0), *parts], {})
 
 
 class Workers(Divided, Campaigns, RateSearches, Probing):
@@ -150,9 +146,9 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
     set_rate = every(Engine.set_rate, nothing, _rate_part, keep=True)
     set_ping_interval = every(Engine.set_ping_interval, nothing, keep=True)
     set_hashsize = every(Engine.set_hashsize, nothing, _hashsize_part)
-    drop = shared(Engine.drop)
+    drop = shared(Engine.drop, sum)
     wait_held = until_all(Engine.wait_held)
-    sample_segments = every(Engine.sample_segments, _add_segments, _sample_part, needed=True)
+    sample_segments = shared(Engine.sample_segments, _add_segments)
     set_lifetime = every(Engine.set_lifetime, nothing, keep=True)
     ages = every(Engine.ages, merge_ages, needed=True)
     _start_query = begins(Engine.start_query, Engine.stop_query, "query", _query_part, _query_left)
@@ -238,6 +234,15 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
                 left = None if run.settings.seconds is None else run.settings.seconds - passed
                 settings = replace(run.settings, schedule=schedule, seconds=left)
                 self.runs["query"] = replace(run, settings=settings, begun=monotonic())
+
+    async def query_schedule(self) -> Schedule:
+        """Return what is left of the schedule that all queries follow, as the engine does."""
+        run = self.runs.get("query")
+        left = run.left(run.settings, monotonic() - run.begun) if run and not run.stopped else None
+        if not left:
+            raise UsageError("no queries are being sent; `query RATE` sends some")
+        schedule: Schedule = left.schedule
+        return schedule
 
     async def change_send(self, rate: float) -> None:
         """Send so many messages a second and session as the engine does."""
@@ -330,6 +335,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             tuples=len(self._targets) * sources,
             held=(await self.snapshot()).held,
             workers=max(count, workers_needed(asked, self._capacity, count)) if self._auto else count,
+            user_bytes=self._settings.user_bytes,
         )
 
     async def aclose(self) -> None:
@@ -508,5 +514,9 @@ async def open_engine(settings: Settings, process: Process) -> AnyEngine:
     if process.workers == 1:
         return Engine(settings)
     workers = Workers(settings, process.workers, Zygote(_MODULE, process.loop))
-    await workers.open()
+    try:
+        await workers.open()
+    except BaseException:
+        await workers.aclose()
+        raise
     return workers

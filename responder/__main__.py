@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     @asynccontextmanager
     async def start(shell: Shell, logs: Logs) -> AsyncIterator[Service]:
         opened = open_engine(options.settings, options.process)
-        async with aclosing(await opened) as engine, exporting(options.exporters, engine):
+        attached = options.process.attach is not None
+        async with aclosing(await opened) as engine, exporting(options.exporters, engine, attached=attached):
             for endpoint, mode in options.listen:
                 await engine.add_listeners(endpoint, mode)
 

@@ -252,6 +252,7 @@ class Engine:
             listeners=self._holder.listeners.count,
             backlog=self._settings.backlog,
             held=held,
+            user_bytes=self._settings.user_bytes,
         )
 
     async def aclose(self) -> None:

@@ -19,7 +19,7 @@ from common.options import Process
 from common.paging import ROWS, Page
 from common.resolver import SocketAddress, resolve
 from common.socket_options import cut_buffers
-from common.workers.division import divide_up, workers_needed
+from common.workers.division import MOST_WORKERS, divide_up, workers_needed
 from common.workers.every import Divided, every, nothing, same, shared
 from common.workers.merge import departed, merged
 from common.workers.paging import follow_pages
@@ -105,7 +105,7 @@ class Workers(Divided):
         await self.pool.each("set_accepting", [(False,)] * len(resting), resting)
 
     set_hashsize = every(Engine.set_hashsize, nothing, _hashsize_part, keep=True)
-    drop = shared(Engine.drop)
+    drop = shared(Engine.drop, sum)
 
     async def add_listeners(self, endpoint: Endpoint, mode: str = ECHO) -> list[Address]:
         """Listen as the engine does, with a socket for each seat."""
@@ -213,6 +213,7 @@ class Workers(Divided):
             held=held,
             workers=workers_needed(wanted, capacity(len(self._listeners)), count) if self._auto else count,
             kept=sum(len(listener.sockets) for listener in self._listeners.values()),
+            user_bytes=self._settings.user_bytes,
         )
 
     async def aclose(self) -> None:
@@ -275,12 +276,13 @@ class Workers(Divided):
         members = self.pool.members
         resting = [each for each in members if each.told and not self._accepts(each) and each.silence() < SILENT]
         least = min(resting, key=_load, default=None)
+        growing = self._auto and len(members) < MOST_WORKERS
         for member in [members[number] for number in self._accepting if number < len(members)]:
             load = _load(member)
-            ahead = _AHEAD if self._auto or load < NEARLY_FULL else _AHEAD_AT_LAST
+            ahead = _AHEAD if growing or load < NEARLY_FULL else _AHEAD_AT_LAST
             if least and (load - _load(least) >= ahead or member.silence() >= SILENT):
                 return member, least
-            if self._auto and load >= NEARLY_FULL:
+            if growing and load >= NEARLY_FULL:
                 return member, None
         return None
 

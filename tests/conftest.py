@@ -88,17 +88,18 @@ def logged() -> Iterator[list[logging.LogRecord]]:
 
 @pytest.fixture(autouse=True)
 def _no_leaks() -> Iterator[None]:
-    """Fail a test that leaves a descriptor open or the logger changed."""
-    before = _descriptors()
+    """Fail a test that leaves a descriptor open or a handler at the logger, and put back how that is set."""
+    logger = logging.getLogger("sessioner")
+    before, level = _descriptors(), logger.level
     yield
     left = _descriptors() - before
     if left:
         gc.collect()
         left &= _descriptors()
     assert not left, f"descriptors left open: {sorted(left)}"
-    logger = logging.getLogger("sessioner")
     assert not [handler for handler in logger.handlers if isinstance(handler, TextHandler)]
     logger.propagate = True
+    logger.setLevel(level)
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Seconds that a step of a whole daemon may take on a busy machine before the test fails.
+# Seconds after which a step of a whole daemon counts as hanging: no test waits for them unless it fails.
 PATIENCE = 120
 
 

@@ -3,9 +3,12 @@
 import asyncio
 import io
 import logging
+import os
 import socket
+import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +26,13 @@ from common.workers.serving import Birth, Logged
 _REACH: Final = 5.0
 _SILENCE: Final = 10.0
 _BEGIN: Final = 30.0
+
+
+# What lets through the lines that are no news and no warning of Ray's native part.
+_FILTER: Final = r"""
+import re, sys
+sys.stdout.writelines(line for line in sys.stdin if not re.match(r"\[[-\d :,]+ [IW] \d+ \d+\] ", line))
+"""
 
 
 class _Nowhere(io.TextIOBase):
@@ -46,13 +56,14 @@ def connect(address: str, daemon: str) -> None:
     # Ray prints what happens to its nodes, wherever the prompt is; nothing else here prints.
     sys.stdout = _Nowhere()
     try:
-        ray.init(
-            address=address,
-            namespace=f"sessioner-{daemon}",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-        )
+        with _without_warnings():
+            ray.init(
+                address=address,
+                namespace=f"sessioner-{daemon}",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+            )
     except (RayError, RuntimeError, OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise SessionerError(f"Ray cannot be joined at {address}, does this host have its token? {reason}") from None
@@ -84,6 +95,25 @@ async def find_keeper(name: str, daemon: str) -> ActorCaller:
     if actor is None:
         raise UsageError(f"there is no {daemon} fleet {name} in this cluster; without --attach one is begun")
     return ActorCaller(actor, _say, _SILENCE)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep from the standard error what Ray's native part warns of as it begins, such as that there is no internet.
+
+    It knows no level yet that it could be told. A process apart lets the errors through, which may be the last words of
+    this one: Ray ends it where it finds its own state impossible.
+    """
+    errors = os.dup(2)
+    command = [sys.executable, "-I", "-S", "-c", _FILTER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=errors, start_new_session=True) as apart:  # noqa: S603 - our own
+        assert apart.stdin
+        os.dup2(apart.stdin.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(errors, 2)
+            os.close(errors)
 
 
 def _is_node() -> bool:

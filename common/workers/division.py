@@ -4,13 +4,16 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Final
 
+# More processes than this are a slip of the hand: they would hold five million sessions under the usual limits.
+MOST_WORKERS: Final = 256
+
 # Shares that differ by less than this part are alike.
 _ALIKE: Final = 0.05
 
 
 def workers_needed(sessions: int, capacity: int, cores: int) -> int:
-    """Return how many workers so many sessions need, `capacity` in each, and no fewer than there are cores."""
-    return max(cores, -(-sessions // max(1, capacity)))
+    """Return how many workers so many sessions need, `capacity` in each: one a core at least, MOST_WORKERS at most."""
+    return max(cores, min(MOST_WORKERS, -(-sessions // max(1, capacity))))
 
 
 def divide_up(total: int, count: int) -> int:

@@ -208,24 +208,25 @@ def ends(method: Callable[[Any], Coroutine[Any, Any, None]], name: str) -> Calla
 
 
 def shared(
-    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, int]],
-) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, int]]:
-    """Return a method that does something to so many sessions, its first argument, and returns to how many it was done.
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+    merge: Callable[[Sequence[R]], R],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
+    """Return a method that does something to so many sessions, its first argument, and returns what came of it.
 
     Each worker does its part of those that it holds. Where the first argument is no number, all are asked alike.
     """
     name, signature = method.__name__, inspect.signature(method)
 
-    async def call(self: Divided, /, *args: P.args, **kwargs: P.kwargs) -> int:
+    async def call(self: Divided, /, *args: P.args, **kwargs: P.kwargs) -> R:
         _, what, *rest = signature.bind(self, *args, **kwargs).args
         async with self.pool.changing:
             if not isinstance(what, int):
-                return sum(await self.ask(name, same, (what, *rest)))
+                return merge(await self.ask(name, same, (what, *rest)))
             await self.pool.refresh()
             parts = portions([told.state.snapshot.held for told in self.pool.states()], what)
             members = [member for member in self.pool.members if member.told]
             answers = await self.pool.each(name, [(part, *rest) for part in parts], members)
-        return sum(count for answer in answers for count in answer)
+        return merge([found for answer in answers for found in answer])
 
     return _like(method, call)
 

@@ -35,7 +35,7 @@ _GIVEN_UP_AT_ONCE: Final = 16
 _UNBEGUN_AT_ONCE: Final = 4096
 
 # Seconds after the end of its time in which what is due by then is still begun: a pause of the loop is no backlog.
-_GRACE: Final = 0.5
+GRACE: Final = 0.5
 
 # Transactions kept before they are counted in the histograms, which is cheaper for many at once.
 _KEPT: Final = 1024
@@ -115,7 +115,7 @@ class Churn:
         if self._tally:
             return
         now, arrivals = monotonic(), self._arrivals
-        if self._stopping or now > self._ends + _GRACE:
+        if self._stopping or now > self._ends + GRACE:
             given_up = len(arrivals.take(self._ends, _UNBEGUN_AT_ONCE))
             self._due += given_up
             self._unbegun += given_up

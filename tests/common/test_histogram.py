@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 import tracemalloc
 from fractions import Fraction
 from math import ceil
@@ -157,6 +158,15 @@ def test_the_same_many_times_is_as_often_one(value: int, times: int) -> None:
     made = Histogram()
     made.record_same((value + 0.5) / 1_000_000, times)
     assert all_of(made) == all_of(histogram_of([value] * times))
+
+
+def test_different_values_many_times_are_not_kept_aside_for_ever() -> None:
+    made = Histogram()
+    for value in range(100_000):
+        made.record_same((value + 0.5) / 1_000_000, 2)
+    assert sys.getsizeof(made._kept) < 100_000
+    assert made.count == 200_000
+    assert made.percentiles((50,))[0] == pytest.approx(0.05, rel=0.001)
 
 
 @settings(deadline=None)

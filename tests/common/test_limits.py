@@ -231,6 +231,12 @@ def test_memory_counts_what_is_still_to_be_opened() -> None:
     assert limits_of(initiator(2_000_000, held=500_000))["MemAvailable"].enough is True
 
 
+def test_memory_is_that_of_the_kernel_and_what_the_daemon_says_it_takes() -> None:
+    limit = limits_of(initiator(1_000, user_bytes=36_000))["MemAvailable"]
+    assert limit.needs == -(-1_000 * 41_000 // 1024)
+    assert limit.about == "memory in kB: 41.0 kB for each end of a session"
+
+
 def test_what_cannot_be_read_is_unknown_and_shown() -> None:
     limits = assess(System(), initiator(10)) + assess(System(), responder(10))
     assert {(limit.value, limit.enough, limit.remedy) for limit in limits} == {(None, None, "")}

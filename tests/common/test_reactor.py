@@ -235,9 +235,8 @@ async def test_a_job_that_raises_ends_alone(logged: list[logging.LogRecord]) -> 
 
     record: list[str] = []
     with closing(Reactor()) as reactor:
-        failed = reactor.run(failing())
+        reactor.start(failing())
         await reactor.run(steps(record, "a", 5))
-        await failed
         await reactor.run(steps(record, "b", 1))
     assert "".join(record) == "aaaaab"
     assert [record.levelno for record in logged] == [logging.ERROR]
@@ -279,10 +278,20 @@ async def test_an_endless_job_leaves_everything_else_its_turn(open_pipes: OpenPi
     assert ended
 
 
-async def test_closing_ends_a_run_that_is_awaited() -> None:
+async def test_a_run_raises_what_its_job_raises() -> None:
+    def broken() -> Job:
+        yield
+        fail()
+
+    with closing(Reactor()) as reactor, pytest.raises(ZeroDivisionError):
+        await reactor.run(broken())
+
+
+@pytest.mark.parametrize("pause", [None, 3600.0])
+async def test_closing_ends_a_run_that_is_awaited(pause: float | None) -> None:
     def endless() -> Job:
         while True:
-            yield
+            yield pause
 
     reactor = Reactor()
     done = reactor.run(endless())

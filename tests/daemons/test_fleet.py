@@ -200,6 +200,13 @@ def test_probes_are_shared_by_the_nodes_and_go_on_without_one(cluster: Cluster, 
     beside.until(lambda now: now["held"] == 0)
 
 
+def test_the_first_line_is_ours(cluster: Cluster) -> None:
+    """The hosts have no way to the internet, which Ray warns of by itself."""
+    with console(cluster, "initiator", "--target", ADDRESSES, "--name", "first") as front:
+        _, errors, code = front.end("quit")
+    assert (code, errors.partition(",")[0]) == (0, f"{TARGETS} targets"), errors
+
+
 def test_every_node_listens_on_its_own(cluster: Cluster) -> None:
     """A responder's fleet accepts on all nodes, and says which of them lacks an address."""
     with console(cluster, "responder", "--listen", "0.0.0.0:7100", f"{NODES[1]}:7101") as behind:
@@ -208,7 +215,7 @@ def test_every_node_listens_on_its_own(cluster: Cluster) -> None:
         assert f"cannot listen on {NODES[1]}:7101" in rows[0]["note"]
         assert behind.ask("status --json")["listeners"] == 2
         behind.send(f"listen add {BESIDE}:7102")
-        assert behind.line().startswith(f"cannot listen on {BESIDE}:7102")
+        assert behind.line().startswith(f"listen: cannot listen on {BESIDE}:7102")
         behind.send("debug on")
         assert behind.line() == "Debug output enabled"
         targets = [f"{node}:7100" for node in NODES]

@@ -23,6 +23,13 @@ EXAMPLES: Final = ROOT / "examples" / "fleet"
 # What `ss -ltnH` shows of one socket: its state, two queues, its address.
 _PORT: Final = re.compile(r"^LISTEN +\d+ +\d+ +\S+:(\d+) ", re.MULTILINE)
 
+# Prints the ports of what Ray tells Prometheus: of the autoscaler, and of the dashboard.
+_PORTS: Final = """
+from ray.autoscaler._private.constants import AUTOSCALER_METRIC_PORT
+from ray.dashboard.consts import DASHBOARD_METRIC_PORT
+print(AUTOSCALER_METRIC_PORT, DASHBOARD_METRIC_PORT)
+"""
+
 # The ports that the rules say something about.
 _RULED: Final = re.compile(r"tcp dport (\d+)-(\d+) drop")
 
@@ -104,3 +111,24 @@ def test_the_manifest_is_one_of_a_cluster_with_a_token_and_its_image() -> None:
         assert selected.items() <= group["template"]["metadata"]["labels"].items()
         (container,) = group["template"]["spec"]["containers"]
         assert {"name": "RAY_AUTH_MODE", "value": "token"} in container["env"]
+
+
+def test_ray_s_metrics_are_not_among_the_ports_that_the_manifest_gives_to_sessions() -> None:
+    """Ray has a port of its own for each unless the environment names another: constants, of which it is asked here."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    pytest.importorskip("ray", reason="Ray is not installed")
+    cluster, _ = yaml.safe_load_all((EXAMPLES / "kuberay.yaml").read_text())
+    pod = cluster["spec"]["headGroupSpec"]["template"]["spec"]
+    (sysctl,) = pod["securityContext"]["sysctls"]
+    given = {each["name"]: each["value"] for each in pod["containers"][0]["env"] if "value" in each}
+    done = subprocess.run(
+        [sys.executable, "-c", _PORTS],
+        env={**environment(), "PYTHONWARNINGS": "default", **given},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    ports = list(map(int, done.stdout.split()))
+    assert len(set(ports)) == 2
+    assert all(port < int(sysctl["value"].split()[0]) for port in ports)

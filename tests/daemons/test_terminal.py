@@ -17,6 +17,7 @@ import pexpect
 import pyte
 import pytest
 
+from tests.daemons import uncertain
 from tests.support import PATIENCE, ROOT, Peer, environment, responder
 
 ROWS, COLUMNS = 24, 100
@@ -313,6 +314,22 @@ def test_leaving_does_not_wait_for_a_command_that_goes_on(leave: str, start: Sta
     assert terminal.end() == 0
 
 
+def test_what_is_stopped_holds_no_line_up_and_is_told_when_its_answers_are_in(start: Start) -> None:
+    """Nothing answers here, so it is over when the session is, which the next run waits for."""
+    with Peer() as silent:
+        terminal = start("initiator", "--target", str(silent.address))
+        terminal.until(lambda screen: screen.toolbar.startswith("1 session"))
+        terminal.command("query 100 timeout 1h")
+        terminal.command("stop query")
+        terminal.command("debug")
+        terminal.until(lambda screen: "Debug output enabled" in screen.lines)
+        terminal.command("debug")
+        assert "Queries                  :" not in terminal.text
+        terminal.command("query 7")
+    terminal.until(lambda screen: "Queries: 7 a second, arrivals" in screen.text)
+    terminal.until(lambda screen: "Queries                  : end" in screen.text)
+
+
 def test_ctrl_c_right_behind_enter_does_not_end_the_daemon(start: Start) -> None:
     terminal = start("initiator", "--loopback")
     terminal.type("sleep 1h" + ENTER)
@@ -412,6 +429,14 @@ def test_the_toolbar_shows_losses_and_targets_that_pause(start: Start) -> None:
 
 def _begins(text: str, terminal: Terminal) -> bool:
     return terminal.toolbar.startswith(text)
+
+
+def test_the_toolbar_outlives_what_it_does_not_know_and_tells_a_bug_once(tmp_path: Path) -> None:
+    with Terminal(uncertain.NAME, state=tmp_path) as terminal:
+        terminal.until(lambda screen: screen.toolbar == "before")
+        terminal.until(lambda screen: screen.toolbar == "after")
+        assert terminal.text.count("This is a bug") == terminal.text.count("ZeroDivisionError") == 1
+        assert "no worker answers" not in terminal.text
 
 
 def test_text_above_the_prompt_does_not_tear_it(start: Start, free_ports: FreePorts) -> None:

@@ -20,7 +20,7 @@ from common.keepalive import Keepalive
 from common.paging import all_rows
 from initiator.engine import Engine
 from initiator.settings import Settings
-from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
+from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.workloads.query import QuerySettings
 from initiator.workloads.questions import build_question
 from initiator.workloads.schedule import constant
@@ -312,6 +312,22 @@ async def test_one_session_can_be_dropped_by_its_local_address() -> None:
         assert await engine.drop(parsed(gone.local), True) == 1
         await status(engine, lambda now: now.established == 41)
         assert {row.local for row in others} < {row.local for row in await sessions(engine)}
+
+
+@pytest.mark.parametrize(("held", "most"), [(0, 10), (3, 0), (3, 3), (3, 200), (300, 200)])
+async def test_segments_are_of_held_sessions_however_few_of_the_descriptors_are_theirs(held: int, most: int) -> None:
+    """There are some hundred others by then: those of sessions that have ended, and of the responder."""
+    async with both() as (engine, _, __):
+        await hold(engine, 300)
+        await hold(engine, held)
+        found = await engine.sample_segments(most)
+        assert found.sessions == min(held, most)
+        assert found.sent >= found.sessions
+
+
+async def test_no_segments_are_found_where_no_session_ever_was() -> None:
+    async with initiating([]) as engine:
+        assert await engine.sample_segments(200) == Segments(0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(("most", "dropped"), [(0, 0), (10, 10), (99, 10)])

@@ -44,6 +44,37 @@ async def test_a_run_that_has_ended_is_told() -> None:
     assert shell.exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("typed", "further", "held_up"), [(False, False, True), (True, True, True), (True, False, False)]
+)
+async def test_stop_waits_for_the_end_where_lines_may_follow_that_are_about_it(
+    typed: bool, further: bool, held_up: bool
+) -> None:
+    """A script's `report` behind it is to be whole; whoever types is told when it is over."""
+    runs, shell, lines = _runs()
+    shell.typed = typed
+    if further:
+        shell.further_line.set()
+    stopped, answered = asyncio.Event(), asyncio.Event()
+
+    async def stop() -> None:
+        stopped.set()
+
+    async def ended() -> None:
+        await answered.wait()
+
+    runs.begin(Run("query", "query 1", ended, _known, stop))
+    stopping = asyncio.create_task(runs.stop("query"))
+    await stopped.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert (stopping.done(), lines.text) == (not held_up, "")
+    answered.set()
+    await stopping
+    await runs.wait("query", None)
+    assert lines.text == "what is known\n"
+
+
 async def test_a_run_that_nothing_is_known_of_any_more_is_not_listed_as_running() -> None:
     runs, shell, lines = _runs()
     runs.begin(Run("churn", "churn 1", _nothing, _gone, _nothing))

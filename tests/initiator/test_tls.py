@@ -12,6 +12,7 @@ import pytest
 
 from common.addresses import Address, Endpoint
 from common.errors import UsageError
+from common.limits import USER_BYTES
 from initiator.engine import Engine
 from initiator.probes.figures import RateSettings
 from initiator.settings import Settings, Tls
@@ -39,7 +40,9 @@ async def responding(tls: ResponderTls | None, **options: Any) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def initiating(address: Address, tls: Tls, host: str = "127.0.0.1", **settings: Any) -> AsyncIterator[Engine]:
+async def initiating(
+    address: Address, tls: Tls | None, host: str = "127.0.0.1", **settings: Any
+) -> AsyncIterator[Engine]:
     """Give an initiator with one target, as one would write it."""
     async with aclosing(Engine(Settings(**{"seed": 1, "connect_timeout": PATIENCE, "tls": tls, **settings}))) as engine:
         await engine.add_targets(Endpoint(host, address.port, address.port), 10)
@@ -92,6 +95,15 @@ async def test_a_session_is_held_when_its_handshake_is_done(certificates: Certif
             now = await status(responder, lambda now: now.held == 100)
             assert now.losses == {"fin": 200}
         assert (await status(responder, lambda now: not now.held)).losses == {"fin": 300}
+
+
+async def test_a_demand_reckons_with_the_memory_of_tls(certificates: Certificates) -> None:
+    """It is that of neither daemon without, nor of the other one."""
+    async with responding(shown(certificates)) as (responder, address), initiating(address, Tls()) as engine:
+        demands = [await engine.demand(1000), await responder.demand(1000)]
+    async with responding(None) as (responder, address), initiating(address, None) as engine:
+        demands += [await engine.demand(1000), await responder.demand(1000)]
+    assert [demand.user_bytes for demand in demands] == [36_000, 20_000, USER_BYTES, USER_BYTES]
 
 
 async def test_sessions_that_are_held_already_have_a_lifetime_too(certificates: Certificates) -> None:

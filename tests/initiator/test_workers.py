@@ -17,6 +17,7 @@ from common.addresses import Address, Endpoint
 from common.errors import SessionerError, UsageError
 from common.options import Process
 from common.paging import all_rows
+from common.shortages import highest_descriptor
 from common.workers.calls import Caller
 from common.workers.process import Zygote
 from common.workers.serving import Birth
@@ -56,9 +57,9 @@ class Scattered(Zygote):
 
 @asynccontextmanager
 async def both(
-    count: int, ports: int = 2, kind: type[Zygote] = Zygote, **settings: Any
+    count: int | None, ports: int = 2, kind: type[Zygote] = Zygote, **settings: Any
 ) -> AsyncIterator[tuple[Workers, Responder, list[Endpoint]]]:
-    """Give so many workers with targets at a responder."""
+    """Give so many workers, or as many as are needed, with targets at a responder."""
     async with aclosing(Responder(ResponderSettings())) as responder:
         found = [await responder.add_listeners(Endpoint("127.0.0.1", 0, 0)) for _ in range(ports)]
         endpoints = [Endpoint(host, port, port) for ((host, port),) in found]
@@ -102,6 +103,29 @@ async def test_sessions_are_spread_over_workers_and_targets() -> None:
         assert (await workers.snapshot()).held == 21
         with pytest.raises(UsageError, match="is no target"):
             await workers.set_sessions(1, Address("127.0.0.1", 1))
+
+
+async def test_as_many_as_are_needed_are_begun_up_to_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit into those is asked for all the same, as with a number of them."""
+    monkeypatch.setattr("common.workers.division.MOST_WORKERS", len(os.sched_getaffinity(0)) + 1)
+    async with both(None, 1, connect_rate=1.0) as (workers, _, _):
+        asked = 20 * highest_descriptor()
+        await workers.set_sessions(asked, None)
+        now = await workers.snapshot()
+        assert (now.asked, len(workers.pool.members)) == (asked, len(os.sched_getaffinity(0)) + 1)
+        assert (await workers.demand(None)).workers == len(workers.pool.members)
+
+
+async def test_segments_are_of_as_many_sessions_as_are_wanted_wherever_they_are_held() -> None:
+    async with both(2, 1) as (workers, _, _):
+        await workers.set_sessions(20, None)
+        await workers.wait_held()
+        await workers.set_sessions(3, None)
+        await workers.wait_held()
+        assert [(await workers.sample_segments(most)).sessions for most in (0, 1, 3, 200)] == [0, 1, 3, 3]
+        await workers.set_sessions(0, None)
+        await workers.wait_held()
+        assert (await workers.sample_segments(200)).sessions == 0
 
 
 async def test_what_is_dropped_is_what_was_asked_for() -> None:

@@ -1,8 +1,9 @@
 """Tests of the responder's workers on real processes."""
 
 import os
+import resource
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -11,16 +12,30 @@ import pytest
 from common.addresses import Address, Endpoint
 from common.dump import Dump
 from common.errors import SessionerError
+from common.shortages import highest_descriptor
 from common.workers.pool import Member
 from common.workers.process import Zygote
 from common.workers.serving import Told
 from responder.settings import Settings
-from responder.worker import State
+from responder.worker import NEARLY_FULL, State
 from responder.workers import Workers
 from tests.responder.support import ANY_PORT
-from tests.support import until
+from tests.support import initiator, until
 
 pytestmark = pytest.mark.usefixtures("run")
+
+
+# Descriptors of a process, ours and so its workers'.
+LIMIT = 400
+
+
+@pytest.fixture
+def _few_descriptors() -> Iterator[None]:
+    """Let this process, and what it begins, have few descriptors; a daemon raises its own limit."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @asynccontextmanager
@@ -99,3 +114,20 @@ async def test_a_worker_that_takes_the_place_of_another_one_dumps_as_that_did() 
         made = await replaced(workers, 1)
         assert made.told
         assert made.told.state.snapshot.dump is None
+
+
+@pytest.mark.usefixtures("_few_descriptors")
+async def test_as_many_as_are_needed_are_begun_up_to_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those are filled then, as with a number of them, until there is no room for more clients."""
+    monkeypatch.setattr("responder.workers.MOST_WORKERS", 3)
+    async with aclosing(Workers(Settings(), None, 1, Zygote("responder.worker", "asyncio"))) as workers:
+        await workers.open()
+        ((_, port),) = await workers.add_listeners(Endpoint("127.0.0.1", 0, 0))
+        with initiator(port, 1, "--exec", f"set {4 * LIMIT}", "--connect-rate", "500"):
+
+            async def all_are_full() -> bool:
+                now = await workers.snapshot()
+                return now.exhausted == ("descriptors",) and now.held > 3 * NEARLY_FULL * highest_descriptor()
+
+            await until(all_are_full)
+            assert len(workers.pool.members) == 3

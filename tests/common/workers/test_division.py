@@ -30,7 +30,15 @@ def changes(draw: st.DrawFn) -> tuple[int, list[list[int]]]:
 
 @pytest.mark.parametrize(
     ("sessions", "capacity", "cores", "workers"),
-    [(0, 100, 2, 2), (200, 100, 2, 2), (201, 100, 2, 3), (1_000_000, 19_900, 2, 51), (5, 0, 1, 5)],
+    [
+        (0, 100, 2, 2),
+        (200, 100, 2, 2),
+        (201, 100, 2, 3),
+        (1_000_000, 19_900, 2, 51),
+        (5, 0, 1, 5),
+        (10**9, 20_000, 2, 256),
+        (1, 9, 300, 300),
+    ],
 )
 def test_there_are_as_many_workers_as_are_needed(sessions: int, capacity: int, cores: int, workers: int) -> None:
     assert workers_needed(sessions, capacity, cores) == workers

@@ -14,6 +14,9 @@ from initiator.probes.running import ProbeSettings
 from initiator.settings import Settings
 from tests.support import until
 
+# Clients of one server that does not take any number of them.
+MOST = 150
+
 
 class Server(asyncio.Protocol):
     """One client of a server that echoes; `clients` are all of them, oldest first."""
@@ -65,6 +68,26 @@ class Resetting(Server):
 class Closing(Server):
     def data_received(self, _data: bytes) -> None:
         self.transport.close()
+
+
+class Limited(Server):
+    """Resets whoever comes when there are enough."""
+
+    def came(self) -> None:
+        if len(self.clients) > MOST:
+            self.reset()
+
+
+class Evicting(Server):
+    """Resets the oldest when there are too many."""
+
+    leaving = False
+
+    def came(self) -> None:
+        staying = [client for client in self.clients if isinstance(client, Evicting) and not client.leaving]
+        if len(staying) > MOST:
+            staying[0].leaving = True
+            staying[0].reset()
 
 
 class Piecemeal(Server):

@@ -7,6 +7,9 @@ import pytest
 from initiator.engine import Engine
 from initiator.probes.figures import FIND, SessionsFigures, SessionsSettings
 from tests.initiator.probes.support import (
+    MOST,
+    Evicting,
+    Limited,
     Padded,
     Resetting,
     Server,
@@ -20,28 +23,6 @@ from tests.initiator.probes.support import (
 from tests.support import Peer, full_queue, until
 
 pytestmark = pytest.mark.usefixtures("run")
-
-MOST = 150
-
-
-class Limited(Server):
-    """Resets whoever comes when there are enough."""
-
-    def came(self) -> None:
-        if len(self.clients) > MOST:
-            self.reset()
-
-
-class Evicting(Server):
-    """Resets the oldest when there are too many."""
-
-    leaving = False
-
-    def came(self) -> None:
-        staying = [client for client in self.clients if isinstance(client, Evicting) and not client.leaving]
-        if len(staying) > MOST:
-            staying[0].leaving = True
-            staying[0].reset()
 
 
 class Forgetting(Server):
@@ -67,6 +48,28 @@ async def test_the_limit_that_was_asked_for_is_reached_and_held() -> None:
         assert (found.tried, found.refused, found.losses, found.evicted) == (500, {}, {}, 0)
         assert found.held_for >= 0.05
         await engine.set_sessions(0, None)
+        await until_gone(clients)
+
+
+@pytest.mark.parametrize(
+    ("limit", "rate", "known"), [(100_000, 50.0, True), (100_000, None, False), (None, 50.0, False)]
+)
+async def test_the_time_left_is_told_where_a_limit_and_a_rate_were_asked_for(
+    limit: int | None, rate: float | None, known: bool
+) -> None:
+    async with serving() as (address, clients), initiating(address) as engine:
+        await engine.start_probe(SessionsSettings(limit=limit, rate=rate, seconds=3600.0))
+
+        async def growing() -> bool:
+            return any("confirmed, trying" in now.trying for now in (await engine.snapshot()).probes)
+
+        await until(growing)
+        (progress,) = (await engine.snapshot()).probes
+        assert (progress.left is not None) is known
+        if progress.left is not None:
+            assert progress.left > 3600.0
+        await engine.stop_probe(FIND)
+        await engine.wait_probe(FIND)
         await until_gone(clients)
 
 

@@ -27,36 +27,14 @@ from initiator.probes.figures import (
 )
 from initiator.settings import Settings
 from initiator.workers import Workers
-from tests.initiator.probes.support import Server, serving, until_gone
+from tests.initiator.probes.support import MOST, Evicting, Limited, Server, serving, until_gone
 from tests.initiator.test_workers import Scattered
 from tests.support import Peer, full_queue, round_of, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
-MOST = 150
-
 # Seconds that an establishment or an echo may take.
 TIMEOUT = 2.0
-
-
-class Limited(Server):
-    """Resets whoever comes when there are enough."""
-
-    def came(self) -> None:
-        if len(self.clients) > MOST:
-            self.reset()
-
-
-class Evicting(Server):
-    """Resets the oldest when there are too many."""
-
-    leaving = False
-
-    def came(self) -> None:
-        staying = [client for client in self.clients if isinstance(client, Evicting) and not client.leaving]
-        if len(staying) > MOST:
-            staying[0].leaving = True
-            staying[0].reset()
 
 
 class Fourth(Server):

@@ -8,15 +8,20 @@ from typing import Any
 import pytest
 
 from common.addresses import Address
+from common.deadlines import TICK
 from common.errors import UsageError
 from initiator.engine import Engine
 from initiator.snapshot import SendFigures
 from initiator.workloads.expressions import Template, parse_message
 from initiator.workloads.send import SendSettings
+from initiator.workloads.turns import TOLERANCE
+from tests.initiator.pauses import held_up
 from tests.initiator.workloads.test_query import against, holding
 from tests.support import until
 
 pytestmark = pytest.mark.usefixtures("run")
+
+NOTHING_MISSED = {"late": 0, "session full": 0}
 
 
 def settings(*messages: bytes, **more: Any) -> SendSettings:
@@ -66,10 +71,10 @@ async def test_messages_go_out_at_the_rate_in_sequence_after_the_first() -> None
         await engine.wait_send()
         now = await figures(engine)
         await until(lambda: _is(len(heard.data) == now.traffic.sent))
-        pause = (await engine.snapshot()).longest_pause
+        pause = await held_up(engine)
     assert now.sent == now.due - sum(now.missed.values()) + 1
-    assert now.due <= 51
-    assert now.due >= 40 or pause > 0.05
+    assert 50 - 100 * pause <= now.due <= 50
+    assert now.missed == NOTHING_MISSED or (pause > TOLERANCE and now.missed["session full"] == 0)
     assert heard.data == b"first;" + b"".join((b"a.", b"bb.")[number % 2] for number in range(now.sent - 1))
 
 
@@ -120,8 +125,11 @@ async def test_a_bandwidth_is_kept() -> None:
         await engine.start_send(settings(b"0123456789", up=100_000.0, seconds=1.0))
         await engine.wait_send()
         now = await figures(engine)
+        pause = await held_up(engine)
     assert now.unit == "bytes"
-    assert now.traffic.sent + sum(now.missed.values()) == now.due == pytest.approx(300_000, rel=0.05)
+    assert now.traffic.sent + sum(now.missed.values()) == now.due
+    assert 300_000 * (1 - pause) <= now.due <= 300_000 * 1.05
+    assert now.missed == NOTHING_MISSED or (pause > TOLERANCE and now.missed["session full"] == 0)
 
 
 async def test_answers_are_matched_in_order_by_a_marker() -> None:
@@ -150,9 +158,10 @@ async def test_answers_are_matched_by_number_where_the_marker_has_it() -> None:
         await engine.start_send(settings(b"\\{message}\n", rate=200.0, marker=template(rb"<\{message}>")))
         await reached(engine, lambda now: now.sent > 50)
         await engine.stop_send()
-        now = await reached(engine, lambda now: now.answered + now.unexpected >= now.sent - 1)
-    assert now.unexpected > 5
-    assert now.answered > now.unexpected * 2
+        now = await reached(engine, lambda now: now.answered + now.unexpected >= now.sent - now.sent % 2)
+    # Each second message has two answers, and of each third of those one is to a message that was not sent.
+    assert now.unexpected == now.sent // 6
+    assert now.answered == now.sent // 2 * 2 - now.unexpected
 
 
 async def test_more_answers_than_messages_are_counted_as_such() -> None:
@@ -179,7 +188,9 @@ async def test_echoes_are_verified() -> None:
         await engine.stop_send()
         await engine.wait_send()
         now = await figures(engine)
-    assert now.answered == now.sent == now.due - sum(now.missed.values())
+        pause = await held_up(engine)
+    assert now.answered == now.sent == now.due - sum(now.missed.values()) > 100
+    assert now.missed == NOTHING_MISSED or (pause > TOLERANCE and now.missed["session full"] == 0)
     assert set(now.wrong.values()) == {0}
 
 
@@ -207,7 +218,9 @@ async def test_an_answer_of_another_session_is_told() -> None:
     async with against(crossed) as engine:
         await engine.set_sessions(2, None)
         await engine.wait_held()
-        await engine.start_send(SendSettings(7, rate=20.0, check=64, seconds=0.2))
+        await engine.start_send(SendSettings(7, rate=20.0, check=64))
+        await reached(engine, lambda now: now.sent > 4)
+        await engine.stop_send()
         await engine.wait_send()
         now = await figures(engine)
         assert now.wrong["foreign"] == now.sent > 4
@@ -229,7 +242,7 @@ async def test_reading_is_paced_and_goes_on_at_full_speed_afterwards(down: float
         await engine.wait_send()
         received = (await figures(engine)).traffic.received
         assert received <= 1.2 * down
-        assert received >= 0.8 * down or (await engine.snapshot()).longest_pause > 0.05
+        assert received >= 0.8 * down or await held_up(engine) > TOLERANCE
         await reached_bytes(engine, 10_000_000)
 
 
@@ -282,9 +295,11 @@ async def test_the_first_byte_waits_for_the_delay() -> None:
         await engine.start_send(settings(b"x", rate=100.0, delay=0.4, seconds=1.0))
         await engine.wait_send()
         now = await figures(engine)
-    # Nothing is due before.
+        pause = await held_up(engine)
+    # Nothing is due before. It begins at the time of the last batch, and is over with the first beat behind its tick.
     assert now.due == now.sent + sum(now.missed.values())
-    assert 20 < now.due <= 2 * 65
+    assert 60 - 100 * (TICK + 2 * pause) <= now.due / 2 <= 61 + 100 * pause
+    assert now.missed == NOTHING_MISSED or pause > TOLERANCE
 
 
 @pytest.mark.parametrize(("delay", "counted"), [(0.0, True), (0.1, False)])
