@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from common.histogram import Histogram
-from common.workers.merge import WORKER, Rule, add_counts, chain, departed, first, merged
+from common.reasons import WORKER
+from common.workers.merge import Rule, add_counts, chain, departed, first, merged
 from initiator.churn_figures import Tally
 from initiator.latencies import Latencies, Latency
 from initiator.snapshot import Snapshot
@@ -122,7 +123,7 @@ def remains(snapshot: Snapshot) -> Snapshot:
     query = left.query
     if query and snapshot.query:
         query = replace(query, lost=query.lost + snapshot.query.outstanding)
-    losses = add_counts([snapshot.losses, {WORKER: snapshot.held}])
+    losses = add_counts([snapshot.losses, {WORKER: snapshot.held} if snapshot.held else {}])
     return replace(left, losses=losses, query=query, churn=None, lifetime=None, dump=None)
 
 

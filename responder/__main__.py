@@ -31,14 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             async def toolbar() -> str:
                 return toolbar_text(await engine.snapshot())
 
-            async def addresses() -> list[str]:
-                return [row.listener for row in (await engine.listener_page(0)).rows]
-
             settings = await engine.settings() if isinstance(engine, Fleet) else options.settings
             greeting = greeting_text(await engine.snapshot(), settings, read_system().somaxconn)
             if isinstance(engine, Fleet):
                 engine.ends = False
-            yield Service(greeting, Commands(engine, shell, logs, options.mode).rows(), toolbar, addresses)
+            yield Service(greeting, Commands(engine, shell, logs, options.mode).rows(), toolbar, engine.listener_names)
 
     sys.exit(run("responder", options.process, start))
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from socket import SocketType
 from time import monotonic
 from typing import Final, TypeGuard
@@ -12,7 +13,7 @@ from common.dump import Dump
 from common.errors import SessionerError, UsageError
 from common.histogram import Histogram
 from common.limits import Demand
-from common.paging import Page, page_of
+from common.paging import ROWS, Page, page_of
 from common.rate import Rate
 from common.reactor import Handler, Job, Reactor
 from common.resolver import SocketAddress, resolve
@@ -20,7 +21,7 @@ from common.socket_options import cut_buffers
 from common.sockets import local_address
 from common.system import descriptor_limits
 from responder.client import Client
-from responder.holder import Holder
+from responder.holder import Holder, capacity
 from responder.listener import Listener
 from responder.listening import listen_on
 from responder.settings import ECHO, Settings, check_mode
@@ -37,6 +38,9 @@ _LOOK_UPS: Final = 64
 # Listening sockets opened or closed, and listeners looked up, before all else has its turn: two milliseconds.
 _SOCKETS: Final = 50
 _FOUND: Final = 500
+
+# Listeners whose rows are compared, or made, before others have their turn: two milliseconds at most.
+_COMPARED: Final = 500
 
 _ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
@@ -122,8 +126,17 @@ class Engine:
                     await asyncio.sleep(0)
             return len(found)
 
-    async def set_mode(self, mode: str, endpoint: Endpoint | None) -> int:
-        """Change the mode of the listeners that the endpoint names, or of all, and of all clients accepted there.
+    async def close_listeners(self, addresses: Sequence[Address]) -> None:
+        """Stop listening on those of these addresses that are listened on; their clients stay."""
+        async with self._changing:
+            for number, address in enumerate(addresses, 1):
+                for listener in self._holder.listeners.find(address_key(*address)):
+                    self._holder.remove(listener)
+                if number % _SOCKETS == 0:
+                    await asyncio.sleep(0)
+
+    async def set_mode(self, mode: str, endpoint: Endpoint | Sequence[Address] | None) -> int:
+        """Change the mode of the listeners that the endpoint names, or at these addresses, or of all, and of clients.
 
         Return how many listeners they were. Raises UsageError, and nothing is changed, when there is none of them or
         the settings lack what the mode needs.
@@ -218,10 +231,20 @@ class Engine:
         """Return a page of the listeners, in the order they were added."""
         return page_of(list(self._holder.doors.listeners.values()), start, _listener_row)
 
-    async def listener_rows(self, addresses: Sequence[Address]) -> list[ListenerRow]:
-        """Return the rows of the listeners on these addresses."""
-        find = self._holder.listeners.find
-        return [_listener_row(listener) for address in addresses for listener in find(address_key(*address))]
+    async def listener_names(self) -> list[str]:
+        """Return the first of the listeners' addresses, a page of them, which are what is typed."""
+        return [str(listener.address) for listener in islice(self._holder.doors.listeners.values(), ROWS)]
+
+    async def changed_rows(self, known: Mapping[Address, ListenerRow]) -> dict[Address, ListenerRow]:
+        """Return the rows of the listeners that are not as they are known to be."""
+        rows: dict[Address, ListenerRow] = {}
+        for number, listener in enumerate(list(self._holder.doors.listeners.values()), 1):
+            row = known.get(listener.address)
+            if not row or _has_changed(listener, row):
+                rows[listener.address] = _listener_row(listener)
+            if number % _COMPARED == 0:
+                await asyncio.sleep(0)
+        return rows
 
     async def marker_latency(self) -> Histogram | None:
         """Return the latencies that the markers tell, None while no markers are looked for."""
@@ -232,7 +255,9 @@ class Engine:
     def fullness(self) -> float | None:
         """Which part of the room for clients is used, 1.0 while they wait for some; None where others accept them."""
         holder = self._holder
-        return None if holder.resting else 1.0 if holder.paused else holder.table.count / holder.highest
+        if holder.resting:
+            return None
+        return 1.0 if holder.paused else holder.table.count / capacity(holder.listeners.count)
 
     async def session_page(self, address: Address | None, start: int) -> Page[ClientRow]:
         """Return a page of the clients, those of one listener or of one peer where an address is given.
@@ -274,11 +299,15 @@ class Engine:
                 log.warning("%s", line)
         return sock
 
-    async def _listeners_of(self, endpoint: Endpoint) -> list[Listener]:
-        """Return the listeners on the addresses that an endpoint names; raises UsageError when there is none."""
+    async def _listeners_of(self, endpoint: Endpoint | Sequence[Address]) -> list[Listener]:
+        """Return the listeners on the addresses that an endpoint names, or on these; raises UsageError without any."""
+        if isinstance(endpoint, Endpoint):
+            addresses: Sequence[Address] = [item.address for item in await resolve(endpoint)]
+        else:
+            addresses = endpoint
         found: list[Listener] = []
-        for number, item in enumerate(await resolve(endpoint), 1):
-            found += self._holder.listeners.find(address_key(*item.address))
+        for number, address in enumerate(addresses, 1):
+            found += self._holder.listeners.find(address_key(*address))
             if number % _FOUND == 0:
                 await asyncio.sleep(0)
         if not found:
@@ -322,6 +351,18 @@ def _listener_row(listener: Listener) -> ListenerRow:
         received=listener.received,
         sent=listener.sent,
         messages=listener.messages,
+    )
+
+
+def _has_changed(listener: Listener, row: ListenerRow) -> bool:
+    """Return whether a listener is not as in its row; a row takes several times as long to make."""
+    return (
+        listener.received != row.received
+        or listener.accepted != row.accepted
+        or listener.sent != row.sent
+        or listener.held != row.held
+        or listener.messages != row.messages
+        or listener.behaviour.mode != row.mode
     )
 
 

@@ -34,6 +34,9 @@ log = logging.getLogger("sessioner.responder")
 
 _BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {made.mode: made for made in (Echo, Sink, Active, Serve)}
 
+# Descriptors of a process that are neither clients nor listeners: its loop, its timers, its connection.
+_OWN: Final = 40
+
 # Clients accepted on one listener before the others have their turn: a millisecond.
 _AT_ONCE: Final = 64
 
@@ -45,6 +48,11 @@ _SETTLED: Final = 1.0
 # either end several microseconds; the first echo to a client in a rush is at most so much later.
 _RUSH: Final = 10_000
 _MOMENT: Final = 0.001
+
+
+def capacity(listeners: int) -> int:
+    """Return how many clients a process has room for beside so many listeners, under its limit now."""
+    return max(1, highest_descriptor() - _OWN - listeners)
 
 
 class Holder:

@@ -1,5 +1,6 @@
 """Listening sockets, with all that the sockets accepted on them inherit."""
 
+from errno import EMFILE
 from socket import (
     AF_INET6,
     IPPROTO_IPV6,
@@ -85,4 +86,5 @@ def _bind(item: SocketAddress, settings: Settings, *, shared: bool) -> SocketTyp
 
 
 def _refused(address: Address, failure: OSError) -> SessionerError:
-    return SessionerError(f"cannot listen on {address}: {failure.strerror}")
+    remedy = "; raise ulimit -n" if failure.errno == EMFILE else ""
+    return SessionerError(f"cannot listen on {address}: {failure.strerror}{remedy}")

@@ -6,8 +6,8 @@ from time import monotonic
 from typing import Final
 
 from common.addresses import Address
+from common.reasons import WORKER
 from common.shortages import DESCRIPTORS
-from common.workers.merge import WORKER
 from initiator.probes.capacity import Confirmed, SessionsPart
 from initiator.probes.figures import FIND, Progress, SessionsFigures, SessionsSettings
 from initiator.probes.growth import Growth, spread_over, turns_of

@@ -17,6 +17,7 @@ import pytest
 from common.addresses import Address, Endpoint
 from common.dump import LEVEL, Dump
 from common.errors import SessionerError, UsageError
+from common.paging import ROWS
 from responder.client import Client
 from responder.engine import Engine
 from responder.settings import MODES, Settings
@@ -688,3 +689,21 @@ async def test_a_responder_without_listeners_has_figures() -> None:
     async with aclosing(Engine(Settings())) as engine:
         now = await engine.snapshot()
         assert (now.received, now.sent, now.echoed, now.messages, now.missed) == (0, 0, 0, 0, 0)
+
+
+@pytest.mark.usefixtures("run")
+async def test_listeners_are_changed_and_closed_by_their_addresses_too() -> None:
+    async with listening(3) as (engine, addresses):
+        nowhere = Address("127.0.0.9", 9)
+        assert await engine.set_mode("sink", [*addresses[:2], nowhere]) == 2
+        assert [row.mode for row in (await listeners(engine)).values()] == ["sink", "sink", "echo"]
+        with pytest.raises(UsageError, match="no listener"):
+            await engine.set_mode("sink", [nowhere])
+        await engine.close_listeners([addresses[0], nowhere])
+        assert list(await listeners(engine)) == [str(address) for address in addresses[1:]]
+
+
+@pytest.mark.usefixtures("run")
+async def test_the_names_to_complete_are_those_of_the_first_listeners() -> None:
+    async with listening(ROWS + 1) as (engine, addresses):
+        assert await engine.listener_names() == [str(address) for address in addresses[:ROWS]]
