@@ -45,6 +45,9 @@ _AHEAD_AT_LAST: Final = 0.02
 # Sockets that a worker is given at once in the place of others: it has room for them however full it is.
 _CHANGED_AT_ONCE: Final = 8
 
+# Addresses that are listened on before everybody else has a turn: two milliseconds.
+_SOCKETS: Final = 50
+
 # The seat of a worker that could not be given all sockets of another one: it accepts nothing, on some of the last seat.
 _BETWEEN: Final = -1
 
@@ -116,7 +119,9 @@ class Workers(Divided):
                 sockets = listen_together(item, self._settings, self._seats)
                 address = Address(item.address.host, sockets[0].getsockname()[1])
                 added[address] = Listener(item, mode, sockets)
-        except SessionerError:
+                if len(added) % _SOCKETS == 0:
+                    await asyncio.sleep(0)
+        except (SessionerError, asyncio.CancelledError):
             _close(added.values())
             raise
         if not self._buffers_told:
@@ -359,5 +364,9 @@ async def open_engine(settings: Settings, process: Process) -> AnyEngine:
         return Engine(settings)
     cores = len(os.sched_getaffinity(0))
     workers = Workers(settings, process.workers, cores, Zygote(_MODULE, process.loop))
-    await workers.open()
+    try:
+        await workers.open()
+    except BaseException:
+        await workers.aclose()
+        raise
     return workers
