@@ -280,10 +280,10 @@ class Holder:
         except BlockingIOError:
             return 0
         except OSError as failure:
-            self._ended(session, reasons.reason_of(failure.errno))
+            self.lost(session, reasons.reason_of(failure.errno))
             return 0
         if not count:
-            self._ended(session, reasons.FIN)
+            self.lost(session, reasons.FIN)
             return 0
         now, stream = self._reactor.now, session.stream
         traffic = self.traffic
@@ -323,15 +323,11 @@ class Holder:
         """Return whether a held session has ever had an answer to something it sent."""
         return bool(self._answered.get(session, session.heard))
 
-    def _ended(self, session: Session, reason: str) -> None:
-        """Handle that nothing more will come: a loss, unless our own end is closed too."""
+    def lost(self, session: Session, reason: str) -> None:
+        """Count a held session that ended unasked, and have it replaced; one that we close has come to its end."""
         if session.state is State.CLOSING:
             self._release(session)
-        else:
-            self.lost(session, reason)
-
-    def lost(self, session: Session, reason: str) -> None:
-        """Count a held session that ended unasked, and have it replaced."""
+            return
         target = session.target
         target.losses[reason] += 1
         self.losses[reason] += 1

@@ -263,6 +263,17 @@ async def test_the_end_of_a_session_is_noticed_though_it_is_never_read() -> None
         await engine.stop_send()
 
 
+async def test_a_session_that_is_closed_is_no_loss_though_it_is_never_read() -> None:
+    async with holding(3) as engine:
+        await engine.start_send(settings(b"x", rate=100.0, down=0.0, marker=template(b"x")))
+        await reached(engine, lambda now: now.sent > 6)
+        await engine.drop(2, reset=False)
+        await reached(engine, lambda now: now.lost > 0)
+        await engine.wait_held()
+        assert (await engine.snapshot()).losses == {}
+        await engine.stop_send()
+
+
 async def test_a_session_that_is_replaced_begins_anew() -> None:
     heard = Heard()
     async with against(heard) as engine:
