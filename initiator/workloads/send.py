@@ -153,6 +153,7 @@ class Send:
     def leave(self, stream: SendStream) -> None:
         """Send no more on a session: what it was to answer is waited for."""
         self._streams.remove(stream)
+        self._deadlines.cancel(stream)
 
     def left(self, stream: SendStream) -> None:
         """Take out a session that is not held any more: what it was to answer is lost."""

@@ -274,6 +274,30 @@ async def test_a_session_that_is_closed_is_no_loss_though_it_is_never_read() -> 
         await engine.stop_send()
 
 
+async def test_a_session_that_is_closed_in_its_delay_sends_nothing_more() -> None:
+    begun = asyncio.Event()
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        await begun.wait()
+        writer.write(b"late")
+
+    async with against(late) as engine:
+        await engine.set_sessions(3, None)
+        await engine.wait_held()
+        await engine.start_send(settings(b"x", first=(template(b"hi"),), rate=5.0, delay=0.2))
+        await engine.drop(2, reset=False)
+        now = await reached(engine, lambda now: now.sent > 0)
+        assert now.traffic.received == 0
+        begun.set()
+
+        async def heard_or_held_up() -> bool:
+            return (await figures(engine)).traffic.received == 8 or await held_up(engine) > 0.5
+
+        await until(heard_or_held_up)
+        assert (await engine.snapshot()).losses == {}
+
+
 async def test_a_session_that_is_replaced_begins_anew() -> None:
     heard = Heard()
     async with against(heard) as engine:
