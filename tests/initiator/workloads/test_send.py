@@ -253,6 +253,28 @@ async def reached_bytes(engine: Engine, count: int) -> None:
     await until(checked)
 
 
+async def test_answers_are_read_where_reading_is_paced_when_all_is_sent() -> None:
+    async with holding(3) as engine:
+        await engine.start_send(settings(b"hello;", rate=200.0, down=1e6, marker=template(b"hello;"), seconds=0.3))
+        await engine.wait_send()
+        now = await figures(engine)
+    assert now.answered == now.sent > 0
+    assert now.unanswered == 0
+
+
+async def test_a_session_that_is_closed_is_read_to_its_end_where_reading_is_paced() -> None:
+    async def at_last(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read())
+
+    async with against(at_last) as engine:
+        await engine.start_send(settings(b"x", rate=100.0, down=1e6, marker=template(b"x")))
+        await reached(engine, lambda now: now.sent > 10)
+        await engine.drop(1, reset=False)
+        await reached(engine, lambda now: now.answered > 10)
+        assert (await engine.snapshot()).losses == {}
+        await engine.stop_send()
+
+
 async def test_the_end_of_a_session_is_noticed_though_it_is_never_read() -> None:
     async with holding(4) as engine:
         await engine.start_send(settings(b"x", rate=10.0, down=0.0))
