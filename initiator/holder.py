@@ -5,7 +5,7 @@ import logging
 import os
 import random
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from itertools import groupby
 from operator import attrgetter
 from select import EPOLLIN, EPOLLOUT, EPOLLRDHUP
@@ -33,7 +33,7 @@ from initiator.target import Due, Target
 from initiator.tls import Secure
 from initiator.traffic import Traffic
 from initiator.workloads.ping import Ping
-from initiator.workloads.stream import Workload
+from initiator.workloads.stream import SLOW_READ, Workload
 
 log = logging.getLogger("sessioner.initiator")
 
@@ -86,6 +86,7 @@ class Holder:
         self._buffer = bytearray(BUFFER)
         self._buffers = [self._buffer]
         self._view = memoryview(self._buffer)
+        self._few = [self._view[:SLOW_READ]]
         self._closing = False
         self._close_again = False
         self._half_closed = 0
@@ -136,7 +137,8 @@ class Holder:
     def ready(self, session: Session, events: int) -> None:
         """Handle what epoll reported on a session."""
         stream = session.stream
-        if events == _HEARD and session.state is _ESTABLISHED and not (stream and (stream.unsent or stream.throttled)):
+        fast = not (stream and (stream.unsent or stream.throttled or stream.slow))
+        if fast and events == _HEARD and session.state is _ESTABLISHED:
             if self._take(session, self._buffers) == BUFFER:
                 self._read(session, events)
             return
@@ -267,13 +269,15 @@ class Holder:
 
     def _read(self, session: Session, events: int) -> None:
         """Take what has come, and notice the end."""
-        for _ in range(_READS):
-            count = self._take(session, self._buffers)
-            if count < BUFFER and not (count and events & _END):
+        slow = session.stream and session.stream.slow
+        buffers, most, reads = (self._few, SLOW_READ, 1) if slow else (self._buffers, BUFFER, _READS)
+        for _ in range(reads):
+            count = self._take(session, buffers)
+            if count < most and not (count and events & _END):
                 return
         self._reactor.again(session, events)
 
-    def _take(self, session: Session, buffers: list[bytearray] | list[memoryview]) -> int:
+    def _take(self, session: Session, buffers: Sequence[bytearray | memoryview]) -> int:
         """Read once, and return how many bytes were taken: 0 when there are no more for now, or at the end."""
         try:
             count = session.receive(buffers)

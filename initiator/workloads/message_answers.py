@@ -77,8 +77,11 @@ class Answers:
         elif stream.pattern is not None and self._marker:
             data = stream.tail + data
             numbers, end = find_markers(stream.pattern, data)
-            for number in numbers:
-                self._answer(stream, number, now)
+            if self._marker.numbered:
+                for number in numbers:
+                    self._answer(stream, number, now)
+            else:
+                self._answer_next(stream, len(numbers), now)
             stream.tail = data[max(end, len(data) - self._marker.longest) :]
         if len(self._raw) > _KEPT:
             self.count()
@@ -100,14 +103,24 @@ class Answers:
             self._stop()
         stream.tail_stop = seen[max(0, len(seen) - len(stop_on) + 1) :]
 
+    def _answer_next(self, stream: "SendStream", count: int, now: float) -> None:
+        """Take so many answers to the messages that have waited for the longest."""
+        skipped = min(stream.skip, count)
+        stream.skip -= skipped
+        count -= skipped
+        waiting = stream.waiting
+        found = [waiting.popleft() for _ in range(min(count, len(waiting)))] if waiting else []
+        self.unexpected += count - len(found)
+        self.answered += len(found)
+        self._corrected += [now - due for due, _ in found]
+        self._raw += [now - sent for _, sent in found]
+
     def _answer(self, stream: "SendStream", number: int, now: float) -> None:
+        """Take the answer to the message with this number."""
         if stream.skip:
             stream.skip -= 1
             return
-        if stream.waiting is not None:
-            found = stream.waiting.popleft() if stream.waiting else None
-        else:
-            found = stream.numbered.pop(number, None) if stream.numbered else None
+        found = stream.numbered.pop(number, None) if stream.numbered else None
         if found is None:
             self.unexpected += 1
             return

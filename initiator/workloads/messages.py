@@ -46,9 +46,12 @@ class Messages:
 
     def take(self, stream: "SendStream", count: int, until: float) -> list[bytes]:
         """Return the next messages of a session: at most so many, and at least the one; what is made by `until`."""
+        count = min(count, AT_ONCE)
+        if self._sequence.ring and self._sequence.length(count) < _BYTES_AT_ONCE:
+            return self._constants(stream, count)
         data: list[bytes] = []
         size = 0
-        for number in range(stream.number, stream.number + min(count, AT_ONCE)):
+        for number in range(stream.number, stream.number + count):
             if self._check:
                 message = Frame(self._run, stream.uid, number).encode(self._check)
             else:
@@ -60,6 +63,14 @@ class Messages:
             if size >= _BYTES_AT_ONCE or monotonic() >= until:
                 break
         return data
+
+    def _constants(self, stream: "SendStream", count: int) -> list[bytes]:
+        """Return the next messages where all are constant."""
+        first, constants = stream.number - 1, self._sequence.constants
+        stream.number += count
+        if len(constants) == 1:
+            return constants * count
+        return [constants[number % len(constants)] for number in range(first, first + count)]
 
     def take_bytes(self, stream: "SendStream", size: int, until: float) -> tuple[bytes | memoryview, int]:
         """Return the next bytes, and how many messages end in them.
@@ -86,13 +97,12 @@ class _Sequence:
     """The bytes of the messages one after the other, again and again, where they are always the same."""
 
     def __init__(self, templates: Sequence[Template]) -> None:
-        constants = [template.constant for template in templates]
-        known = [constant for constant in constants if constant is not None]
+        self.constants = [template.constant for template in templates if template.constant is not None]
         self.ring = memoryview(b"")
         self._ends: list[int] = []
-        if known and len(known) == len(constants):
-            whole = b"".join(known)
-            self._ends = list(accumulate(map(len, known)))
+        if self.constants and len(self.constants) == len(templates):
+            whole = b"".join(self.constants)
+            self._ends = list(accumulate(map(len, self.constants)))
             self.ring = memoryview(whole * (BLOCK // len(whole) + 2))
 
     def length(self, count: int) -> int:

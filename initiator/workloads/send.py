@@ -23,8 +23,8 @@ from initiator.workloads.expressions import Template
 from initiator.workloads.line import Line, Task
 from initiator.workloads.message_answers import Answers
 from initiator.workloads.messages import BLOCK, Messages
-from initiator.workloads.send_stream import SendStream, ThrottledStream
-from initiator.workloads.stream import NOWHERE, Streams
+from initiator.workloads.send_stream import ListeningStream, SendStream, ThrottledStream
+from initiator.workloads.stream import NOWHERE, SLOW_READ, Streams
 from initiator.workloads.turns import TOLERANCE, Turns
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _WRITES: Final = 4
 
 # Sessions that are sent on in one step, a fraction of a millisecond, and the seconds after which it ends anyway.
 _SENT_AT_ONCE: Final = 16
-_STEP: Final = 0.0005
+_STEP: Final = 0.0003
 
 # Messages of one session that are written one by one in a step.
 _WRITTEN_AT_ONCE: Final = 32
@@ -109,14 +109,17 @@ class Send:
         self._spoken = Coarse()
         self._messages = Messages(settings)
         self._answers = Answers(settings, latencies.message, self.stop)
-        self._stream = SendStream if settings.down is None else ThrottledStream
+        self._told_apart = bool(settings.marker) or 0 < settings.check <= SLOW_READ
+        self._stream: type[SendStream] = ListeningStream if self._told_apart else SendStream
+        if settings.down is not None:
+            self._stream = ThrottledStream
         self._writes = _WRITES if self._messages.plain else 1
         self._streams: Streams[SendStream] = Streams()
         self._leaving: Streams[SendStream] = Streams()
         self._sends = Line()
         self._reads = Line()
-        self._piece, self._turns = self._paces(settings.rate, settings.up)
-        self._read_piece, self._read_turns = self._paces(None, settings.down or None)
+        self._piece, self._turns = self._paces(settings.rate, settings.up, self.begun)
+        self._read_piece, self._read_turns = self._paces(None, settings.down or None, self.begun)
         self._timer = Timer(reactor, self.send_due)
         self._ends = self.begun + settings.seconds if settings.seconds is not None else float("inf")
         self._drained_at = self._ended_at = 0.0
@@ -185,7 +188,7 @@ class Send:
         """Send so many messages a second and session from now on."""
         self._plan_sends(monotonic())
         self.settings = replace(self.settings, rate=rate)
-        self._piece, self._turns = self._paces(rate, None)
+        self._piece, self._turns = self._paces(rate, None, monotonic())
         self.send_due()
 
     def reported(self, stream: SendStream) -> None:
@@ -253,7 +256,7 @@ class Send:
         now = min(monotonic(), self._ends)
         answers, rate, sessions = self._answers, self.settings.rate, len(self._streams.items)
         return SendFigures(
-            asked_rate=rate * sessions if rate else None,
+            asked_rate=self._asked_rate(now - self.begun),
             rate=rate,
             sent_rate=self._sent_rate.per_second,
             answered_rate=self._answered_rate.per_second,
@@ -294,13 +297,13 @@ class Send:
         if not self._ended_at:
             self._end()
 
-    def _paces(self, rate: float | None, bandwidth: float | None) -> tuple[int, Turns | None]:
+    def _paces(self, rate: float | None, bandwidth: float | None, now: float) -> tuple[int, Turns | None]:
         """Return how much one turn of a session is, in messages or bytes, and the turns."""
         if rate:
-            return 1, Turns(rate, monotonic())
+            return 1, Turns(rate, now)
         if bandwidth:
             piece = max(1, int(min(max(min(_SEGMENT, bandwidth), bandwidth * _PIECE_SECONDS), _LARGEST_PIECE)))
-            return piece, Turns(bandwidth / piece, monotonic())
+            return piece, Turns(bandwidth / piece, now)
         return 0, None
 
     def _plan_sends(self, now: float) -> None:
@@ -339,7 +342,7 @@ class Send:
         if stream.place == NOWHERE:
             return
         stream.input = 0
-        piece = min(task.amount, BLOCK if self.listening else _LARGEST_PIECE)
+        piece = min(task.amount, SLOW_READ if self._told_apart else _LARGEST_PIECE)
         if self._read(stream.session, piece):
             stream.input = READ
             if piece < task.amount:
@@ -433,6 +436,15 @@ class Send:
         self._drained_at = now + _DRAINING
         for stream in self._streams.items:
             self._deadlines.cancel(stream)
+
+    def _asked_rate(self, seconds: float) -> float | None:
+        """Return the rate asked for: that of the moment, or of all of a run that has ended after so many seconds."""
+        rate = self.settings.rate
+        if rate is None:
+            return None
+        if self._ended_at:
+            return self._due / seconds if seconds else 0.0
+        return rate * len(self._streams.items)
 
     def _any_busy(self) -> bool:
         """Whether something is still to come or to go."""

@@ -86,6 +86,14 @@ class SendStream(Stream):
             self.session.lost(failure)
 
 
+class ListeningStream(SendStream):
+    """One session's part where answers are told one by one."""
+
+    slow: ClassVar[bool] = True
+
+    __slots__ = ()
+
+
 class ThrottledStream(SendStream):
     """One session's part where reading is paced."""
 

@@ -17,7 +17,7 @@ from initiator.workloads.send import SendSettings
 from initiator.workloads.turns import TOLERANCE
 from tests.initiator.pauses import held_up
 from tests.initiator.workloads.test_query import against, holding
-from tests.support import until
+from tests.support import stall, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -251,6 +251,51 @@ async def reached_bytes(engine: Engine, count: int) -> None:
         return (await engine.snapshot()).traffic.received > count
 
     await until(checked)
+
+
+async def test_what_falls_due_in_a_stall_over_the_end_is_missed() -> None:
+    async with holding(2) as engine:
+        await engine.start_send(settings(b"x", rate=100.0, seconds=0.5))
+        await reached(engine, lambda now: now.sent > 0)
+        stall(0.8)
+        await engine.wait_send()
+        now = await figures(engine)
+    assert now.due == 2 * 50
+    assert now.sent + sum(now.missed.values()) == now.due
+    assert now.missed["late"] > 0
+
+
+@pytest.mark.parametrize("rate", [50.0, 5000.0])
+async def test_nothing_is_missed_at_the_end_of_a_run_that_was_not_held_up(rate: float) -> None:
+    async with holding(2) as engine:
+        await engine.start_send(settings(b"x", rate=rate, seconds=0.4))
+        await engine.wait_send()
+        now = await figures(engine)
+        pause = await held_up(engine)
+    assert now.due == now.sent + sum(now.missed.values())
+    assert 2 * rate * (0.4 - pause) <= now.due <= 2 * rate * 0.4
+    assert now.missed == NOTHING_MISSED or pause > TOLERANCE
+
+
+async def test_a_rate_that_is_too_high_is_missed_for_the_rest_and_ends_in_time() -> None:
+    async with holding(3) as engine:
+        await engine.start_send(settings(b"x", rate=1_000_000.0, seconds=0.3))
+        await engine.wait_send()
+        now = await figures(engine)
+    assert now.due <= 900_000
+    assert now.sent + sum(now.missed.values()) == now.due
+    assert now.missed["late"] > 0
+
+
+async def test_what_was_asked_for_in_a_run_that_has_ended_is_what_was_due() -> None:
+    async with holding(3) as engine:
+        await engine.start_send(settings(b"x", rate=200.0, seconds=0.3))
+        assert (await reached(engine, lambda now: now.sessions == 3)).asked_rate == 600.0
+        await engine.wait_send()
+        now = await figures(engine)
+        pause = await held_up(engine)
+    assert now.asked_rate == now.due / now.seconds
+    assert now.asked_rate == pytest.approx(600.0, rel=0.1) or pause > TOLERANCE
 
 
 async def test_answers_are_read_where_reading_is_paced_when_all_is_sent() -> None:
