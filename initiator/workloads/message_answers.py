@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from initiator.workloads.send import SendSettings
     from initiator.workloads.send_stream import SendStream
 
-# Messages of one session that may wait for an answer; older ones are given up.
+# Messages of one session that may wait for an answer, the latest ones by number where they have one; older ones are
+# given up.
 _MOST_PENDING: Final = 65_536
 
 # Times kept before they are counted in the histograms, which is cheaper for many at once.
@@ -59,14 +60,17 @@ class Answers:
 
     def wait(self, stream: "SendStream", dues: list[float], sent: float) -> None:
         """Wait for the answers to the last messages of a session, where there are to be any."""
-        if stream.waiting is not None:
-            stream.waiting.extend([(due, sent) for due in dues])
-            while len(stream.waiting) > _MOST_PENDING:
-                stream.waiting.popleft()
+        waiting, numbered = stream.waiting, stream.numbered
+        if waiting is not None:
+            waiting.extend([(due, sent) for due in dues])
+            while len(waiting) > _MOST_PENDING:
+                waiting.popleft()
                 self.unanswered += 1
-        elif stream.numbered is not None:
+        elif numbered is not None:
             for number, due in enumerate(dues, stream.number - len(dues)):
-                stream.numbered[number] = (due, sent)
+                numbered[number] = (due, sent)
+                if numbered.pop(number - _MOST_PENDING, None):
+                    self.unanswered += 1
 
     def heard(self, stream: "SendStream", data: bytes, now: float) -> None:
         """Look for answers in what a session hears."""
