@@ -17,6 +17,7 @@ from initiator.workers import AnyEngine
 from initiator.workloads.expressions import Template, parse_message
 from initiator.workloads.frames import SMALLEST
 from initiator.workloads.markers import Marker
+from initiator.workloads.search import START_EACH
 from initiator.workloads.send import SendSettings
 
 _NAME: Final = "send"
@@ -37,9 +38,6 @@ _HIGHEST: Final = 1_000_000
 
 # Characters of a message that its run is told by.
 _SHOWN: Final = 200
-
-# The rate that the search for one begins at, for each session.
-_START: Final = 10.0
 
 
 class SendCommands:
@@ -148,7 +146,7 @@ def _send_settings(text: Sequence[str], options: Mapping[str, Any]) -> SendSetti
         seed=seed,
         messages=messages,
         first=tuple(map(template, options.get("first", ()))),
-        rate=_START if latency else rate,
+        rate=START_EACH if latency else rate,
         up=options.get("up"),
         down=options.get("down"),
         delay=options.get("delay", 0.0),

@@ -471,6 +471,7 @@ async def test_the_highest_rate_within_a_latency_is_searched_for() -> None:
         await engine.start_send(settings(b"x", rate=1.0, marker=template(b"x")))
         found = await engine.search_send_rate(1e-6)
         assert found.good == 0
+        assert found.tried[0].rate == 10.0
         assert [tried.does for tried in found.tried] == [False] * len(found.tried)
         assert all(one.rate > other.rate for one, other in pairwise(found.tried))
         await engine.wait_send()
