@@ -147,6 +147,7 @@ class Holder:
                 self.opener.refused(session)
                 return
             self.establish([session])
+            stream = session.stream
         if stream and stream.unsent and events & WRITE:
             try:
                 stream.writable()

@@ -1,16 +1,20 @@
 """The message workload over real sockets."""
 
 import asyncio
+import socket
 from collections.abc import Callable
+from contextlib import ExitStack, aclosing, suppress
 from itertools import pairwise
+from threading import Thread
 from typing import Any
 
 import pytest
 
-from common.addresses import Address
+from common.addresses import Address, Endpoint
 from common.deadlines import TICK
 from common.errors import UsageError
 from initiator.engine import Engine
+from initiator.settings import Settings
 from initiator.snapshot import SendFigures
 from initiator.workloads.expressions import Template, parse_message
 from initiator.workloads.send import SendSettings
@@ -318,6 +322,33 @@ async def test_a_session_that_is_closed_is_read_to_its_end_where_reading_is_pace
         await reached(engine, lambda now: now.answered > 10)
         assert (await engine.snapshot()).losses == {}
         await engine.stop_send()
+
+
+async def test_a_session_that_speaks_at_once_is_not_read_either() -> None:
+    """Of many some have spoken when they are found to be established."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as server:
+
+        def speak() -> None:
+            with ExitStack() as sessions, suppress(OSError):
+                while True:
+                    sessions.enter_context(server.accept()[0]).send(b"x")
+
+        speaker = Thread(target=speak)
+        speaker.start()
+        try:
+            async with aclosing(Engine(Settings(seed=1))) as engine:
+                port = server.getsockname()[1]
+                await engine.add_targets(Endpoint("127.0.0.1", port, port), None)
+                await engine.set_sessions(0, None)
+                await engine.wait_held()
+                before = (await engine.snapshot()).traffic.received
+                await engine.start_send(settings(b"x", rate=0.1, down=0.0))
+                await engine.set_sessions(500, None)
+                await engine.wait_held()
+                assert (await engine.snapshot()).traffic.received == before
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            speaker.join()
 
 
 async def test_the_end_of_a_session_is_noticed_though_it_is_never_read() -> None:
