@@ -116,6 +116,7 @@ class Send:
         self._writes = _WRITES if self._messages.plain else 1
         self._streams: Streams[SendStream] = Streams()
         self._leaving: Streams[SendStream] = Streams()
+        self._going_on = False
         self._sends = Line()
         self._reads = Line()
         self._piece, self._turns = self._paces(settings.rate, settings.up, self.begun)
@@ -182,7 +183,7 @@ class Send:
     def stop(self) -> None:
         """Send no more; it is over when nothing is waited for."""
         self._ends = min(self._ends, monotonic())
-        self.send_due()
+        self._go_on()
 
     def change(self, rate: float) -> None:
         """Send so many messages a second and session from now on."""
@@ -201,6 +202,7 @@ class Send:
 
     def ready(self, _events: int) -> None:
         """Go on after others had their turn."""
+        self._going_on = False
         self.send_due()
 
     def send_due(self) -> None:
@@ -222,9 +224,14 @@ class Send:
                 if monotonic() >= until:
                     break
         if self._sends or self._reads:
-            self._reactor.again(self, 0)
+            self._go_on()
         elif self._streams.items or self._leaving.items:
             self._arm(now)
+
+    def _go_on(self) -> None:
+        if not self._going_on:
+            self._going_on = True
+            self._reactor.again(self, 0)
 
     def write_on(self, stream: SendStream) -> None:
         """Send as fast as the session takes it, until it is others' turn; raises OSError when the session is lost."""
