@@ -146,7 +146,7 @@ class Send:
         else:
             self.begin(stream)
         if len(self._streams.items) == 1:
-            self.send_due()
+            self._go_on()
 
     def begin(self, stream: SendStream) -> None:
         """Send the first messages on a session, and then the others; raises OSError when the session is lost."""
