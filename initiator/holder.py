@@ -138,8 +138,8 @@ class Holder:
     def ready(self, session: Session, events: int) -> None:
         """Handle what epoll reported on a session."""
         stream = session.stream
-        fast = not (stream and (stream.unsent or stream.throttled or stream.slow))
-        if fast and events == _HEARD and session.state is _ESTABLISHED:
+        slow = stream and (stream.unsent or stream.throttled or stream.slow)
+        if events == _HEARD and session.state is _ESTABLISHED and not slow:
             if self._take(session, self._buffers) == BUFFER:
                 self._read(session, events)
             return
