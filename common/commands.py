@@ -31,8 +31,8 @@ def one_line(result: object) -> Iterable[str]:
 class Command:
     """One row: `run` takes what `usage` binds, and `text` renders what it returns, or each row of a Listing.
 
-    A command that `reports` takes --json at its end. `missing` is said instead of the form where nothing follows the
-    name though something must.
+    The errors of both are shown behind the name. A command that `reports` takes --json at its end. `missing` is said,
+    and nothing before it, where nothing follows the name though something must.
     """
 
     name: str
@@ -51,6 +51,12 @@ class Command:
     def form(self) -> str:
         """How the command is typed."""
         return " ".join(filter(None, (self.name, self.usage, f"[{JSON}]" if self.reports else "")))
+
+    @property
+    def options(self) -> list[str]:
+        """Those that may stand in any order, as they are typed."""
+        found = _OPTIONS.search(self.form)
+        return found[0][1:-1].split(" | ") if found else []
 
     @property
     def short_form(self) -> str:

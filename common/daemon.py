@@ -56,6 +56,9 @@ def run(name: str, process: Process, start: Start) -> int:
     try:
         with asyncio.Runner(loop_factory=LOOPS[process.loop]) as runner:
             return runner.run(_live(name, process, start, warning))
+    except KeyboardInterrupt:
+        # A Ctrl-C during the start, before `_until_stopped` takes them: the loop has cancelled what was under way.
+        return INTERRUPTED
     finally:
         # The loop made the terminal, which is shared with the shell that started us, non-blocking.
         for descriptor, was in blocking.items():
@@ -72,7 +75,7 @@ async def _live(name: str, process: Process, start: Start, warning: str | None) 
         stack.callback(logs.close)
         try:
             if process.log:
-                logs.write_to(_log_file(stack, process.log).offer)
+                logs.write_to(_log_file(stack, process.log).note)
             logs.set_debug(process.debug)
             script = _read_script(process.script)
             if warning:

@@ -52,7 +52,8 @@ KINDS: Final[dict[str, Callable[[str], Any]]] = {
     "PERCENTILES": parse_percentiles,
 }
 
-_ADDRESSES: Final = ("ADDR", "TARGET", "ADDRS")
+# Those whose values are addresses.
+ADDRESSES: Final = ("ADDR", "TARGET", "ADDRS")
 
 REST: Final = "COMMAND..."
 _MORE: Final = "..."
@@ -150,11 +151,11 @@ class Usage:
         raise UsageError(f'"{words[longest]}" does not belong there; the form is: {self._form}')
 
     def expected(self, words: Sequence[str]) -> list[str]:
-        """Return what may come after these words: literals as they are, kinds in capitals."""
+        """Return what may come after these words, each once: literals as they are, kinds in capitals."""
         trace = _Trace()
         for _ in _match(self._sequence, words, 0, trace, self._options):
             pass
-        return trace.expected if trace.at == len(words) else []
+        return list(dict.fromkeys(trace.expected)) if trace.at == len(words) else []
 
 
 def _parse(tokens: list[str]) -> list[list[_Item]]:
@@ -306,7 +307,7 @@ def _match_values(
 
 def _looks_like(name: str, word: str) -> bool:
     """Return whether a word is meant for a kind of value, or is the literal of that name itself."""
-    if name in _ADDRESSES:
+    if name in ADDRESSES:
         return ":" in word or word.count(".") > 1
     if name.startswith("@"):
         return word.startswith("@")

@@ -48,7 +48,8 @@ class Demand:
 
     `tuples` counts the combinations of (source ip, target ip, target port) and is 0 on the responder;
     `listeners` and the `backlog` of each are 0 on the initiator. The sessions are divided among `workers` processes,
-    each of which has all listeners. One takes `user_bytes` of the daemon's own memory.
+    each of which has all listeners; `kept` are the sockets of listeners that the console of these workers has. A
+    session takes `user_bytes` of the daemon's own memory.
     """
 
     sessions: int
@@ -57,6 +58,7 @@ class Demand:
     backlog: int = 0
     held: int = 0
     workers: int = 1
+    kept: int = 0
     user_bytes: int = USER_BYTES
 
     @property
@@ -66,8 +68,8 @@ class Demand:
 
     @property
     def descriptors(self) -> int:
-        """How many descriptors the process needs, or each of them."""
-        return _divide_up(self.sessions, self.workers) + self.listeners + DESCRIPTOR_RESERVE
+        """How many descriptors the process needs, or the one of them that needs most."""
+        return max(_divide_up(self.sessions, self.workers) + self.listeners, self.kept) + DESCRIPTOR_RESERVE
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ class Parser(argparse.ArgumentParser):
         for action in self._actions:
             of_console = action.dest in Process.__slots__ or action.dest.startswith(_EXPORTERS)
             if not of_console and getattr(options, action.dest, action.default) != action.default:
-                raise UsageError(f"{action.option_strings[-1]} goes without --attach: the fleet is what it is already")
+                name = action.option_strings[-1]
+                raise UsageError(f"leave out {name} with --attach: the fleet is what it is already")
 
     def error(self, message: str) -> NoReturn:
         """End the process."""
@@ -162,9 +163,9 @@ def process_of(options: argparse.Namespace) -> Process:
     if options.fleet is None:
         for name, usual in (("per_node", 1), ("name", None), ("attach", None)):
             if values[name] != usual:
-                raise UsageError(f"--{name.replace('_', '-')} goes with --fleet HOST:PORT")
+                raise UsageError(f"--{name.replace('_', '-')} needs --fleet HOST:PORT")
     elif options.attach is not None and (options.name is not None or options.per_node != 1):
-        raise UsageError("--attach goes without --name and --per-node: the fleet is what it is already")
+        raise UsageError("leave out --name and --per-node with --attach: the fleet is what it is already")
     elif options.workers != 1:
-        raise UsageError("--workers goes without --fleet; --per-node N begins several engines on each node")
+        raise UsageError("leave out --workers with --fleet; --per-node N begins several engines on each node")
     return Process(**{name: values[name] for name in Process.__slots__})

@@ -1,7 +1,7 @@
 """Text on its way to a terminal, a pipe or a file that may be slow, or may never be read.
 
 A thread writes, so that the loop never waits. Whoever can wait does so until the text is taken; what cannot wait
-(a redrawn prompt, a warning) is given up while too much is queued already.
+(a redrawn prompt, a line of the log) is given up while too much is queued already. How many lines were is said later.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ class Output:
     """A queue of text in front of a descriptor; every method belongs to the loop's thread."""
 
     def __init__(self, descriptor: int) -> None:
-        self.given_up = 0
         self._descriptor = descriptor
         self._loop = asyncio.get_running_loop()
         self._queue: deque[str] = deque()
         self._queued = 0
+        self._left_out = 0
         self._changed = threading.Condition()
         self._closed = False
         self._taken = asyncio.Event()
@@ -49,13 +49,24 @@ class Output:
             if self.full:
                 self._taken.clear()
 
-    def offer(self, text: str) -> bool:
-        """Queue a text unless the queue is full; return whether it was queued, and count it if not."""
+    def draw(self, text: str) -> bool:
+        """Queue a drawing unless the queue is full; return whether it was queued."""
         if self.full:
-            self.given_up += 1
             return False
         self.write(text)
         return True
+
+    def note(self, text: str) -> None:
+        """Queue whole lines unless the queue is full, behind the number of those that were left out before."""
+        self.write(self.fitting(text))
+
+    def fitting(self, text: str) -> str:
+        """Return whole lines behind the number of those that were left out before, or leave them out: then nothing."""
+        if self.full:
+            self._left_out += text.count("\n")
+            return ""
+        left_out, self._left_out = self._left_out, 0
+        return _told(left_out) + text
 
     async def room(self) -> None:
         """Return when the queue is not full."""
@@ -63,6 +74,7 @@ class Output:
 
     def close(self, seconds: float) -> None:
         """Write what is queued for at most so many seconds, and stop."""
+        self.write(_told(self._left_out))
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -93,6 +105,10 @@ class Output:
             self._loop.call_soon_threadsafe(self._taken.set)
         except RuntimeError:
             return  # the loop has ended
+
+
+def _told(left_out: int) -> str:
+    return f"({left_out} lines were left out, as they were not taken in time)\n" if left_out else ""
 
 
 def _write_all(descriptor: int, data: bytes) -> bool:

@@ -57,8 +57,8 @@ class Pipe:
         self._errors.write(text)
 
     def note(self, text: str) -> None:
-        """Show whole lines that come unasked, on standard error; given up while nobody reads that."""
-        self._errors.offer(text)
+        """Show whole lines that come unasked, on standard error; left out while nobody reads that."""
+        self._errors.note(text)
 
     def _read(self) -> None:
         """The thread: hand over one line after the other, and the end; one line waits at most."""

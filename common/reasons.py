@@ -13,11 +13,15 @@ DENIED: Final = "denied"
 EXHAUSTED: Final = "exhausted"
 TLS: Final = "tls"
 OTHER: Final = "other"
-_ALL: Final = (FIN, RST, TIMEOUT, REFUSED, UNREACHABLE, DENIED, EXHAUSTED, TLS, OTHER)
 
-# Descriptors or the kernel's memory have run out: accept(2), socket(2), connect(2).
+# Sessions whose worker has ended.
+WORKER: Final = "worker"
+
+_ALL: Final = (FIN, RST, TIMEOUT, REFUSED, UNREACHABLE, DENIED, EXHAUSTED, TLS, OTHER, WORKER)
+
+# Descriptors or the kernel's memory have run out: accept(2), socket(2), connect(2); or what it grants for epoll_ctl(2).
 NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
-NO_MEMORY: Final = frozenset({errno.ENOBUFS, errno.ENOMEM})
+NO_MEMORY: Final = frozenset({errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC})
 
 _REASONS: Final = {
     errno.ECONNRESET: RST,

@@ -2,11 +2,13 @@
 
 import asyncio
 from socket import SOCK_STREAM, gaierror
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from common.addresses import Address, Endpoint, plain_host
 from common.errors import SessionerError
-from common.turns import in_turns
+
+# Ports of a range before all else has its turn: half a millisecond.
+_AT_ONCE: Final = 500
 
 
 class SocketAddress(NamedTuple):
@@ -29,11 +31,14 @@ async def resolve(endpoint: Endpoint) -> list[SocketAddress]:
     except (gaierror, UnicodeError) as failure:
         why = failure.strerror if isinstance(failure, gaierror) else failure
         raise SessionerError(f'host "{endpoint.host}" cannot be resolved: {why}') from None
-    hosts = {str(info[4][0]): info for info in found}
-    addresses = []
+    hosts = {info[4][0]: info for info in found}
+    addresses: list[SocketAddress] = []
     for host, info in hosts.items():
-        plain = plain_host(host)
-        async for port in in_turns(range(endpoint.first, endpoint.last + 1)):
-            sockaddr = (host, port, *info[4][2:])
-            addresses.append(SocketAddress(Address(plain, port), info[0], sockaddr, endpoint.host))
+        plain, family, more = plain_host(str(host)), info[0], info[4][2:]
+        for first in range(endpoint.first, endpoint.last + 1, _AT_ONCE):
+            addresses += [
+                SocketAddress(Address(plain, port), family, (host, port, *more), endpoint.host)
+                for port in range(first, min(first + _AT_ONCE, endpoint.last + 1))
+            ]
+            await asyncio.sleep(0)
     return addresses

@@ -30,9 +30,10 @@ class Sink(Protocol):
 class Shell:
     """One line after another, typed, piped or from a script.
 
-    `heard` is called with each valid one before it is carried out. `further_line` is set while a line waits behind the
-    one that is carried out. `typed` says that they come from a prompt, where somebody reads what is told later.
-    `leaving` says that `quit` was given, `prompt_asked` that a script asked for the prompt at its end.
+    `heard` is called with each valid one, an empty one as what it repeats, before it is carried out. `further_line` is
+    set while a line waits behind the one that is carried out. `typed` says that they come from a prompt, where somebody
+    reads what is told later. `leaving` says that no further line is carried out, as after `quit`; `prompt_asked` that a
+    script asked for the prompt at its end. `exit_code` is the first failure's.
     """
 
     sink: Sink
@@ -45,16 +46,17 @@ class Shell:
         self.leaving = False
         self.prompt_asked = False
         self.further_line = asyncio.Event()
-        self._last: Call | None = None
+        self._last = ""
 
     async def execute(self, line: str) -> None:
         """Carry out a line; an empty one repeats the last valid one. What goes wrong is shown, never raised."""
         try:
-            call = self.registry.parse(line) if line.strip() else self._last
-            if call:
-                self._last = call
-                commands.info("Command: %s", line.strip() or call.command.name)
-                self.heard(line.strip() or call.command.name)
+            line = line if line.strip() else self._last
+            if line:
+                call = self.registry.parse(line)
+                self._last = line
+                commands.info("Command: %s", line.strip())
+                self.heard(line.strip())
                 await self.run(call)
         except SessionerError as error:
             self._failed(error.exit_code)
@@ -63,12 +65,21 @@ class Shell:
             self._log_bug(error)
 
     async def run(self, call: Call) -> None:
-        """Run what was parsed, and show what it returns; raises SessionerError."""
-        result = await call.command.run(**call.arguments)
-        if isinstance(result, Listing):
-            await self._show_listing(call, result)
-        elif result is not None:
-            await self._show([render.as_json(result)] if call.as_json else call.command.text(result))
+        """Run what was parsed, and show what it returns; raises SessionerError, whose text names the command first."""
+        try:
+            result = await call.command.run(**call.arguments)
+            if isinstance(result, Listing):
+                await self._show_listing(call, result)
+            elif result is not None:
+                await self._show([render.as_json(result)] if call.as_json else call.command.text(result))
+        except SessionerError as error:
+            self._name(error, call.command.name)
+            raise
+
+    def _name(self, error: SessionerError, name: str) -> None:
+        """Put a command's name before an error's text, unless that begins with one: of the command that is watched."""
+        if str(error).partition(":")[0] not in self.registry.commands:
+            error.args = (f"{name}: {error}",)
 
     async def _show_listing(self, call: Call, listing: Listing) -> None:
         lines = [listing.title] if listing.title and not call.as_json else []

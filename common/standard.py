@@ -43,14 +43,16 @@ class Standard:
         await asyncio.sleep(t)
 
     async def watch(self, command: Sequence[str], timeout: float) -> None:
-        """Run a command every so many seconds until a further line comes."""
+        """Run a command every so many seconds until a further line comes, or it was one to leave."""
         if command[0] not in self._shell.registry.commands:
-            raise UsageError(f'watch: there is no command "{command[0]}"; `help` lists them')
+            raise UsageError(f'there is no command "{command[0]}"; `help` lists them')
         call = self._shell.registry.parse_words(command)
         if call.command.name == "watch":
-            raise UsageError("watch: a watch cannot be watched")
+            raise UsageError("a watch cannot be watched")
         while True:
             await self._shell.run(call)
+            if self._shell.leaving:
+                return
             try:
                 await asyncio.wait_for(self._shell.further_line.wait(), timeout)
             except TimeoutError:
@@ -71,9 +73,9 @@ class Standard:
         """Return a line for each command, or the one asked for with all its options."""
         rows = self._shell.registry.commands
         if name is not None and name not in rows:
-            raise UsageError(f'help: there is no command "{name}"; `help` lists them')
+            raise UsageError(f'there is no command "{name}"; `help` lists them')
         if name:
-            return [f"{rows[name].form}  {rows[name].help}"]
+            return _described(rows[name])
         width = max(len(row.short_form) for row in rows.values())
         return [f"{row.short_form:<{width}}  {row.help}" for row in rows.values()]
 
@@ -86,9 +88,15 @@ class Standard:
         self._shell.prompt_asked = True
 
 
+def _described(command: Command) -> list[str]:
+    """Return the line of a command, and one for each of its options."""
+    options = [f"    {option}" for option in command.options]
+    return [f"{command.short_form}  {command.help}", *(["  {...} are, in any order:", *options] if options else [])]
+
+
 async def in_time(wanted: Awaitable[None], timeout: float | None, not_met: Callable[[], Awaitable[str]]) -> None:
     """Wait for something; raises NotMetError, with the text of `not_met`, when it takes longer than `timeout`."""
     try:
         await asyncio.wait_for(wanted, timeout)
     except TimeoutError:
-        raise NotMetError(f"wait: {await not_met()}") from None
+        raise NotMetError(await not_met()) from None

@@ -6,7 +6,7 @@ two not above the number of buckets, a key's hash modulo 2P, less P where that b
 bucket more splits one bucket, one bucket less merges two, and no operation ever moves more than a few entries.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Final, Generic, Protocol, Self, TypeVar
 
 DEFAULT_HASHSIZE: Final = 10_000
@@ -133,6 +133,12 @@ class SessionTable(Generic[E]):
             self._split()
         for _ in range(min(-missing, steps)):
             self._merge()
+
+    def finish(self, steps: int) -> Generator[None, None, None]:
+        """Work until the size aimed at is reached, and yield after every `steps` buckets."""
+        while self.resizing:
+            self.work(steps)
+            yield
 
     def check(self) -> None:
         """Assert every invariant; O(n), for tests."""

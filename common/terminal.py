@@ -1,6 +1,7 @@
 """The prompt at a terminal: keys, completion, history, toolbar, and text above it."""
 
 import asyncio
+import logging
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterable
@@ -21,9 +22,12 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
-from common.grammar import KINDS
+from common.errors import SessionerError
+from common.grammar import ADDRESSES, KINDS
 from common.output import Output
 from common.shell import Shell
+
+log = logging.getLogger("sessioner")
 
 # Seconds between two refreshes of the toolbar.
 _REFRESH: Final = 0.5
@@ -38,8 +42,6 @@ _HINT: Final = "Ctrl-D or `quit` leaves\n"
 
 Toolbar = Callable[[], Awaitable[str]]
 Addresses = Callable[[], Awaitable[list[str]]]
-
-_ADDRESSES: Final = ("ADDR", "ADDRS", "TARGET")
 
 
 class Terminal:
@@ -113,9 +115,9 @@ class Terminal:
         await self.show(text)
 
     def note(self, text: str) -> None:
-        """Show whole lines that come unasked, above the prompt; given up while the terminal is not read."""
-        if self._output.full:
-            self._output.given_up += 1
+        """Show whole lines that come unasked, above the prompt; left out while the terminal is not read."""
+        text = self._output.fitting(text)
+        if not text:
             return
         if not self._unasked:
             asyncio.get_running_loop().call_later(_GATHER, self._print_unasked)
@@ -154,10 +156,22 @@ class Terminal:
                 self._app.exit(exception=EOFError())
 
     async def _refresh(self) -> None:
-        """Keep the toolbar and the addresses to complete up to date, and the screen whole."""
+        """Keep the toolbar and the addresses to complete up to date, and the screen whole.
+
+        Both stay as they are while nobody says how things are.
+        """
+        told = False
         while True:
-            before, self._toolbar = self._toolbar, await self._make_toolbar()
-            self._completer.addresses = await self._find_addresses()
+            before = self._toolbar
+            try:
+                self._toolbar = await self._make_toolbar()
+                self._completer.addresses = await self._find_addresses()
+            except SessionerError:
+                pass  # a command says so as well, and is answered
+            except Exception:
+                if not told:
+                    told = True
+                    log.exception("This is a bug, and the daemon goes on:")
             if self._screen.torn and not self._output.full:
                 # What the terminal missed is not known, so the prompt is drawn anew on a line of its own.
                 self._screen.torn = False
@@ -230,7 +244,7 @@ class _CommandCompleter(Completer):
                     yield Completion(word, -len(begun))
 
     def _words(self, name: str) -> Iterable[str]:
-        if name in _ADDRESSES:
+        if name in ADDRESSES:
             return self.addresses
         if name == "NAME":
             return self._shell.registry.commands
@@ -248,7 +262,7 @@ class _Screen:
 
     def write(self, text: str) -> int:
         """Queue a drawing, or note that the screen lacks it."""
-        if not self._output.offer(text):
+        if not self._output.draw(text):
             self.torn = True
         return len(text)
 

@@ -233,5 +233,8 @@ class Handshakes:
             while self._waiting:
                 self._waiting.popleft().go_on()
                 yield
-        finally:
-            self._running = False
+        except Exception:
+            # The reactor says so and drops this job; the others that wait go on.
+            self._reactor.start(self._steps())
+            raise
+        self._running = False

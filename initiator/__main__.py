@@ -48,8 +48,9 @@ async def _service(
 ) -> AsyncIterator[Service]:
     if not options.process.fleet:
         check_sources(options.settings.source_ips, options.settings.interface)
-    engine_opened = open_engine(options.settings, options.process)
-    async with aclosing(await engine_opened) as engine, exporting(options.exporters, engine):
+    opened = open_engine(options.settings, options.process)
+    attached = options.process.attach is not None
+    async with aclosing(await opened) as engine, exporting(options.exporters, engine, attached=attached):
         for endpoint, hashsize in targets:
             await engine.add_targets(endpoint, hashsize)
 

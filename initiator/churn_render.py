@@ -1,6 +1,6 @@
 """The figures of churn as text for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from common.render import by_reason, field
@@ -19,6 +19,8 @@ def churn_text(now: ChurnFigures) -> Iterator[str]:
     """Yield the lines of a run: for each rate what became of it, and its latencies."""
     for row in now.all_rows:
         yield from row_text(row) if now.name == "churn" else step_text(row)
+    if now.name == "churn" and len(now.all_rows) > 1:
+        yield from compared_text(now.all_rows)
     if now.verdict:
         yield field("Saturated", _verdict_text(now.verdict))
 
@@ -36,6 +38,16 @@ def row_text(row: ChurnRow) -> Iterator[str]:
     if limit := own_limit(row):
         yield f"   {limit}"
     yield from _remedy(row)
+
+
+def compared_text(rows: Iterable[ChurnRow]) -> Iterator[str]:
+    """Yield a table with one line for each rate; latencies are those of the whole transaction, corrected."""
+    yield f"{'asked/s':>10}{'achieved/s':>12}{'completed':>11}{'p50':>11}{'p99':>11}  failed"
+    for row in rows:
+        whole = row.whole.corrected
+        p50, p99 = (format_milliseconds(value if whole.count else None) for value in (whole.p50, whole.p99))
+        failed = by_reason(failed_of(row))
+        yield f"{row.asked:>10g}{row.achieved:>12.1f}{row.completed:>11}{p50:>11}{p99:>11}  {failed}"
 
 
 def step_text(row: ChurnRow) -> Iterator[str]:

@@ -56,10 +56,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     try:
         process = process_of(options)
         if process.fleet and options.loopback:
-            raise UsageError("--loopback goes without --fleet, whose nodes share no loopback")
+            raise UsageError("leave out --loopback with --fleet, whose nodes share no loopback")
         if process.attach is not None:
             if options.targets:
-                raise UsageError("--target goes without --attach; `target add` adds some")
+                raise UsageError("leave out --target with --attach; `target add` adds some")
             parser.refuse_beside_attach(options)
         settings, exporters = _settings(options), exporters_of(options)
     except UsageError as error:
@@ -172,12 +172,12 @@ def _tls(options: argparse.Namespace) -> Tls | None:
     if not options.tls:
         for name, without in (("ca", None), ("name", None), ("insecure", False)):
             if getattr(options, f"tls_{name}") is not without:
-                raise UsageError(f"--tls-{name} goes with --tls")
+                raise UsageError(f"--tls-{name} needs --tls")
         return None
     if options.loopback:
-        raise UsageError("--tls goes without --loopback, whose responder has no certificate")
+        raise UsageError("leave out --tls with --loopback, whose responder has no certificate")
     if options.tls_insecure and options.tls_ca is not None:
-        raise UsageError("--tls-ca goes without --tls-insecure, which verifies nothing")
+        raise UsageError("leave out --tls-ca with --tls-insecure, which verifies nothing")
     tls = Tls(options.tls_ca, options.tls_name, not options.tls_insecure)
     client_context(tls.ca, tls.verify)
     return tls

@@ -32,7 +32,7 @@ from initiator.probes.idle import FindIdle
 from initiator.probes.own import OwnSessions
 from initiator.probes.parts import OnePart, Part
 from initiator.probes.running import DividedSettings, Probe, ProbeSettings, Probing, divided_probe, part_of
-from initiator.session import Session, State
+from initiator.session import HELD, Session, State
 from initiator.settings import Settings, check_plain
 from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
 from initiator.target import Target
@@ -73,6 +73,8 @@ class Engine(Campaigns, RateSearches, Probing):
         self._rate = Rate()
         self._traffic_rates = (Rate(), Rate())
         self._query: Query | None = None
+        # Identifiers that answers to earlier queries may still have.
+        self._reserved: dict[Session, dict[int, str]] = {}
         self._send: Send | None = None
         self._earlier = Totals()
         self._churn: Churn | None = None
@@ -207,18 +209,23 @@ class Engine(Campaigns, RateSearches, Probing):
             csv.begin()
         holder = self._holder
         earlier = self._over_held_sessions()
+        reserved = {session: ids for session, ids in self._reserved.items() if session.state in HELD}
         try:
-            query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, csv)
+            query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, reserved, csv)
         except OSError as failure:
             if csv:
                 csv.finish()
             raise _no_timer("query", failure) from None
-        self._earlier, self._query, self._send = earlier, query, None
+        self._earlier, self._query, self._send, self._reserved = earlier, query, None, reserved
         self._own_sessions(query)
 
     async def change_query(self, schedule: Schedule) -> None:
         """Let the queries follow another schedule from now on; raises UsageError when none are sent."""
-        self._running_query().change(schedule)
+        self._sending_query().change(schedule)
+
+    async def query_schedule(self) -> Schedule:
+        """Return what is left of the schedule that queries follow; raises UsageError when none are sent."""
+        return self._sending_query().schedule_left()
 
     async def stop_query(self) -> None:
         """Send no more queries, and take what is still answered; raises UsageError when none are sent."""
@@ -557,6 +564,12 @@ class Engine(Campaigns, RateSearches, Probing):
             raise UsageError("no queries are being sent; `query RATE` sends some")
         return self._query
 
+    def _sending_query(self) -> Query:
+        query = self._running_query()
+        if not query.is_sending():
+            raise UsageError("the queries' time is over, and what they wait for is awaited; `wait query` waits for it")
+        return query
+
     def _target(self, address: Address) -> Target:
         target = self._targets.get(address)
         if target is None:
@@ -625,9 +638,7 @@ def _no_timer(name: str, failure: OSError) -> SessionerError:
 def _resize(targets: Sequence[Target]) -> Job:
     """Bring tables to the size they are to have."""
     for target in targets:
-        while target.table.resizing:
-            target.table.work(_RESIZE_STEPS)
-            yield
+        yield from target.table.finish(_RESIZE_STEPS)
 
 
 def _is_held(handler: Handler | None, target: Target | None) -> TypeGuard[Session]:

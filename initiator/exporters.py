@@ -30,11 +30,11 @@ class Published:
 
 
 @asynccontextmanager
-async def exporting(exporters: Exporters, engine: AnyEngine) -> AsyncIterator[None]:
+async def exporting(exporters: Exporters, engine: AnyEngine, *, attached: bool = False) -> AsyncIterator[None]:
     """Tell StatsD and Prometheus, as far as is asked for, until the end of the block.
 
-    Raises SessionerError when there is no such StatsD server, UsageError when Prometheus's address cannot be listened
-    on.
+    StatsD is told what an engine that was `attached` to counts from now on. Raises SessionerError when there is no such
+    StatsD server, UsageError when Prometheus's address cannot be listened on.
     """
     window = _Window(engine)
 
@@ -46,7 +46,9 @@ async def exporting(exporters: Exporters, engine: AnyEngine) -> AsyncIterator[No
             await stack.enter_async_context(serving_prometheus(exporters.prometheus, publish, families))
         if exporters.statsd:
             await stack.enter_async_context(
-                telling_statsd(exporters.statsd, exporters.namespace, exporters.window, window.figures)
+                telling_statsd(
+                    exporters.statsd, exporters.namespace, exporters.window, window.figures, attached=attached
+                )
             )
         yield
 

@@ -16,7 +16,7 @@ from initiator.probes.figures import (
     SessionsFigures,
     Spread,
 )
-from initiator.probes.idleness import Memory
+from initiator.probes.idleness import Memory, keepalive_times
 from initiator.reports.history import Row, Table
 
 _WORKER: Final = "the end of a worker"
@@ -159,11 +159,13 @@ def rate_text(now: RateFigures) -> Iterator[str]:
     yield field("Lowest rate that failed", _worst(now))
     if now.taken is not None:
         yield field("Taken when overloaded", f"{now.taken:.1f} a second")
+    yield field("Burst beyond that rate", _burst(now))
     yield field("Establishment", _spread(now.connect))
     if not now.done:
         yield field("The search ended by", _WORKER if now.worker_ended else "being stopped")
     elif now.host_bound:
-        yield field("The search ended by", "this host, which can send no faster")
+        slow = "can send no faster" if now.taken is None else "cannot send more of them evenly enough"
+        yield field("The search ended by", f"this host, which {slow}")
 
 
 def rate_table(now: RateFigures) -> Table:
@@ -179,7 +181,18 @@ def rate_table(now: RateFigures) -> Table:
         }
         for trial in now.trials
     ]
-    return Table(rows, f"Highest rate: {_best(now)}; lowest rate that failed: {_worst(now)}")
+    found = f"Highest rate: {_best(now)}; lowest rate that failed: {_worst(now)}"
+    return Table(rows, f"{found}; burst beyond that rate: {_burst(now)}")
+
+
+def _burst(now: RateFigures) -> str:
+    """Return how many a limit lets through at once: a rate above it does well for as long as these last."""
+    if now.burst is None:
+        sent = sum(trial.sent for trial in now.trials)
+        return f"not known: a limit that lets {sent} through at first would not have shown"
+    if not now.taken:
+        return "none"
+    return f"{format_count(int(now.burst), 'session')} or more, used up before each try"
 
 
 def _best(now: RateFigures) -> str:
@@ -203,6 +216,8 @@ def idle_text(now: IdleFigures) -> Iterator[str]:
     for kept in now.keepalive:
         counts = f"{kept.answered} answered, failed {by_reason(kept.failures)}"
         yield field(f"Keepalive every {kept.idle} s", f"{_holds(kept)} those silent for {kept.silent:.1f} s: {counts}")
+    if not now.keepalive:
+        yield field("Keepalive", _untried(now))
     groups = f"{now.groups} groups spoken on, {now.sessions} sessions, in {format_duration(now.seconds)}"
     yield field("Tried", f"{groups}{'' if now.done else ', then stopped'}")
     yield field("Could not be opened", by_reason(now.failures))
@@ -222,7 +237,21 @@ def idle_table(now: IdleFigures) -> Table:
     ]
     found = now.memory
     summary = f"Idle sessions remembered {_remembered(found)}; then answered by {_reaction(found.answers)}"
-    return Table(rows, f"{summary}; {now.groups} groups spoken on, {now.sessions} sessions")
+    keepalive = "" if now.keepalive else f"; keepalive {_untried(now)}"
+    return Table(rows, f"{summary}; {now.groups} groups spoken on, {now.sessions} sessions{keepalive}")
+
+
+def _untried(now: IdleFigures) -> str:
+    """Return why nothing is known of keepalive."""
+    if now.running:
+        return "not tried yet: at the end, if the path has forgotten any group"
+    if not now.done:
+        return "not tried: the search ended before"
+    if now.memory.forgotten is None:
+        return "not tried: nothing was forgotten that it could have held"
+    if not keepalive_times(now.settings.up_to):
+        return "not tried: it takes 1 s at least, and an up-to that is longer"
+    return "not tried: its sessions could not be opened"
 
 
 def _holds(kept: KeepaliveFigures) -> str:

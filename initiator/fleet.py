@@ -20,7 +20,7 @@ class Keeper(Workers):
     async def open(self) -> None:
         """Begin the engines, and more of them as nodes join; raises SessionerError."""
         await super().open()
-        self._joining = Joining(self._actors, self.pool, self.begin_more)
+        self._joining = Joining(self._actors, self.pool, self._take_in)
 
     async def aclose(self) -> None:
         """End the fleet."""

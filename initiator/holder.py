@@ -5,10 +5,10 @@ import logging
 import os
 import random
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from itertools import groupby
 from operator import attrgetter
-from select import EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from select import EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
 from time import monotonic
 from typing import Final
 
@@ -34,7 +34,7 @@ from initiator.target import Due, Target
 from initiator.tls import Secure
 from initiator.traffic import Traffic
 from initiator.workloads.ping import Ping
-from initiator.workloads.stream import Workload
+from initiator.workloads.stream import SLOW_READ, Workload
 
 log = logging.getLogger("sessioner.initiator")
 
@@ -49,7 +49,8 @@ _CLOSE_TIMEOUT: Final = 1.0
 _EXPIRED_AT_ONCE: Final = 4
 
 _INPUT: Final = READ | FAILED
-_END: Final = EPOLLRDHUP | FAILED
+# With any of these a read that is short does not say that no more has come.
+_MORE: Final = EPOLLRDHUP | EPOLLPRI | FAILED
 # What epoll reports on a session that can be read from, nearly always: it can be written to as well.
 _HEARD: Final = EPOLLIN | EPOLLOUT
 _ESTABLISHED: Final = State.HELD
@@ -83,6 +84,7 @@ class Holder:
         self._buffer = bytearray(BUFFER)
         self._buffers = [self._buffer]
         self._view = memoryview(self._buffer)
+        self._few = [self._view[:SLOW_READ]]
         self._closing = False
         self._close_again = False
         self._half_closed = 0
@@ -135,7 +137,8 @@ class Holder:
     def ready(self, session: Session, events: int) -> None:
         """Handle what epoll reported on a session."""
         stream = session.stream
-        if events == _HEARD and session.state is _ESTABLISHED and not (stream and (stream.unsent or stream.throttled)):
+        slow = stream and (stream.unsent or stream.throttled or stream.slow)
+        if events == _HEARD and session.state is _ESTABLISHED and not slow:
             if self._take(session, self._buffers) == BUFFER:
                 self._read(session, events)
             return
@@ -144,6 +147,7 @@ class Holder:
                 self.opener.refused(session)
                 return
             self.establish([session])
+            stream = session.stream
         if stream and stream.unsent and events & WRITE:
             try:
                 stream.writable()
@@ -266,23 +270,25 @@ class Holder:
 
     def _read(self, session: Session, events: int) -> None:
         """Take what has come, and notice the end."""
-        for _ in range(_READS):
-            count = self._take(session, self._buffers)
-            if count < BUFFER and not (count and events & _END):
+        slow = session.stream and session.stream.slow
+        buffers, most, reads = (self._few, SLOW_READ, 1) if slow else (self._buffers, BUFFER, _READS)
+        for _ in range(reads):
+            count = self._take(session, buffers)
+            if count < most and not (count and events & _MORE):
                 return
         self._reactor.again(session, events)
 
-    def _take(self, session: Session, buffers: list[bytearray] | list[memoryview]) -> int:
+    def _take(self, session: Session, buffers: Sequence[bytearray | memoryview]) -> int:
         """Read once, and return how many bytes were taken: 0 when there are no more for now, or at the end."""
         try:
             count = session.receive(buffers)
         except BlockingIOError:
             return 0
         except OSError as failure:
-            self._ended(session, reasons.reason_of(failure.errno))
+            self.lost(session, reasons.reason_of(failure.errno))
             return 0
         if not count:
-            self._ended(session, reasons.FIN)
+            self.lost(session, reasons.FIN)
             return 0
         now, stream = self._reactor.now, session.stream
         traffic = self.traffic
@@ -322,15 +328,11 @@ class Holder:
         """Return whether a held session has ever had an answer to something it sent."""
         return bool(self._answered.get(session, session.heard))
 
-    def _ended(self, session: Session, reason: str) -> None:
-        """Handle that nothing more will come: a loss, unless our own end is closed too."""
+    def lost(self, session: Session, reason: str) -> None:
+        """Count a held session that ended unasked, and have it replaced; one that we close has come to its end."""
         if session.state is State.CLOSING:
             self._release(session)
-        else:
-            self.lost(session, reason)
-
-    def lost(self, session: Session, reason: str) -> None:
-        """Count a held session that ended unasked, and have it replaced."""
+            return
         target = session.target
         target.losses[reason] += 1
         self.losses[reason] += 1

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from common.histogram import Histogram
-from common.workers.merge import WORKER, Rule, add_counts, chain, departed, first, merged
+from common.reasons import WORKER
+from common.workers.merge import Rule, add_counts, chain, departed, first, merged
 from initiator.churn_figures import Tally
 from initiator.latencies import Latency
 from initiator.snapshot import Snapshot
@@ -117,7 +118,7 @@ def remains(snapshot: Snapshot) -> Snapshot:
     left = departed(snapshot, GAUGES)
     query = left.query and replace(left.query, lost=left.query.lost + _open_queries(snapshot))
     send = left.send and replace(left.send, lost=left.send.lost + _open_messages(snapshot))
-    losses = add_counts([snapshot.losses, {WORKER: snapshot.held}])
+    losses = add_counts([snapshot.losses, {WORKER: snapshot.held} if snapshot.held else {}])
     return replace(left, losses=losses, query=query, send=send, churn=None, lifetime=None, dump=None)
 
 

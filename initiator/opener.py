@@ -5,6 +5,7 @@ import logging
 import os
 import random
 from collections import Counter, deque
+from select import EPOLLPRI
 from sys import maxsize
 from time import monotonic
 from typing import Final
@@ -29,7 +30,8 @@ log = logging.getLogger("sessioner.initiator")
 _STEP: Final = 8
 _STEP_SECONDS: Final = 0.0005
 
-_EVENTS: Final = READ | WRITE | EDGE
+# An urgent byte is reported by itself, for a read ends in front of it however much has come: tcp(7).
+_EVENTS: Final = READ | WRITE | EPOLLPRI | EDGE
 
 
 class Opener:
@@ -188,11 +190,20 @@ class Opener:
                 sock.close()
                 room = self._refused_at_once(target, error, now)
                 break
-            descriptor = sock.detach()
+            descriptor = sock.fileno()
             session = make(descriptor, target, key, now)
+            try:
+                add(descriptor, session, _EVENTS)
+            except OSError as failure:
+                self._reactor.forget(descriptor)
+                sock.close()
+                self._count(target, reasons.reason_of(failure.errno))
+                self.pause(target, now)
+                room = self._no_room(failure.errno)
+                break
+            sock.detach()
             host = key & ~HIGHEST_PORT
             remember(session)
-            add(descriptor, session, _EVENTS)
             sent += 1
             now = monotonic()
             if now - begun > _STEP_SECONDS:

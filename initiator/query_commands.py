@@ -103,15 +103,15 @@ class QueryCommands:
 
     async def _running(self) -> QueryFigures | None:
         figures = (await self._engine.snapshot()).query
-        return figures if figures and figures.running else None
+        return figures if figures and figures.sending else None
 
     async def _change_by(self, factor: float) -> str:
         await self._runs.settle(await self._engine.snapshot())
         now = await self._engine.snapshot()
-        if now.query and now.query.running:
-            rate = now.query.asked_rate * factor
-            await self._engine.change_query(constant(rate))
-            return f"Queries: {rate:g} a second from now on"
+        if now.query and now.query.sending:
+            schedule = (await self._engine.query_schedule()).scaled(factor)
+            await self._engine.change_query(schedule)
+            return f"Queries: {schedule.rate_at(0.0):g} a second from now on"
         if now.send and now.send.running and now.send.rate:
             rate = now.send.rate * factor
             await self._engine.change_send(rate)

@@ -101,11 +101,11 @@ class Runs:
             await _end(task)
 
     async def settle(self, now: Snapshot) -> None:
-        """Return when what went over the held sessions, and is stopped or has ended by these figures, is told.
+        """Return when what went over the held sessions, and is stopped or sends no more by these figures, is told.
 
         The next hides it.
         """
-        ended = not any(figures and figures.running for figures in (now.query, now.send))
+        ended = not any(figures and figures.sending for figures in (now.query, now.send))
         for name in _OVER_HELD:
             if name in self._tasks and (ended or name in self._stopping):
                 await _end(self._tasks[name][1])

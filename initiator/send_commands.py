@@ -17,6 +17,7 @@ from initiator.workers import AnyEngine
 from initiator.workloads.expressions import Template, parse_message
 from initiator.workloads.frames import SMALLEST
 from initiator.workloads.markers import Marker
+from initiator.workloads.search import START_EACH
 from initiator.workloads.send import SendSettings
 
 _NAME: Final = "send"
@@ -32,11 +33,11 @@ _CHECK_RATE: Final = 1.0
 _CHECK_SIZE: Final = 64
 _LARGEST: Final = 1 << 20
 
+# Messages a second and session that can be asked for: more than any core sends.
+_HIGHEST: Final = 1_000_000
+
 # Characters of a message that its run is told by.
 _SHOWN: Final = 200
-
-# The rate that the search for one begins at, for each session.
-_START: Final = 10.0
 
 
 class SendCommands:
@@ -64,9 +65,10 @@ class SendCommands:
     async def send(self, off: bool = False, text: Sequence[str] = (), **options: Any) -> str:
         """Send messages, change their rate, or end them."""
         if off:
-            return await self._off("send off", text, options)
+            return await self._off(_NAME, text, options)
         now = (await self._engine.snapshot()).send
         rate, latency = options.get("rate", (None, None))
+        _check_rate(_NAME, rate)
         if not text and rate and len(options) == 1 and now and now.running:
             await self._engine.change_send(rate)
             return f"Messages: {rate:g} a second and session from now on"
@@ -79,17 +81,17 @@ class SendCommands:
     async def echo(self, check: bool = False, off: bool = False, **options: Any) -> str:  # noqa: ARG002 - one of both
         """Verify echoes, or end that."""
         if off:
-            return await self._off("echo off", (), options)
+            return await self._off("echo", (), options)
         settings = _check_settings(options)
         await self._runs.settle(await self._engine.snapshot())
         await self._engine.start_send(settings)
         self._runs.begin(self._run(settings))
         return f"Messages: {settings.asking}"
 
-    async def _off(self, typed: str, text: Sequence[str], options: Mapping[str, Any]) -> str:
+    async def _off(self, name: str, text: Sequence[str], options: Mapping[str, Any]) -> str:
         if text or options:
-            raise UsageError(f"{typed.split()[0]}: `{typed}` takes nothing else")
-        await self._runs.stop(_NAME, typed)
+            raise UsageError(f"{name}: `{name} off` takes nothing else")
+        await self._runs.stop(_NAME, f"{name} off")
         return "Messages: no more are sent"
 
     def _run(self, settings: SendSettings) -> Run:
@@ -144,7 +146,7 @@ def _send_settings(text: Sequence[str], options: Mapping[str, Any]) -> SendSetti
         seed=seed,
         messages=messages,
         first=tuple(map(template, options.get("first", ()))),
-        rate=_START if latency else rate,
+        rate=START_EACH if latency else rate,
         up=options.get("up"),
         down=options.get("down"),
         delay=options.get("delay", 0.0),
@@ -161,6 +163,7 @@ def _send_settings(text: Sequence[str], options: Mapping[str, Any]) -> SendSetti
 def _check_settings(options: Mapping[str, Any]) -> SendSettings:
     """Return what `echo check` and its options ask for; raises UsageError."""
     size, rate, seed = options.get("size", _CHECK_SIZE), options.get("rate", _CHECK_RATE), _seed(options)
+    _check_rate("echo", rate)
     if not SMALLEST <= size <= _LARGEST:
         raise UsageError(f"echo: a size goes from {SMALLEST} to {_LARGEST} bytes")
     return SendSettings(
@@ -171,6 +174,12 @@ def _check_settings(options: Mapping[str, Any]) -> SendSettings:
         target=options.get("on"),
         asking=_described(f"echo check of {size} bytes", {**options, "rate": (rate, None)}, seed),
     )
+
+
+def _check_rate(name: str, rate: float | None) -> None:
+    """Raise UsageError for more messages a second and session than can be asked for."""
+    if rate is not None and rate > _HIGHEST:
+        raise UsageError(f"{name}: {rate:.0f} a second and session is too much; at most {_HIGHEST} can be asked for")
 
 
 def _seed(options: Mapping[str, Any]) -> int:

@@ -157,14 +157,14 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
     wait_held = until_all(Engine.wait_held)
     sample_segments = shared(Engine.sample_segments, _add_segments)
     set_lifetime = every(Engine.set_lifetime, nothing, keep=True)
-    ages = every(Engine.ages, merge_ages)
+    ages = every(Engine.ages, merge_ages, needed=True)
     _start_query = begins(Engine.start_query, Engine.stop_query, "query", _query_part, _query_left)
     stop_query = ends(Engine.stop_query, "query")
     wait_query = until_all(Engine.wait_query)
     start_send = begins(Engine.start_send, Engine.stop_send, "send", _send_part, _send_left)
     stop_send = ends(Engine.stop_send, "send")
     wait_send = until_all(Engine.wait_send)
-    _begin_rate = every(Engine.begin_rate, nothing, _churn_part)
+    _begin_rate = every(Engine.begin_rate, nothing, _churn_part, needed=True)
     wait_rate = until_all(Engine.wait_rate)
     stop_rate = every(Engine.stop_rate, nothing)
 
@@ -246,6 +246,15 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
                 left = _query_seconds(run.settings) - (monotonic() - run.begun)
                 settings = replace(run.settings, schedule=schedule, seconds=left)
                 self.runs["query"] = replace(run, settings=settings, begun=monotonic())
+
+    async def query_schedule(self) -> Schedule:
+        """Return what is left of the schedule that all queries follow, as the engine does."""
+        run = self.runs.get("query")
+        left = run.left(run.settings, monotonic() - run.begun) if run and not run.stopped else None
+        if not left:
+            raise UsageError("no queries are being sent; `query RATE` sends some")
+        schedule: Schedule = left.schedule
+        return schedule
 
     async def change_send(self, rate: float) -> None:
         """Send so many messages a second and session as the engine does."""
@@ -400,14 +409,13 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
         """Begin the workers that so many sessions need."""
         count = workers_needed(sessions, self._capacity, self._least)
         if self._auto and count > len(self.pool.members):
-            await self.begin_more(count)
+            await self._take_in(await self.pool.grow(count))
 
-    async def begin_more(self, count: int) -> None:
-        """Begin workers until there are so many, with all targets and no session yet; raises SessionerError.
+    async def _take_in(self, begun: Sequence[Member[State]]) -> None:
+        """Let workers that were begun have all targets, and no session yet; raises SessionerError.
 
         They take no part in what runs: the others do all of what was asked for.
         """
-        begun = await self.pool.grow(count)
         for row in self._shares.values():
             row += [0] * len(begun)
         for member in begun:
@@ -528,5 +536,9 @@ async def open_engine(settings: Settings, process: Process) -> AnyEngine:
     if process.workers == 1:
         return Engine(settings)
     workers = Workers(settings, process.workers, Zygote(_MODULE, process.loop))
-    await workers.open()
+    try:
+        await workers.open()
+    except BaseException:
+        await workers.aclose()
+        raise
     return workers

@@ -23,21 +23,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     @asynccontextmanager
     async def start(shell: Shell, logs: Logs) -> AsyncIterator[Service]:
         opened = open_engine(options.settings, options.process)
-        async with aclosing(await opened) as engine, exporting(options.exporters, engine):
+        attached = options.process.attach is not None
+        async with aclosing(await opened) as engine, exporting(options.exporters, engine, attached=attached):
             for endpoint, mode in options.listen:
                 await engine.add_listeners(endpoint, mode)
 
             async def toolbar() -> str:
                 return toolbar_text(await engine.snapshot())
 
-            async def addresses() -> list[str]:
-                return [row.listener for row in (await engine.listener_page(0)).rows]
-
             settings = await engine.settings() if isinstance(engine, Fleet) else options.settings
             greeting = greeting_text(await engine.snapshot(), settings, read_system().somaxconn)
             if isinstance(engine, Fleet):
                 engine.ends = False
-            yield Service(greeting, Commands(engine, shell, logs, options.mode).rows(), toolbar, addresses)
+            yield Service(greeting, Commands(engine, shell, logs, options.mode).rows(), toolbar, engine.listener_names)
 
     sys.exit(run("responder", options.process, start))
 

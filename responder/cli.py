@@ -57,7 +57,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         process = process_of(options)
         if process.attach is not None:
             if options.listen:
-                raise UsageError("--listen goes without --attach; `listen add` adds some")
+                raise UsageError("leave out --listen with --attach; `listen add` adds some")
             parser.refuse_beside_attach(options)
         settings = _settings(options)
         listen = options.listen or []
@@ -141,7 +141,7 @@ def _parse_rate(text: str) -> float:
 def _settings(options: argparse.Namespace) -> Settings:
     """Return what the process is to be; raises UsageError."""
     if options.message_rate is not None and options.message is None:
-        raise UsageError("--message-rate goes with --message TEXT")
+        raise UsageError("--message-rate needs --message TEXT")
     return Settings(
         hashsize=options.hashsize,
         backlog=options.backlog,
@@ -162,7 +162,7 @@ def _tls(options: argparse.Namespace) -> Tls | None:
     """Return how clients are spoken TLS to; raises UsageError, for files that cannot be used as well."""
     if options.tls_cert is None:
         if options.tls_key is not None:
-            raise UsageError("--tls-key goes with --tls-cert")
+            raise UsageError("--tls-key needs --tls-cert FILE")
         return None
     tls = Tls(options.tls_cert, options.tls_cert if options.tls_key is None else options.tls_key)
     server_context(tls.certificate, tls.key)

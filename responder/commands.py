@@ -46,7 +46,7 @@ class Commands:
             Command(
                 "mode",
                 "echo|sink|active|serve [ADDRS]",
-                "what all listeners, or these, do with their clients from now on",
+                "what all listeners and those added later, or these, do with their clients",
                 self.mode,
             ),
             dump_command(self._engine, "client"),
@@ -88,10 +88,13 @@ class Commands:
         serve: bool = False,
         addrs: Endpoint | None = None,
     ) -> str:
-        """Change what listeners do with their clients."""
+        """Change what listeners do with their clients, and, without addresses, what those added later do."""
         wanted = {"echo": echo, "sink": sink, "active": active, "serve": serve}
         (mode,) = (mode for mode, chosen in wanted.items() if chosen)
-        return f"{format_count(await self._engine.set_mode(mode, addrs), 'listener')} in mode {mode}"
+        changed = await self._engine.set_mode(mode, addrs)
+        if not addrs:
+            self._mode = mode
+        return f"{format_count(changed, 'listener')} in mode {mode}"
 
     async def marker(self, on: bool = False, off: bool = False) -> str:
         """Look for markers, or stop; switch over if neither is said."""

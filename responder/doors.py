@@ -1,16 +1,14 @@
 """The sockets that clients are accepted on, in an epoll of their own."""
 
 import select
+from time import monotonic
 from typing import Final
 
-from common.reactor import Reactor
+from common.reactor import SLICE, Reactor
 from responder.listener import Listener
 
 _OPEN: Final = 1  # EPOLLIN, level-triggered: what is left in a queue is reported again
 _SHUT: Final = 0
-
-# Listeners that have their turn before all else has: so many, as the reactor takes events.
-_AT_ONCE: Final = 16
 
 
 class Doors:
@@ -47,10 +45,12 @@ class Doors:
             self._reactor.modify(self._epoll.fileno(), _OPEN if is_open else _SHUT)
 
     def ready(self, _events: int) -> None:
-        """Accept what waits, until the doors are shut."""
-        for descriptor, _ in self._epoll.poll(0, _AT_ONCE):
-            if self._open:
-                self.listeners[descriptor].ready()
+        """Accept what waits, until the doors are shut or it is others' turn; the kernel hands out listeners in turn."""
+        end = monotonic() + SLICE
+        while self._open and (batch := self._epoll.poll(0, 1)):
+            self.listeners[batch[0][0]].ready()
+            if monotonic() >= end:
+                break
 
     def close(self) -> None:
         """Close all sockets, at the end of the process."""

@@ -1,7 +1,9 @@
 """The responder's engine: everything but the prompt, driven through its async methods and its snapshots."""
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from socket import SocketType
 from time import monotonic
 from typing import Final, TypeGuard
@@ -11,7 +13,7 @@ from common.dump import Dump
 from common.errors import SessionerError, UsageError
 from common.histogram import Histogram
 from common.limits import Demand
-from common.paging import Page, page_of
+from common.paging import ROWS, Page, page_of
 from common.rate import Rate
 from common.reactor import Handler, Job, Reactor
 from common.resolver import SocketAddress, resolve
@@ -19,7 +21,7 @@ from common.socket_options import cut_buffers
 from common.sockets import local_address
 from common.system import descriptor_limits
 from responder.client import Client
-from responder.holder import Holder
+from responder.holder import Holder, capacity
 from responder.listener import Listener
 from responder.listening import listen_on
 from responder.settings import ECHO, Settings, check_mode
@@ -27,11 +29,18 @@ from responder.snapshot import ClientRow, ListenerRow, Snapshot
 
 log = logging.getLogger("sessioner.responder")
 
-# Buckets that a beat adds to or takes from the table while it is being resized.
-_RESIZE_STEPS: Final = 500
+# Buckets that are added to a table that is being resized, or taken from it, in one step: a tenth of a millisecond.
+_RESIZE_STEPS: Final = 100
 
 # Ports under which a peer is looked up in one step: a tenth of a millisecond.
 _LOOK_UPS: Final = 64
+
+# Listening sockets opened or closed, and listeners looked up, before all else has its turn: two milliseconds.
+_SOCKETS: Final = 50
+_FOUND: Final = 500
+
+# Listeners whose rows are compared, or made, before others have their turn: two milliseconds at most.
+_COMPARED: Final = 500
 
 _ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
@@ -45,6 +54,7 @@ class Engine:
         self._holder = Holder(self._reactor, settings)
         self._rate = Rate()
         self._buffers_told = False
+        self._changing = asyncio.Lock()
         self._holder.watch.set_marker(settings.marker, self._reactor.now)
         self._reactor.on_beat(self._beat)
 
@@ -55,24 +65,39 @@ class Engine:
         what the mode needs.
         """
         check_mode(mode, self._settings)
-        sockets: list[tuple[SocketType, SocketAddress]] = []
-        try:
-            for item in await resolve(endpoint):
-                sockets.append((self._listen(item), item))
-        except SessionerError:
-            for sock, _item in sockets:
-                sock.close()
-            raise
-        return await self.take_listeners(mode, [item for _, item in sockets], [sock for sock, _ in sockets])
+        async with self._changing:
+            items = await resolve(endpoint)
+            sockets: list[SocketType] = []
+            try:
+                for number, item in enumerate(items, 1):
+                    sockets.append(self._listen(item))
+                    if number % _SOCKETS == 0:
+                        await asyncio.sleep(0)
+            except (SessionerError, asyncio.CancelledError):
+                for sock in sockets:
+                    sock.close()
+                raise
+            return await self.take_listeners(mode, items, sockets)
 
     async def take_listeners(
         self, mode: str, items: Sequence[SocketAddress], sockets: Sequence[SocketType]
     ) -> list[Address]:
         """Accept clients in a mode on sockets that listen on these addresses; return the addresses."""
         behaviour = self._holder.behaviour(mode)
-        listeners = [Listener(sock, item, self._holder, behaviour) for item, sock in zip(items, sockets, strict=True)]
-        for listener in listeners:
-            self._holder.add(listener)
+        listeners: list[Listener] = []
+        try:
+            for item, sock in zip(items, sockets, strict=True):
+                listener = Listener(sock, item, self._holder, behaviour)
+                self._holder.add(listener)
+                listeners.append(listener)
+                if len(listeners) % _SOCKETS == 0:
+                    await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            for listener in listeners:
+                self._holder.remove(listener)
+            for sock in sockets[len(listeners) :]:
+                sock.close()
+            raise
         return [listener.address for listener in listeners]
 
     async def change_sockets(self, addresses: Sequence[Address], sockets: Sequence[SocketType]) -> None:
@@ -93,24 +118,39 @@ class Engine:
 
         Raises UsageError when there is none of them.
         """
-        found = await self._listeners_of(endpoint)
-        for listener in found:
-            self._holder.remove(listener)
-        return len(found)
+        async with self._changing:
+            found = await self._listeners_of(endpoint)
+            for number, listener in enumerate(found, 1):
+                self._holder.remove(listener)
+                if number % _SOCKETS == 0:
+                    await asyncio.sleep(0)
+            return len(found)
 
-    async def set_mode(self, mode: str, endpoint: Endpoint | None) -> int:
-        """Change the mode of the listeners that the endpoint names, or of all, and of their clients.
+    async def close_listeners(self, addresses: Sequence[Address]) -> None:
+        """Stop listening on those of these addresses that are listened on; their clients stay."""
+        async with self._changing:
+            for number, address in enumerate(addresses, 1):
+                for listener in self._holder.listeners.find(address_key(*address)):
+                    self._holder.remove(listener)
+                if number % _SOCKETS == 0:
+                    await asyncio.sleep(0)
+
+    async def set_mode(self, mode: str, endpoint: Endpoint | Sequence[Address] | None) -> int:
+        """Change the mode of the listeners that the endpoint names, or at these addresses, or of all, and of clients.
 
         Return how many listeners they were. Raises UsageError, and nothing is changed, when there is none of them or
         the settings lack what the mode needs.
         """
         behaviour = self._holder.behaviour(mode)
-        found = set(await self._listeners_of(endpoint) if endpoint else self._holder.doors.listeners.values())
-        for listener in found:
-            listener.behaviour = behaviour
+        async with self._changing:
+            found = await self._listeners_of(endpoint) if endpoint else list(self._holder.doors.listeners.values())
+            # Those that were removed and have clients are treated like the others, and not counted.
+            changed = {*found, *self._holder.left_by(found)} if endpoint else set(self._holder.all_listeners())
+            for listener in changed:
+                listener.behaviour = behaviour
 
         def visit(handler: Handler) -> None:
-            if isinstance(handler, Client) and handler.listener in found:
+            if isinstance(handler, Client) and handler.listener in changed:
                 handler.listener.behaviour.take_over(handler)
 
         await self._reactor.run(self._reactor.walk(visit))
@@ -129,24 +169,25 @@ class Engine:
     async def set_hashsize(self, hashsize: int) -> None:
         """Resize the table of clients, a few buckets at a time."""
         self._holder.table.resize(hashsize)
+        self._reactor.start(self._holder.table.finish(_RESIZE_STEPS))
 
     async def drop(self, what: int | Address, reset: bool) -> int:
         """End the sessions of so many clients, of one listener or of one peer, by FIN or RST; return how many.
 
         Raises UsageError for an address that no listener and no client has.
         """
-        listener = self._listener(what) if isinstance(what, Address) else None
-        if isinstance(what, Address) and not listener:
+        listeners = self._holder.at(what) if isinstance(what, Address) else None
+        if isinstance(what, Address) and not listeners:
             clients = await self._clients_of(what)
             for client in clients:
                 self._holder.drop(client, reset)
             return len(clients)
-        most = what if isinstance(what, int) else self._holder.table.count
-        dropped = 0
+        most = what if isinstance(what, int) else sum(listener.held for listener in listeners or ())
+        begin, dropped = monotonic(), 0
 
         def visit(handler: Handler) -> bool:
             nonlocal dropped
-            if dropped < most and _is_client(handler, listener):
+            if dropped < most and _is_client(handler, listeners) and handler.since <= begin:
                 self._holder.drop(handler, reset)
                 dropped += 1
             return dropped >= most
@@ -190,10 +231,20 @@ class Engine:
         """Return a page of the listeners, in the order they were added."""
         return page_of(list(self._holder.doors.listeners.values()), start, _listener_row)
 
-    async def listener_rows(self, addresses: Sequence[Address]) -> list[ListenerRow]:
-        """Return the rows of the listeners on these addresses."""
-        find = self._holder.listeners.find
-        return [_listener_row(listener) for address in addresses for listener in find(address_key(*address))]
+    async def listener_names(self) -> list[str]:
+        """Return the first of the listeners' addresses, a page of them, which are what is typed."""
+        return [str(listener.address) for listener in islice(self._holder.doors.listeners.values(), ROWS)]
+
+    async def changed_rows(self, known: Mapping[Address, ListenerRow]) -> dict[Address, ListenerRow]:
+        """Return the rows of the listeners that are not as they are known to be."""
+        rows: dict[Address, ListenerRow] = {}
+        for number, listener in enumerate(list(self._holder.doors.listeners.values()), 1):
+            row = known.get(listener.address)
+            if not row or _has_changed(listener, row):
+                rows[listener.address] = _listener_row(listener)
+            if number % _COMPARED == 0:
+                await asyncio.sleep(0)
+        return rows
 
     async def marker_latency(self) -> Histogram | None:
         """Return the latencies that the markers tell, None while no markers are looked for."""
@@ -204,7 +255,9 @@ class Engine:
     def fullness(self) -> float | None:
         """Which part of the room for clients is used, 1.0 while they wait for some; None where others accept them."""
         holder = self._holder
-        return None if holder.resting else 1.0 if holder.paused else holder.table.count / holder.highest
+        if holder.resting:
+            return None
+        return 1.0 if holder.paused else holder.table.count / capacity(holder.listeners.count)
 
     async def session_page(self, address: Address | None, start: int) -> Page[ClientRow]:
         """Return a page of the clients, those of one listener or of one peer where an address is given.
@@ -212,12 +265,12 @@ class Engine:
         Raises UsageError for an address that no listener and no client has.
         """
         now = monotonic()
-        listener = self._listener(address) if address else None
-        if address and not listener:
+        listeners = self._holder.at(address) if address else None
+        if address and not listeners:
             return Page([_client_row(client, now) for client in await self._clients_of(address)], None)
 
         def row(handler: Handler | None) -> ClientRow | None:
-            return _client_row(handler, now) if _is_client(handler, listener) else None
+            return _client_row(handler, now) if _is_client(handler, listeners) else None
 
         return page_of(self._reactor.handlers, start, row)
 
@@ -246,13 +299,17 @@ class Engine:
                 log.warning("%s", line)
         return sock
 
-    async def _listeners_of(self, endpoint: Endpoint) -> list[Listener]:
-        """Return the listeners on the addresses that an endpoint names; raises UsageError when there is none."""
-        found = [
-            listener
-            for item in await resolve(endpoint)
-            for listener in self._holder.listeners.find(address_key(*item.address))
-        ]
+    async def _listeners_of(self, endpoint: Endpoint | Sequence[Address]) -> list[Listener]:
+        """Return the listeners on the addresses that an endpoint names, or on these; raises UsageError without any."""
+        if isinstance(endpoint, Endpoint):
+            addresses: Sequence[Address] = [item.address for item in await resolve(endpoint)]
+        else:
+            addresses = endpoint
+        found: list[Listener] = []
+        for number, address in enumerate(addresses, 1):
+            found += self._holder.listeners.find(address_key(*address))
+            if number % _FOUND == 0:
+                await asyncio.sleep(0)
         if not found:
             raise UsageError(f"{endpoint} is no listener; `listeners` shows them")
         return found
@@ -261,9 +318,9 @@ class Engine:
         return next(iter(self._holder.listeners.find(address_key(*address))), None)
 
     async def _clients_of(self, address: Address) -> list[Client]:
-        """Return the clients with this peer address, looked up under every port listened on."""
+        """Return the clients with this peer address, looked up under every port that clients were accepted on."""
         clients: list[Client] = []
-        by_port = {listener.address.port: listener for listener in self._holder.doors.listeners.values()}
+        by_port = {listener.address.port: listener for listener in self._holder.all_listeners()}
 
         def look_up() -> Job:
             for number, listener in enumerate(by_port.values(), 1):
@@ -278,12 +335,11 @@ class Engine:
 
     def _beat(self) -> None:
         self._rate.sample(self._reactor.now, self._holder.accepted)
-        self._holder.table.work(_RESIZE_STEPS)
         self._holder.watch.sample(self._reactor.now)
 
 
-def _is_client(handler: Handler | None, listener: Listener | None) -> TypeGuard[Client]:
-    return isinstance(handler, Client) and (listener is None or handler.listener is listener)
+def _is_client(handler: Handler | None, listeners: set[Listener] | None) -> TypeGuard[Client]:
+    return isinstance(handler, Client) and (listeners is None or handler.listener in listeners)
 
 
 def _listener_row(listener: Listener) -> ListenerRow:
@@ -295,6 +351,18 @@ def _listener_row(listener: Listener) -> ListenerRow:
         received=listener.received,
         sent=listener.sent,
         messages=listener.messages,
+    )
+
+
+def _has_changed(listener: Listener, row: ListenerRow) -> bool:
+    """Return whether a listener is not as in its row; a row takes several times as long to make."""
+    return (
+        listener.received != row.received
+        or listener.accepted != row.accepted
+        or listener.sent != row.sent
+        or listener.held != row.held
+        or listener.messages != row.messages
+        or listener.behaviour.mode != row.mode
     )
 
 

@@ -59,7 +59,7 @@ class Keeper(Workers):
     async def open(self) -> None:
         """Begin the engines, and more of them as nodes join; raises SessionerError."""
         await super().open()
-        self._joining = Joining(self._actors, self.pool, self._begin_more)
+        self._joining = Joining(self._actors, self.pool, self._take_in)
 
     async def aclose(self) -> None:
         """End the fleet."""
@@ -87,16 +87,11 @@ class Keeper(Workers):
         more = f", and {len(texts) - 1} addresses more" if len(texts) > 1 else ""
         return f"{texts[0]}{more}" if texts else ""
 
-    async def _begin_more(self, count: int) -> None:
-        """Begin engines until there are so many; raises SessionerError."""
-        new = range(len(self.pool.members), count)
+    async def _take_in(self, begun: Sequence[Member[State]]) -> None:
+        """Let engines that were begun, and added, listen on what the others do."""
+        new = [member.number for member in begun]
         self._seat_of += new
         self._accepting += new
-        try:
-            begun = await self.pool.grow(count)
-        except SessionerError:
-            del self._seat_of[new.start :], self._accepting[new.start :]
-            raise
         for member in begun:
             await self._restore(member)
 

@@ -4,16 +4,19 @@ import asyncio
 import logging
 import os
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from os import set_blocking
 from socket import SocketType
 from time import sleep
 from typing import Final
 
 from common import reasons, shortages
+from common.addresses import Address, address_key
 from common.reactor import Reactor
 from common.shortages import Shortages, highest_descriptor
 from common.sockets import reset_at_close
-from common.table import SessionTable
+from common.table import DEFAULT_HASHSIZE, SessionTable
 from responder.behaviours.active import Active
 from responder.behaviours.behaviour import Behaviour
 from responder.behaviours.echo import Echo
@@ -31,6 +34,9 @@ log = logging.getLogger("sessioner.responder")
 
 _BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {made.mode: made for made in (Echo, Sink, Active, Serve)}
 
+# Descriptors of a process that are neither clients nor listeners: its loop, its timers, its connection.
+_OWN: Final = 40
+
 # Clients accepted on one listener before the others have their turn: a millisecond.
 _AT_ONCE: Final = 64
 
@@ -44,13 +50,20 @@ _RUSH: Final = 10_000
 _MOMENT: Final = 0.001
 
 
+def capacity(listeners: int) -> int:
+    """Return how many clients a process has room for beside so many listeners, under its limit now."""
+    return max(1, highest_descriptor() - _OWN - listeners)
+
+
 class Holder:
     """The clients of all listeners on one reactor, in one table."""
 
     def __init__(self, reactor: Reactor, settings: Settings) -> None:
         self.table: SessionTable[Client] = SessionTable(settings.hashsize)
-        self.listeners: SessionTable[Listener] = SessionTable(settings.hashsize)
+        self.listeners: SessionTable[Listener] = SessionTable(DEFAULT_HASHSIZE)
         self.doors = Doors(reactor)
+        # Listeners that were removed and have clients still, by their key: an address may have had several in turn.
+        self.left: dict[int, set[Listener]] = {}
         self.behaviours: dict[str, Behaviour] = {}
         self.watch = Watch()
         self.accepted = 0
@@ -94,9 +107,13 @@ class Holder:
                     continue
                 break
             set_blocking(descriptor, False)
-            client = make(descriptor, key_of(peer), listener, now)
+            try:
+                client = make(descriptor, key_of(peer), listener, now)
+                add(descriptor, client, events)
+            except OSError as failure:
+                self._turn_away(descriptor, failure)
+                break
             clients.append(client)
-            add(descriptor, client, events)
             if descriptor >= highest:
                 self._pause(shortages.DESCRIPTORS, try_again=False)
                 break
@@ -147,9 +164,25 @@ class Holder:
             self.doors.set_open(not resting)
 
     def remove(self, listener: Listener) -> None:
-        """Stop listening; the listener's clients stay."""
+        """Stop listening; the listener's clients stay, and it is known until the last of them is gone."""
         self.listeners.remove(listener)
         self.doors.remove(listener)
+        self._freed = True
+        if listener.held:
+            self.left.setdefault(listener.key, set()).add(listener)
+
+    def at(self, address: Address) -> set[Listener]:
+        """Return the listener on an address, and those that were there and have clients still; O(1)."""
+        key = address_key(*address)
+        return {*self.listeners.find(key), *self.left.get(key, ())}
+
+    def left_by(self, listeners: Iterable[Listener]) -> Iterator[Listener]:
+        """Yield those that were where these are, and have clients still."""
+        return chain.from_iterable(self.left.get(listener.key, ()) for listener in listeners)
+
+    def all_listeners(self) -> Iterator[Listener]:
+        """Yield every listener, and those that were removed and have clients still."""
+        return chain(self.doors.listeners.values(), *self.left.values())
 
     def ended(self, client: Client, reason: str) -> None:
         """Count a client that ended unasked, and close our side."""
@@ -185,12 +218,22 @@ class Holder:
         self._freed = True
         if self.watch.on:
             self.watch.ended(client)
-        client.listener.held -= 1
+        listener = client.listener
+        listener.held -= 1
+        if not listener.held and self.left:
+            self._forget(listener)
         self.table.remove(client)
         self._reactor.forget(client.descriptor)
         os.close(client.descriptor)
         client.descriptor = -1
         client.unsent = None
+
+    def _forget(self, listener: Listener) -> None:
+        """Keep nothing of a listener without clients, if it was removed."""
+        same = self.left.get(listener.key, set())
+        same.discard(listener)
+        if not same:
+            self.left.pop(listener.key, None)
 
     def _moderate(self) -> None:
         """Let clients that arrive in a rush gather for a moment, as a network card does with its interrupts."""
@@ -213,8 +256,17 @@ class Holder:
             return True
         return False
 
+    def _turn_away(self, descriptor: int, failure: OSError) -> None:
+        """Close a session that the kernel has no room for in the epoll, or TLS none at all."""
+        if descriptor < len(self._reactor.handlers):
+            self._reactor.forget(descriptor)
+        os.close(descriptor)
+        self.accept_errors += 1
+        log.debug("Accept failed: %s", failure)
+        self._pause(shortages.MEMORY, try_again=True)
+
     def _pause(self, kind: str, *, try_again: bool) -> None:
-        """Accept nothing until a client has ended, or, where others may have used up what lacks, for a while."""
+        """Accept nothing until a client or listener is gone, or, where others may use up what lacks, for a while."""
         self.shortages.begin(kind)
         self.paused = True
         self._freed = False

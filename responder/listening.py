@@ -1,9 +1,11 @@
 """Listening sockets, with all that the sockets accepted on them inherit."""
 
+from errno import EMFILE
 from socket import (
     AF_INET6,
     IPPROTO_IPV6,
     IPV6_V6ONLY,
+    SO_OOBINLINE,
     SO_REUSEADDR,
     SO_REUSEPORT,
     SOCK_CLOEXEC,
@@ -67,6 +69,8 @@ def _bind(item: SocketAddress, settings: Settings, *, shared: bool) -> SocketTyp
         raise _refused(item.address, failure) from None
     try:
         sock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        # What a client sends as urgent is what it sends, and comes in its place: socket(7).
+        sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)
         if shared:
             sock.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1)
         for option in (*socket_options(settings, item.family), nagle_option(settings)):
@@ -82,4 +86,5 @@ def _bind(item: SocketAddress, settings: Settings, *, shared: bool) -> SocketTyp
 
 
 def _refused(address: Address, failure: OSError) -> SessionerError:
-    return SessionerError(f"cannot listen on {address}: {failure.strerror}")
+    remedy = "; raise ulimit -n" if failure.errno == EMFILE else ""
+    return SessionerError(f"cannot listen on {address}: {failure.strerror}{remedy}")

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Final
 
 from common.histogram import Histogram
-from common.workers.merge import WORKER, Rule, add_counts, departed, first, merged
+from common.reasons import WORKER
+from common.workers.merge import Rule, add_counts, departed, first, merged
 from responder.snapshot import Snapshot
 
 # What is not added up: all workers have the same listeners.
@@ -18,6 +19,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "longest_pause": max,
     "p50": max,
     "p99": max,
+    "listener": first,
     "mode": first,
 }
 
@@ -49,4 +51,5 @@ def merge_snapshots(snapshots: Sequence[Snapshot], latencies: Sequence[Histogram
 def remains(snapshot: Snapshot) -> Snapshot:
     """Return what remains of the figures of a worker that has ended: what it held is lost."""
     left = replace(departed(snapshot, GAUGES), dump=None)
-    return replace(left, losses=add_counts([snapshot.losses, {WORKER: snapshot.held}]))
+    lost = {WORKER: snapshot.held} if snapshot.held else {}
+    return replace(left, losses=add_counts([snapshot.losses, lost]))

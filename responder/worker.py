@@ -1,18 +1,18 @@
 """A worker of the responder: an engine in a process of its own."""
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from common.addresses import Address, address_key
+from common.addresses import Address
 from common.errors import SessionerError
 from common.histogram import Histogram
 from common.resolver import SocketAddress
 from common.workers.serving import Worker
 from responder.engine import Engine
 from responder.listening import listen_on
-from responder.snapshot import Snapshot
+from responder.snapshot import ListenerRow, Snapshot
 
 # The load from which on a worker is relieved: what comes until that is done has room. And how many steps there are up
 # to the highest: with each one the console is told at once.
@@ -25,17 +25,19 @@ Refusals = dict[Address, str]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a worker is: its figures, and the markers' latencies as a pickle, for they are looked at seldom.
+    """How a worker is: its figures, the markers' latencies as a pickle, for they are looked at seldom, its listeners.
 
-    None is for those that are as in the state told before.
+    None is for latencies that are as in the state told before; listeners that are so are left out.
     """
 
     snapshot: Snapshot
     pickled: bytes | None
+    rows: Mapping[Address, ListenerRow]
 
     def after(self, before: "State") -> "State":
         """Return the whole of it, from the state told before."""
-        return replace(self, pickled=before.pickled) if self.pickled is None else self
+        pickled = before.pickled if self.pickled is None else self.pickled
+        return replace(self, pickled=pickled, rows={**before.rows, **self.rows})
 
     @property
     def marker_latency(self) -> Histogram | None:
@@ -48,9 +50,9 @@ class State:
 async def state_of(engine: Engine, before: State | None) -> State:
     """Return how a worker is now, without the latencies where no marker has come since."""
     snapshot = await engine.snapshot()
-    if before and _markers(before.snapshot) == _markers(snapshot):
-        return State(snapshot, None)
-    return State(snapshot, pickle.dumps(await engine.marker_latency(), pickle.HIGHEST_PROTOCOL))
+    same = before and _markers(before.snapshot) == _markers(snapshot)
+    pickled = None if same else pickle.dumps(await engine.marker_latency(), pickle.HIGHEST_PROTOCOL)
+    return State(snapshot, pickled, await engine.changed_rows(before.rows if before else {}))
 
 
 def _markers(snapshot: Snapshot) -> int | None:
@@ -79,12 +81,6 @@ class NodeEngine(Engine):
             else:
                 await self.take_listeners(mode, [item], [sock])
         return refusals
-
-    async def close_listeners(self, addresses: Sequence[Address]) -> None:
-        """Stop listening on those of these addresses that are listened on."""
-        for address in addresses:
-            for listener in self._holder.listeners.find(address_key(*address)):
-                self._holder.remove(listener)
 
 
 WORKER: Final = Worker(Engine, state_of, _steps)

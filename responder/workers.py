@@ -5,7 +5,9 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from socket import SocketType
+from time import monotonic
 from typing import Any, Final
 
 from common.addresses import Address, Endpoint
@@ -16,17 +18,17 @@ from common.limits import Demand
 from common.options import Process
 from common.paging import ROWS, Page
 from common.resolver import SocketAddress, resolve
-from common.shortages import highest_descriptor
 from common.socket_options import cut_buffers
 from common.workers.division import MOST_WORKERS, divide_up, workers_needed
 from common.workers.every import Divided, every, nothing, same, shared
-from common.workers.merge import merge_rows, merged
+from common.workers.merge import departed, merged
 from common.workers.paging import follow_pages
 from common.workers.pool import SILENT, Member, Origin, Pool
 from common.workers.process import Zygote
 from responder.engine import Engine
+from responder.holder import capacity
 from responder.listening import listen_together
-from responder.merging import RULES, merge_snapshots, remains
+from responder.merging import GAUGES, RULES, merge_snapshots, remains
 from responder.settings import ECHO, Settings, check_mode
 from responder.snapshot import ClientRow, ListenerRow, Snapshot
 from responder.worker import NEARLY_FULL, State
@@ -35,13 +37,25 @@ log = logging.getLogger("sessioner.responder")
 
 _MODULE: Final = "responder.worker"
 
-# Descriptors of a worker that are neither clients nor listeners.
-_OWN: Final = 40
-
 # How much fuller a worker that accepts is than one that takes over from it; and where none is begun, when all are
 # nearly full. Taking over costs both some milliseconds: as much as a hundred clients.
 _AHEAD: Final = 0.1
 _AHEAD_AT_LAST: Final = 0.02
+
+# Sockets that a worker is given at once in the place of others: it has room for them however full it is.
+_CHANGED_AT_ONCE: Final = 8
+
+# Addresses that are listened on before everybody else has a turn: two milliseconds.
+_SOCKETS: Final = 50
+
+# The seat of a worker that could not be given all sockets of another one: it accepts nothing, on some of the last seat.
+_BETWEEN: Final = -1
+
+# Seconds after a worker could not be relieved before that is tried again.
+_PAUSE: Final = 5.0
+
+# What is known of a listener that no worker has told of.
+_UNHEARD: Final = ListenerRow(listener="", accepted=0, held=0, mode="", received=0, sent=0, messages=0)
 
 # Seconds between two looks at how many clients there are while that is waited for.
 _LOOK: Final = 0.2
@@ -80,7 +94,10 @@ class Workers(Divided):
         self._buffers_told = False
         self._remains: list[Snapshot] = []
         self._remaining_latencies: list[Histogram] = []
+        self._remaining_rows: dict[Address, ListenerRow] = {}
         self._relieving: asyncio.Task[None] | None = None
+        self._refused = ""
+        self._relieve_from = 0.0
         self.pool: Pool[State] = Pool(origin, self._settings_of, self._lost, self._restore)
         self.pool.on_told = self._look_at
 
@@ -102,7 +119,9 @@ class Workers(Divided):
                 sockets = listen_together(item, self._settings, self._seats)
                 address = Address(item.address.host, sockets[0].getsockname()[1])
                 added[address] = Listener(item, mode, sockets)
-        except SessionerError:
+                if len(added) % _SOCKETS == 0:
+                    await asyncio.sleep(0)
+        except (SessionerError, asyncio.CancelledError):
             _close(added.values())
             raise
         if not self._buffers_told:
@@ -116,25 +135,34 @@ class Workers(Divided):
             members = self.pool.members
             arguments = [(mode, [listener.item for listener in added.values()])] * len(members)
             sockets_of = [[it.sockets[self._seat_of[member.number]] for it in added.values()] for member in members]
-            await self.pool.each("take_listeners", arguments, members, sockets_of)
+            try:
+                await self.pool.each("take_listeners", arguments, members, sockets_of)
+            except SessionerError:
+                _close([self._listeners.pop(address) for address in added])
+                await self.pool.each("close_listeners", [(list(added),)] * len(members), members)
+                raise
         return list(added)
 
     async def remove_listeners(self, endpoint: Endpoint) -> int:
         """Stop listening as the engine does."""
+        named = await resolve(endpoint)
         async with self.pool.changing:
-            found = await self._known(endpoint)
+            found = self._known(endpoint, named)
             _close([self._listeners.pop(address) for address in found])
-            await self.ask("remove_listeners", same, (endpoint,))
+            for address in found:
+                self._remaining_rows.pop(address, None)
+            await self.ask("close_listeners", same, (found,))
         return len(found)
 
     async def set_mode(self, mode: str, endpoint: Endpoint | None) -> int:
         """Change the mode as the engine does."""
         check_mode(mode, self._settings)
+        named = await resolve(endpoint) if endpoint else None
         async with self.pool.changing:
-            found = await self._known(endpoint) if endpoint else list(self._listeners)
+            found = self._known(endpoint, named) if endpoint and named else list(self._listeners)
             for address in found:
                 self._listeners[address].mode = mode
-            await self.ask("set_mode", same, (mode, endpoint))
+            await self.ask("set_mode", same, (mode, found if endpoint else None))
         return len(found)
 
     async def set_marker(self, enabled: bool) -> None:
@@ -159,11 +187,21 @@ class Workers(Divided):
         return replace(whole, listeners=len(self._listeners), workers=self.pool.figures())
 
     async def listener_page(self, start: int) -> Page[ListenerRow]:
-        """Return a page of the listeners, in the order they were added."""
-        addresses = list(self._listeners)[start : start + ROWS]
-        parts = await self.ask("listener_rows", same, (addresses,), reading=True)
+        """Return a page of the listeners, in the order they were added, as the workers told of them last."""
+        known = [self._remaining_rows, *(told.state.rows for told in self.pool.states())]
+
+        def row(item: tuple[Address, Listener]) -> ListenerRow:
+            address, listener = item
+            rows = [rows[address] for rows in known if address in rows]
+            return replace(merged(rows or [_UNHEARD], RULES), listener=str(address), mode=listener.mode)
+
         following = start + ROWS
-        return Page(merge_rows(parts, "listener", RULES), following if following < len(self._listeners) else None)
+        page = [row(item) for item in islice(self._listeners.items(), start, following)]
+        return Page(page, following if following < len(self._listeners) else None)
+
+    async def listener_names(self) -> list[str]:
+        """Return the first of the listeners' addresses, as the engine does."""
+        return [str(address) for address in islice(self._listeners, ROWS)]
 
     async def session_page(self, address: Address | None, start: int) -> Page[ClientRow]:
         """Return a page of the clients, worker after worker; raises UsageError as the engine does."""
@@ -173,13 +211,13 @@ class Workers(Divided):
         """Return what so many clients, or those there are, demand of the operating system."""
         held, count = (await self.snapshot()).held, len(self.pool.members)
         wanted = held if sessions is None else sessions
-        capacity = highest_descriptor() - _OWN - len(self._listeners)
         return Demand(
             sessions=wanted,
             listeners=len(self._listeners),
             backlog=self._settings.backlog,
             held=held,
-            workers=workers_needed(wanted, capacity, count) if self._auto else count,
+            workers=workers_needed(wanted, capacity(len(self._listeners)), count) if self._auto else count,
+            kept=sum(len(listener.sockets) for listener in self._listeners.values()),
             user_bytes=self._settings.user_bytes,
         )
 
@@ -194,9 +232,12 @@ class Workers(Divided):
     def _settings_of(self, _number: int) -> Settings:
         return replace(self._settings, hashsize=divide_up(self._settings.hashsize, self._least))
 
-    async def _known(self, endpoint: Endpoint) -> list[Address]:
-        """Return the addresses listened on that an endpoint names; raises UsageError when there is none."""
-        found = [item.address for item in await resolve(endpoint) if item.address in self._listeners]
+    def _known(self, endpoint: Endpoint, named: Sequence[SocketAddress]) -> list[Address]:
+        """Return the addresses listened on of those that an endpoint names; raises UsageError when there is none.
+
+        The workers are given these: they need not resolve a name as it was resolved here.
+        """
+        found = [item.address for item in named if item.address in self._listeners]
         if not found:
             raise UsageError(f"{endpoint} is no listener; `listeners` shows them")
         return found
@@ -208,6 +249,11 @@ class Workers(Divided):
             self._remains = [merged([*self._remains, remains(state.snapshot)], RULES)]
             if latency := state.marker_latency:
                 self._remaining_latencies.append(latency)
+            for address in self._listeners.keys() & state.rows.keys():
+                rows = [departed(state.rows[address], GAUGES)]
+                if address in self._remaining_rows:
+                    rows.append(self._remaining_rows[address])
+                self._remaining_rows[address] = merged(rows, RULES)
 
     async def _restore(self, member: Member[State]) -> None:
         """Let a new worker do what its place is."""
@@ -225,7 +271,9 @@ class Workers(Divided):
 
     def _look_at(self, _member: Member[State]) -> None:
         """Have workers relieved that have accepted enough, one at a time."""
-        if not (self._relieving and not self._relieving.done()) and self._due():
+        if monotonic() < self._relieve_from or (self._relieving and not self._relieving.done()):
+            return
+        if self._due():
             self._relieving = asyncio.create_task(self._relieve_all())
 
     def _due(self) -> tuple[Member[State], Member[State] | None] | None:
@@ -255,16 +303,24 @@ class Workers(Divided):
                 try:
                     await (self._take_over(relief, seat) if relief else self._begin_at(seat))
                 except SessionerError as error:
-                    log.warning("%s has enough clients, and cannot be relieved: %s", member.name, error)
+                    self._relieve_from = monotonic() + _PAUSE
+                    if self._refused != (refused := str(error)):
+                        self._refused = refused
+                        log.warning("%s has enough clients, and cannot be relieved: %s", member.name, error)
                     return
+                self._refused = ""
                 await self.pool.call(member, "set_accepting", False)
             log.debug("%s accepts no more, worker %d does", member.name, self._accepting[seat] + 1)
 
     async def _take_over(self, relief: Member[State], seat: int) -> None:
         """Let a worker that accepts nothing accept at a seat, which may be another one than it has had."""
         if self._seat_of[relief.number] != seat:
-            sockets = [listener.sockets[seat] for listener in self._listeners.values()]
-            await self.pool.call(relief, "change_sockets", list(self._listeners), sockets=sockets)
+            self._seat_of[relief.number] = _BETWEEN
+            addresses = list(self._listeners)
+            for at in range(0, len(addresses), _CHANGED_AT_ONCE):
+                some = addresses[at : at + _CHANGED_AT_ONCE]
+                sockets = [self._listeners[address].sockets[seat] for address in some]
+                await self.pool.call(relief, "change_sockets", some, sockets=sockets)
             self._seat_of[relief.number] = seat
         self._accepting[seat] = relief.number
         await self.pool.call(relief, "set_accepting", True)
@@ -283,12 +339,12 @@ class Workers(Divided):
         await self._restore(relief)
 
 
-def _held(member: Member[State]) -> int:
-    return member.told.state.snapshot.held if member.told else 0
-
-
 def _load(member: Member[State]) -> float:
-    return _held(member) / highest_descriptor()
+    """Return which part of a worker's room is used, 1.0 or more for one that has to let its clients wait."""
+    if not member.told:
+        return 0.0
+    now = member.told.state.snapshot
+    return max(now.held / capacity(now.listeners), float(now.paused))
 
 
 def _close(listeners: Iterable[Listener]) -> None:
@@ -308,5 +364,9 @@ async def open_engine(settings: Settings, process: Process) -> AnyEngine:
         return Engine(settings)
     cores = len(os.sched_getaffinity(0))
     workers = Workers(settings, process.workers, cores, Zygote(_MODULE, process.loop))
-    await workers.open()
+    try:
+        await workers.open()
+    except BaseException:
+        await workers.aclose()
+        raise
     return workers

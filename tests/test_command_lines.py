@@ -35,17 +35,17 @@ def test_what_is_of_statsd_is_refused_without_a_server(name: str, capsys: pytest
     [
         (["--fleet", "head"], '"head" is no address of a Ray cluster'),
         (["--fleet", "head:70000"], '"head:70000" is no address of a Ray cluster'),
-        (["--fleet", "head:6379", "--workers", "2"], "--workers goes without --fleet"),
-        (["--fleet", "head:6379", "--workers", "auto"], "--workers goes without --fleet"),
+        (["--fleet", "head:6379", "--workers", "2"], "leave out --workers with --fleet"),
+        (["--fleet", "head:6379", "--workers", "auto"], "leave out --workers with --fleet"),
         (["--fleet", "head:6379", "--per-node", "0"], "no number of engines"),
         (["--fleet", "head:6379", "--per-node", "auto"], "no number of engines"),
         (["--fleet", "head:6379", "--name", "a b"], '"a b" is no name of a fleet'),
-        (["--fleet", "head:6379", "--attach", "lab", "--name", "lab"], "--attach goes without --name"),
-        (["--fleet", "head:6379", "--attach", "lab", "--per-node", "2"], "--attach goes without --name and --per-node"),
-        (["--per-node", "2"], "--per-node goes with --fleet"),
-        (["--name", "lab"], "--name goes with --fleet"),
-        (["--attach", "lab"], "--attach goes with --fleet"),
-        (["--fleet", "head:6379", "--attach", "lab"], "{address} goes without --attach"),
+        (["--fleet", "head:6379", "--attach", "lab", "--name", "lab"], "leave out --name and --per-node with"),
+        (["--fleet", "head:6379", "--attach", "lab", "--per-node", "2"], "leave out --name and --per-node with"),
+        (["--per-node", "2"], "--per-node needs --fleet"),
+        (["--name", "lab"], "--name needs --fleet"),
+        (["--attach", "lab"], "--attach needs --fleet"),
+        (["--fleet", "head:6379", "--attach", "lab"], "leave out {address} with --attach"),
     ],
 )
 def test_a_wrong_fleet_is_refused(
@@ -61,4 +61,4 @@ def test_a_fleet_that_is_attached_to_is_what_it_is(name: str, capsys: pytest.Cap
     attached = ["--fleet", "head:6379", "--attach", "lab"]
     options = PARSERS[name]([*attached, "--exec", "status", "--prometheus", "9464"])
     assert (options.process.attach, options.process.execute) == ("lab", ["status"])
-    assert "--keepalive goes without --attach" in refusal(PARSERS[name], capsys, *attached, "--keepalive", "60s")
+    assert "leave out --keepalive with --attach" in refusal(PARSERS[name], capsys, *attached, "--keepalive", "60s")

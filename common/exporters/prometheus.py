@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from common.addresses import Address
-from common.errors import UsageError
+from common.errors import SessionerError, UsageError
 from common.histogram import Histogram
 from common.paging import Page
 
@@ -207,19 +207,21 @@ def _end(server: HTTPServer, thread: threading.Thread) -> None:
 
 
 def _app(registry: CollectorRegistry) -> Callable[..., Iterable[bytes]]:
-    """Return the client library's application, which says so when the loop has no time for it."""
+    """Return the client library's application, which says so when the loop has no time for it, or nothing to tell."""
     metrics = make_wsgi_app(registry)
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
             return metrics(environ, start_response)  # type: ignore[no-any-return]
         except (TimeoutError, CancelledError):
-            status = "503 Service Unavailable"
+            status = why = "503 Service Unavailable"
+        except SessionerError as error:
+            status, why = "503 Service Unavailable", str(error)
         except Exception:
             log.exception("This is a bug, and the daemon goes on:")
-            status = "500 Internal Server Error"
+            status = why = "500 Internal Server Error"
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
-        return [f"{status}\n".encode()]
+        return [f"{why}\n".encode()]
 
     return app
 

@@ -25,7 +25,7 @@ Source = TypeVar("Source")
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is told, by name: counts since the start of the process, values of the moment, milliseconds of a window."""
+    """What is told, by name: counts since the engine began, values of the moment, milliseconds of a window."""
 
     counters: Mapping[str, int]
     gauges: Mapping[str, float]
@@ -43,10 +43,10 @@ def figures_of(
 
 
 class Deltas:
-    """What counters have grown by since they were told last."""
+    """What counters have grown by since they were told last, the first time since `base`, or from 0 on."""
 
-    def __init__(self) -> None:
-        self._told: Mapping[str, int] = {}
+    def __init__(self, base: Mapping[str, int]) -> None:
+        self._told = base
 
     def of(self, counters: Mapping[str, int]) -> Iterator[tuple[str, int]]:
         """Yield each counter's growth."""
@@ -56,18 +56,23 @@ class Deltas:
 
 
 class StatsD:
-    """A connected UDP socket, so that the kernel tells what became of the datagrams, as far as it knows."""
+    """A connected UDP socket, so that the kernel tells what became of the datagrams, as far as it knows.
 
-    def __init__(self, sock: socket, name: str, namespace: str) -> None:
+    `told` is what was told last.
+    """
+
+    def __init__(self, sock: socket, name: str, namespace: str, base: Mapping[str, int]) -> None:
         self.failures = 0
+        self.told = Figures(base, {})
         self._sock = sock
         self._name = name
         self._namespace = namespace
-        self._deltas = Deltas()
+        self._deltas = Deltas(base)
         self._failing = False
 
     def tell(self, figures: Figures) -> None:
         """Send figures."""
+        self.told = figures
         counters = {**figures.counters, _FAILURES: self.failures}
         lines = [f"{self._namespace}.{name}:{delta}|c" for name, delta in self._deltas.of(counters)]
         values = {**figures.gauges, **figures.latencies}
@@ -116,12 +121,18 @@ def batched(lines: Iterable[str], size: int) -> Iterator[bytes]:
 
 @asynccontextmanager
 async def telling_statsd(
-    server: Endpoint, namespace: str, window: float, measure: Callable[[], Awaitable[Figures]]
+    server: Endpoint,
+    namespace: str,
+    window: float,
+    measure: Callable[[], Awaitable[Figures]],
+    *,
+    attached: bool = False,
 ) -> AsyncIterator[StatsD]:
     """Tell a StatsD server what `measure` returns once in `window` seconds, until the end of the block.
 
-    Then the counters are told once more, and the gauges as 0: nobody else will. Raises SessionerError when there is no
-    such server.
+    Then the counters are told once more, and the gauges as 0: nobody else will. What was counted before is told as well
+    unless the engine was `attached` to, for another console has told that. Raises SessionerError when there is no such
+    server, or the engine does not answer.
     """
     name = str(Address(server.host, server.first))
     item = (await resolve(server))[0]
@@ -130,7 +141,8 @@ async def telling_statsd(
             sock.connect(item.sockaddr)
         except OSError as failure:
             raise SessionerError(f"cannot send to StatsD at {name}: {failure.strerror}") from None
-        statsd = StatsD(sock, name, namespace)
+        base = (await measure()).counters if attached else {}
+        statsd = StatsD(sock, name, namespace, base)
         task = asyncio.ensure_future(_tell(statsd, window, measure))
         try:
             yield statsd
@@ -138,7 +150,10 @@ async def telling_statsd(
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            last = await measure()
+            try:
+                last = await measure()
+            except SessionerError:
+                last = statsd.told
             statsd.tell(Figures(last.counters, dict.fromkeys(last.gauges, 0)))
             log.info("StatsD at %s: %d failures", name, statsd.failures)
 
@@ -149,6 +164,8 @@ async def _tell(statsd: StatsD, window: float, measure: Callable[[], Awaitable[F
     while True:
         try:
             statsd.tell(await measure())
+        except SessionerError:
+            pass  # nobody answers: the next window's counters hold the figures of this one
         except Exception:
             log.exception("This is a bug, and the daemon goes on:")
         # A window that was slept through is not made up for: the next one's counters hold its figures.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from common.commands import Command
 from common.fleet.console import Fleet
-from common.fleet.figures import NodeLimits, NodeRow, limits_text, nodes_text
+from common.fleet.figures import NodeLimits, NodeRow, node_limits_text, nodes_text
 from common.shell import Shell
 
 
@@ -24,7 +24,7 @@ class FleetCommands:
                 "[N]",
                 "the limits that N sessions would meet on each node",
                 self.limits,
-                limits_text,
+                node_limits_text,
                 reports=True,
             ),
             Command("detach", "", "leave, and let the fleet go on", self.detach),

@@ -53,7 +53,7 @@ def nodes_text(rows: Sequence[NodeRow]) -> Iterator[str]:
             yield f"{row.node}: {row.note}"
 
 
-def limits_text(nodes: Sequence[NodeLimits]) -> Iterator[str]:
+def node_limits_text(nodes: Sequence[NodeLimits]) -> Iterator[str]:
     """Yield the limits of one node after the other."""
     for node in nodes:
         yield f"Node {node.node}:"

@@ -118,7 +118,7 @@ class Hosted:
             self._calls[number].cancel()
 
     async def news(self, after: int | None) -> News:
-        """Return what is new after the line of that number, as soon as there is some, or in a second.
+        """Return what is new after the line of that number, as soon as there is some, or after PERIOD.
 
         None is for what nobody has been told yet.
         """

@@ -28,12 +28,17 @@ class FleetSettings:
 
 
 class Joining:
-    """Has every node that joins the cluster join the fleet, from now on: `begin` begins engines up to so many."""
+    """Has every node that joins the cluster join the fleet, from now on.
 
-    def __init__(self, actors: Actors, pool: Pool[Any], begin: Callable[[int], Awaitable[None]]) -> None:
+    `take_in` makes engines that were begun there what the others are, while nothing else is changed.
+    """
+
+    def __init__(
+        self, actors: Actors, pool: Pool[Any], take_in: Callable[[Sequence[Member[Any]]], Awaitable[None]]
+    ) -> None:
         self._actors = actors
         self._pool = pool
-        self._begin = begin
+        self._take_in = take_in
         self._refused: set[str] = set()
         self._watching = asyncio.create_task(self._watch())
 
@@ -44,23 +49,38 @@ class Joining:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_LOOK)
-            places = [place for place in await self._actors.new_places() if place.node not in self._refused]
-            for place in places:
-                async with self._pool.changing:
+            try:
+                for place in await self._actors.new_places():
                     # While a node is missing, a new one takes its place.
-                    if len(self._pool.present()) == len(self._pool.members):
+                    if place.node not in self._refused and len(self._pool.present()) == len(self._pool.members):
                         await self._join(place)
+            except Exception:
+                log.exception("This is a bug, and nodes that join are looked for again:")
 
     async def _join(self, place: Place) -> None:
+        """Begin engines on a node, which may take long and holds up nothing, and then take them in."""
         self._actors.add(place)
         try:
-            await self._begin(len(self._actors.places))
-        except SessionerError as error:
+            begun = await self._pool.begin(len(self._actors.places))
+        except Exception as error:
             self._actors.remove_last()
             self._refused.add(place.node)
+            if not isinstance(error, SessionerError):
+                raise
             log.warning("%s does not join the fleet: %s", place.address, error)
+            return
+        try:
+            async with self._pool.changing:
+                self._pool.add(begun)
+                await self._take_in(begun)
+        except SessionerError as error:
+            log.warning("%s joins the fleet, and is not as the others are: %s", place.address, error)
         else:
             log.warning("%s joins the fleet", place.address)
+        finally:
+            for member in begun:
+                if member not in self._pool.members:
+                    member.caller.close()
 
 
 async def no_state(_engine: object, _before: object) -> None:

@@ -8,17 +8,21 @@ one would hold the prompt for as long. Descriptors travel over a socket of their
 import asyncio
 import logging
 import pickle
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from socket import SocketType, recv_fds, send_fds, socket
+from socket import MSG_DONTWAIT, SocketType, recv_fds, send_fds, socket
 from struct import Struct
 from typing import Any, Final
 
 from common.errors import SessionerError
+from common.units import format_count
 
 log = logging.getLogger("sessioner")
 
 _LENGTH: Final = Struct("!I")
+
+# In front of descriptors: the number of the call that they belong to.
+_NUMBER: Final = Struct("!Q")
 
 # SCM_MAX_FD in include/net/scm.h: descriptors that travel in one message.
 _MOST_DESCRIPTORS: Final = 253
@@ -98,7 +102,7 @@ class Caller:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._calls[number] = answer
         try:
-            self.hand_over(sockets)
+            self.hand_over(number, sockets)
             self._wire.send((number, method, tuple(arguments), len(sockets), reading))
             return await answer
         finally:
@@ -136,12 +140,12 @@ class Caller:
         self._wire.close()
         self._descriptors.close()
 
-    def hand_over(self, sockets: Sequence[SocketType]) -> None:
-        """Send descriptors, which the call that follows tells of; raises SessionerError when none are taken."""
+    def hand_over(self, number: int, sockets: Sequence[SocketType]) -> None:
+        """Send the descriptors of a call, which follows; raises SessionerError when none are taken."""
         numbers = [sock.fileno() for sock in sockets]
         try:
             for at in range(0, len(numbers), _MOST_DESCRIPTORS):
-                send_fds(self._descriptors, [b"d"], numbers[at : at + _MOST_DESCRIPTORS])
+                send_fds(self._descriptors, [_NUMBER.pack(number)], numbers[at : at + _MOST_DESCRIPTORS])
         except (BrokenPipeError, ConnectionResetError):
             raise GoneError from None
         except OSError as failure:
@@ -171,7 +175,11 @@ class Server:
                         task.cancel()
                     continue
                 if count:
-                    arguments = (*arguments, self._take_over(count))
+                    try:
+                        arguments = (*arguments, self._take_over(number, count))
+                    except SessionerError as error:
+                        self._wire.send((number, True, error))
+                        continue
                 task = asyncio.create_task(self._answer(number, method_of(method), arguments, reading))
                 self._tasks[number] = task
         for task in list(self._tasks.values()):
@@ -204,8 +212,31 @@ class Server:
         finally:
             del self._tasks[number]
 
-    def _take_over(self, count: int) -> list[SocketType]:
-        found: list[int] = []
-        while len(found) < count:
-            found += recv_fds(self._descriptors, 1, _MOST_DESCRIPTORS)[1]
-        return [SocketType(fileno=descriptor) for descriptor in found]
+    def _take_over(self, number: int, count: int) -> list[SocketType]:
+        """Return the sockets of a call, which were sent before it; raises SessionerError when some have not come.
+
+        The kernel leaves out those that this process has no descriptors for: unix(7). Messages of a call that was given
+        up while it sent its sockets may come before.
+        """
+        found: list[SocketType] = []
+        due = -(-count // _MOST_DESCRIPTORS)
+        with suppress(OSError):
+            while due:
+                data, numbers, *_ = recv_fds(self._descriptors, _NUMBER.size, _MOST_DESCRIPTORS, MSG_DONTWAIT)
+                if not data:
+                    break
+                came = [SocketType(fileno=descriptor) for descriptor in numbers]
+                if data == _NUMBER.pack(number):
+                    found += came
+                    due -= 1
+                else:
+                    _close(came)
+        if len(found) == count:
+            return found
+        _close(found)
+        raise SessionerError(f"no descriptors left for {format_count(count, 'listener')}: raise ulimit -n")
+
+
+def _close(sockets: Iterable[SocketType]) -> None:
+    for sock in sockets:
+        sock.close()

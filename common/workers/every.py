@@ -5,6 +5,7 @@ goes on behind the prompt. The name and the arguments are those of the engine's 
 """
 
 import inspect
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -14,6 +15,8 @@ from common.dump import Dump
 from common.errors import SessionerError, UsageError
 from common.workers.division import portions
 from common.workers.pool import Member, Pool
+
+log = logging.getLogger("sessioner.workers")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,15 +52,27 @@ class Divided:
         self._kept: dict[tuple[Any, ...], tuple[str, Divide, Sequence[Any]]] = {}
 
     async def ask(
-        self, method: str, divide: Divide, arguments: Sequence[Any], *, keep: bool = False, reading: bool = False
+        self,
+        method: str,
+        divide: Divide,
+        arguments: Sequence[Any],
+        *,
+        keep: bool = False,
+        reading: bool = False,
+        needed: bool = False,
     ) -> list[Any]:
-        """Call a method of every worker; return the answers of those that answer. Raises SessionerError."""
+        """Call a method of every worker; return the answers of those that answer. Raises SessionerError.
+
+        Where none answers that is an error if an answer is `needed`, or all are away; else it is said.
+        """
         members = self.pool.present()
         parts = [divide(number, len(members), *arguments) for number in range(len(members))]
         found = await self.pool.each(method, parts, members, reading=reading)
         answers = [answer for each in found for answer in each]
-        if not answers:
+        if not answers and (reading or needed or not members):
             raise SessionerError("no worker answers; `status` shows how they are")
+        if not answers:
+            log.warning("No worker answers; what is asked for, they do when they go on")
         if keep:
             self.keep(method, divide, arguments)
         return answers
@@ -92,7 +107,7 @@ class Divided:
             def part(number: int, _count: int) -> Sequence[Any]:
                 return (dump if dump and (dump.every or number == fullest) else None,)
 
-            before = [found for found in await self.ask("set_dump", part, ()) if found]
+            before = [found for found in await self.ask("set_dump", part, (), keep=True) if found]
         if before:
             before[0].left_out = sum(each.left_out for each in before)
         return before[0] if before else None
@@ -122,15 +137,19 @@ def every(
     divide: Divide = same,
     *,
     keep: bool = False,
+    needed: bool = False,
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
-    """Return a method that calls an engine's in every worker, and with `keep` in those to come as well."""
+    """Return a method that calls an engine's in every worker, and with `keep` in those to come as well.
+
+    With `needed` it fails where no worker answers.
+    """
     name, signature = method.__name__, inspect.signature(method)
 
     async def call(self: Divided, /, *args: P.args, **kwargs: P.kwargs) -> R:
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         async with self.pool.changing:
-            return merge(await self.ask(name, divide, bound.args[1:], keep=keep))
+            return merge(await self.ask(name, divide, bound.args[1:], keep=keep, needed=needed))
 
     return _like(method, call)
 

@@ -3,14 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 Rule = Callable[[Sequence[Any]], Any]
-
-# The reason that sessions are lost under when their worker has ended.
-WORKER: Final = "worker"
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,15 @@ class Pool(Generic[S]):
 
     async def grow(self, count: int) -> list[Member[S]]:
         """Begin workers until there are so many; return the new ones. Raises SessionerError, and begins none then."""
+        begun = await self.begin(count)
+        self.add(begun)
+        return begun
+
+    async def begin(self, count: int) -> list[Member[S]]:
+        """Begin what lacks of so many workers, which are to be added; nothing else may begin some meanwhile.
+
+        Raises SessionerError, and begins none then.
+        """
         begun: list[Member[S]] = []
 
         async def begin(number: int) -> None:
@@ -150,10 +159,13 @@ class Pool(Generic[S]):
                 member.first.cancel()
                 member.caller.close()
             raise
+        return begun
+
+    def add(self, begun: Sequence[Member[S]]) -> None:
+        """Take in workers that were begun."""
         self.members += begun
         for member in begun:
             self._end_if_gone(member)
-        return begun
 
     def present(self) -> list[Member[S]]:
         """Return those that are not away."""

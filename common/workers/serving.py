@@ -100,7 +100,7 @@ class Forward(TextHandler):
 class Worker(Generic[E]):
     """An engine behind one connection; where `urgency` has risen, the state is told at once (None: it cannot rise).
 
-    `state_of` is given the state that was told before, None for none, and may leave out what is the same in it.
+    `state_of` is given the whole state that was told before, None for none, and may leave out what is the same in it.
     """
 
     def __init__(
@@ -123,14 +123,17 @@ class Worker(Generic[E]):
         log.setLevel(birth.level)
         engine = self.make(birth.settings)
 
-        before = None
+        before: Any = None
         told = asyncio.Event()
+        telling_one = asyncio.Lock()
 
         async def tell() -> None:
             nonlocal before
-            state = await self.state_of(engine, before)
-            if server.tell(Told(os.getpid(), monotonic(), state)):
-                before = state
+            async with telling_one:
+                taken = monotonic()
+                state = await self.state_of(engine, before)
+                if server.tell(Told(os.getpid(), taken, state)):
+                    before = state.after(before) if before else state
             told.set()
 
         server = Server(wire, descriptors, tell)

@@ -1,6 +1,7 @@
 """One process's part of the search for a rate: sessions begun at their times, reset when they are established."""
 
 import asyncio
+import math
 from array import array
 from dataclasses import dataclass
 from functools import partial
@@ -162,13 +163,13 @@ class _TrialRun:
             self.sessions.append(self._own.begin())
             begun += 1
             now = monotonic()
-        self._give_up(now)
+        overdue = self._give_up(now)
         if self._is_known(now):
             self.finish(now)
         elif due is None:
             self._end(now)
         else:
-            self._timer.arm(due)
+            self._timer.arm(min(due, overdue))
 
     def _due(self) -> float | None:
         """Return when the next one is due, None when all have been."""
@@ -183,19 +184,23 @@ class _TrialRun:
             self._number = self._first
         return None
 
-    def _give_up(self, now: float) -> None:
-        """Fail what takes too long, and take note of the first failure that is judged."""
+    def _give_up(self, now: float) -> float:
+        """Fail what takes too long, and take note of the first failure that is judged; return when to look again.
+
+        What is given up late has its SYN sent again, which takes room on the path from those that are judged.
+        """
         for _ in range(_AT_ONCE):
             if self._oldest == len(self.sessions):
-                return
+                return math.inf
             session = self.sessions[self._oldest]
             if session.state is State.CONNECTING:
                 if now - session.since < self._own.patience:
-                    return
+                    return session.since + self._own.patience
                 self._own.fail(session, TIMEOUT)
             self._oldest += 1
             if self._failed_at is None and session.failure and session.since - self.begun >= self.judged_from:
                 self._failed_at = session.since
+        return now
 
     def _is_known(self, now: float) -> bool:
         """Return whether enough has been seen: a failure, or what is taken for long enough since the first one."""

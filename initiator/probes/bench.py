@@ -9,8 +9,8 @@ from itertools import accumulate
 from time import monotonic
 
 from common.histogram import Histogram
+from common.reasons import WORKER
 from common.workers.division import fill
-from common.workers.merge import WORKER
 from initiator.merging import merge_histograms
 from initiator.probes.figures import BENCH, BenchFigures, BenchRound, BenchSample, BenchSettings, Progress, Spread
 from initiator.probes.parts import Parts, asked

@@ -142,8 +142,9 @@ class RateTrial:
 class RateFigures:
     """What was found, in 1/s: `good` was sustained without a failure, 0 for none; `bad` is the lowest that failed.
 
-    `taken` is what the path took while it was overloaded. `host_bound` says that this host can send no faster,
-    `worker_ended` that a worker ended, and the search with it.
+    `taken` is what the path took while it was overloaded, `burst` the most that it let through beyond that rate before
+    any failed. `host_bound` says that this host can send no faster, `worker_ended` that a worker ended, and the search
+    with it.
     """
 
     settings: RateSettings
@@ -153,6 +154,7 @@ class RateFigures:
     good: float
     bad: float | None
     taken: float | None
+    burst: float | None
     host_bound: bool
     worker_ended: bool
     connect: Spread | None

@@ -44,6 +44,7 @@ class FindIdle:
         self._failures: Counter[str] = Counter()
         self._sessions = 0
         self._begun = monotonic()
+        self._until = self._begun + settings.up_to
         self._seconds = 0.0
         self._done = False
         self._trying = "opening"
@@ -63,8 +64,7 @@ class FindIdle:
 
     def progress(self) -> Progress:
         """Return what is tried now."""
-        left = self._settings.up_to - (monotonic() - self._begun)
-        return Progress(self.name, self._trying, left)
+        return Progress(self.name, self._trying, self._until - monotonic())
 
     async def figures(self, running: bool) -> IdleFigures:
         """Return what is known so far."""
@@ -90,7 +90,7 @@ class FindIdle:
         await own.ask(everything, _message)
         self._failures.update(session.failure for session in everything if session.failure)
         self._groups = [_ready(silent[at :: len(times)]) for at in range(len(times))]
-        self._kept = {idle: _ready(group) for idle, group in self._kept.items()}
+        self._kept = {idle: ready for idle, group in self._kept.items() if (ready := _ready(group))}
         self._sessions = len(own.open)
         own.patience = min(own.patience, max(_PATIENCE, _TIMES_SLOWEST * own.slowest))
 
@@ -98,6 +98,7 @@ class FindIdle:
         """Speak on each group when its time has come, until it is known that the path forgets."""
         speaking: set[asyncio.Task[None]] = set()
         begun = monotonic()
+        self._until = begun + times[-1] + self._own.patience
         try:
             for idle, group in zip(times, self._groups, strict=True):
                 self._trying = f"{len(self._groups) - len(self._spoken)} groups still silent, the next for {idle:.1f} s"
@@ -114,17 +115,10 @@ class FindIdle:
 
     async def _speak(self, group: list[OwnSession]) -> None:
         """Say something on a group, and take note of what came of it."""
-        before = [(session, monotonic() - session.silent) for session in group]
-        unasked = {session for session in group if session.state is State.ENDED}
+        begun = monotonic()
+        before = [(session, session.since, session.silent) for session in group]
         await self._own.ask(group, _message)
-        self._spoken.append(
-            [
-                Spoken(session.ended - session.silent, session.failure, unasked=True)
-                if session in unasked
-                else Spoken(idle, session.failure)
-                for session, idle in before
-            ]
-        )
+        self._spoken.append([_spoken(session, begun, since, silent) for session, since, silent in before])
 
     def _is_known(self) -> bool:
         return sum(map(is_forgotten, self._spoken)) >= _ENOUGH
@@ -132,6 +126,7 @@ class FindIdle:
     async def _speak_on_kept(self) -> None:
         """Speak on the sessions with keepalive, which have been idle for longer than the path remembers."""
         self._trying = "sessions with keepalive"
+        self._until = monotonic() + self._own.patience
         kept = [session for group in self._kept.values() for session in group]
         silent = {idle: monotonic() - session.silent for idle, group in self._kept.items() for session in group}
         await self._own.ask(kept, _message)
@@ -148,6 +143,19 @@ async def _wait(tasks: set["asyncio.Task[None]"], seconds: float | None) -> None
         return
     done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     tasks -= done
+
+
+def _spoken(session: OwnSession, begun: float, since: float, silent: float) -> Spoken:
+    """Return what became of a session that was to be spoken on from `begun` on.
+
+    Before that it had been spoken on at `since`, and had its echo at `silent`: somewhere between these two the path has
+    seen its last segment.
+    """
+    if not session.failure:
+        return Spoken(begun - silent, "")
+    if session.since == since:
+        return Spoken(session.ended - since, session.failure, unasked=True)
+    return Spoken(session.since - since, session.failure)
 
 
 def _keepalive(seconds: int) -> tuple[Option, ...]:

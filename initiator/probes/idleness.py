@@ -21,7 +21,8 @@ _KEEPALIVE: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7
 class Spoken:
     """A session idle for so many seconds until something was said on it, or until it ended: "" when it was answered.
 
-    `unasked` says that it ended before anything was said.
+    One that was answered was idle for so long at least, any other at most: so they are bounds, however late this host
+    was. `unasked` says that it ended before anything was said.
     """
 
     idle: float

@@ -42,8 +42,10 @@ _LOWEST: Final = 0.5
 _MOST_TRIES: Final = 12
 _MOST_TRIALS: Final = 60
 
-# How many times a trial is repeated that failed once, or in which this host was late.
+# How many times a trial is repeated that failed once, or an overload in which this host was late; and a try in which it
+# was late, or sent more than was wanted: a busy host needs some until it is even for once.
 _REPEATS: Final = 2
+_TRY_REPEATS: Final = 4
 
 # What of a rate must really have been sent to say something of that rate, how much more may be asked for to have it
 # sent, and the part below which this host is simply too slow.
@@ -102,13 +104,15 @@ class Outcome:
 class Narrowing:
     """The search: `trial` is what to try next, None at the end; `good` and `bad` are the bounds found so far.
 
-    `host_bound` says that this host could not send as fast, or as evenly, as would have had to be tried.
+    `host_bound` says that this host could not send as fast, or as evenly, as would have had to be tried. `taken` is the
+    rate that got through when more was sent, `burst` the most that got through beyond that before any failed.
     """
 
     def __init__(self, seconds: float) -> None:
         self.good = 0.0
         self.bad: float | None = None
         self.taken: float | None = None
+        self.burst: float | None = None
         self.host_bound = False
         self._seconds = seconds
         self._wanted = 0.0
@@ -118,6 +122,7 @@ class Narrowing:
         self._repeats = 0
         self._downs = 0
         self._allowance = 0.0
+        self._until_failed: list[tuple[float, float]] = []
         self._trials = 0
         self.trial: Trial | None = _ramp(START)
 
@@ -135,9 +140,11 @@ class Narrowing:
             self.trial = None
 
     def _judge_ramp(self, trial: Trial, outcome: Outcome) -> Trial | None:
+        self._note(outcome)
         if outcome.failed and self._repeat():
             return trial
         if outcome.failed:
+            self._fail(min(trial.rate, outcome.sent_rate))
             return self._overload(trial.rate)
         if outcome.sent_rate < trial.rate * _FASTEST:
             if self._repeat():
@@ -151,14 +158,21 @@ class Narrowing:
         if outcome.first_failure is None:
             self._repeats = 0
             return _ramp(trial.rate * _FACTOR)
+        self._note(outcome)
         # Whenever this host is late the path could have taken more, so the most is nearest to what it takes.
         self.taken = max(outcome.taken, self.taken or 0.0)
+        self.burst = max(0.0, *((rate - self.taken) * seconds for rate, seconds in self._until_failed))
         self._allowance = max(outcome.first_failure, self._allowance)
         if outcome.uneven and self._repeat():
             return trial
         self._repeats = 0
         self._drain = ((trial.rate, self._allowance * _DRAIN_TIMES + _DRAIN),)
         return self._try(self.taken * _BELOW)
+
+    def _note(self, outcome: Outcome) -> None:
+        """Take note of how fast sessions were sent, and for how long none failed."""
+        if outcome.first_failure is not None:
+            self._until_failed.append((outcome.sent_rate, outcome.first_failure))
 
     def _judge_try(self, outcome: Outcome) -> Trial | None:
         wanted = self._wanted
@@ -171,8 +185,13 @@ class Narrowing:
         if self.host_bound:
             self.host_bound = not outcome.failed
             return self._overload(wanted) if outcome.failed else None
-        if outcome.uneven and (outcome.failed or not reached) and self._repeat():
-            if not outcome.failed:
+        # The rate that failed, where more was asked for than was wanted, and this host was not late after all.
+        failed = min(wanted * self._boost, max(wanted, outcome.sent_rate))
+        late = outcome.uneven or self._boost > 1
+        if late and (outcome.failed or not reached) and self._repeat(_TRY_REPEATS):
+            if outcome.failed:
+                self._boost = 1.0
+            else:
                 self._boost = min(_BOOST, self._boost * wanted / outcome.sent_rate) if outcome.sent_rate else _BOOST
             return self._again(wanted)
         self._repeats = 0
@@ -180,20 +199,27 @@ class Narrowing:
             self.host_bound = True
             return None
         self._tries += 1
-        if outcome.failed and wanted > self.good:
-            self.bad = wanted
+        if outcome.failed:
+            self._boost = 1.0
+            self._fail(failed)
         return self._narrow(wanted)
 
     def _narrow(self, wanted: float) -> Trial | None:
         """Return the next one after `wanted` did, or did not."""
+        higher = max(wanted, self.good) * _UP
         if self.bad is None:
-            return self._try(max(wanted, self.good) * _UP)
+            return self._try(higher)
         if not self.good:
             self._downs += 1
             return self._try(wanted * _DOWN[min(self._downs, len(_DOWN)) - 1])
         if self.bad - self.good <= self.bad * PRECISION:
             return None
-        return self._try((self.good + self.bad) / 2)
+        return self._try(min(higher, (self.good + self.bad) / 2))
+
+    def _fail(self, rate: float) -> None:
+        """Take note of a rate that failed."""
+        if rate > self.good:
+            self.bad = rate if self.bad is None else min(rate, self.bad)
 
     def _try(self, wanted: float) -> Trial | None:
         if wanted < _LOWEST or self._tries >= _MOST_TRIES:
@@ -212,10 +238,10 @@ class Narrowing:
         """Return a trial that measures what is taken where more than `rate`, which was too much, is sent."""
         return Trial(Phase.OVERLOAD, ((rate * _OVERLOAD, _LONGEST),), max(1.0, self._seconds / 2))
 
-    def _repeat(self) -> bool:
+    def _repeat(self, most: int = _REPEATS) -> bool:
         """Return whether to make the same trial once more, for it tells too little."""
         self._repeats += 1
-        return self._repeats <= _REPEATS
+        return self._repeats <= most
 
 
 def _ramp(rate: float) -> Trial:

@@ -66,6 +66,7 @@ class FindRate:
             good=found.good,
             bad=found.bad,
             taken=found.taken,
+            burst=found.burst,
             host_bound=found.host_bound,
             worker_ended=self._worker_ended,
             connect=spread(self._connect),

@@ -6,8 +6,8 @@ from time import monotonic
 from typing import Final
 
 from common.addresses import Address
+from common.reasons import WORKER
 from common.shortages import DESCRIPTORS
-from common.workers.merge import WORKER
 from initiator.probes.capacity import Confirmed, SessionsPart
 from initiator.probes.figures import FIND, Progress, SessionsFigures, SessionsSettings
 from initiator.probes.growth import Growth, spread_over, turns_of
@@ -81,6 +81,7 @@ class FindSessions:
         growth, before, limit = self._growth, self._confirmed, self._settings.limit
         count = growth.size if limit is None else min(growth.size, limit - before)
         self._trying = f"{before} sessions confirmed, trying {count} more"
+        self._until = self._foreseen()
         beside = await self._parts.ready(before + count if limit else 0)
         self._held += [0] * (len(beside) - len(self._held))
         shares = spread_over(count, [sum(both) for both in zip(beside, self._held, strict=True)], self._full)
@@ -116,6 +117,17 @@ class FindSessions:
             self._bound = PATH
         elif self._confirmed == self._settings.limit:
             self._bound = LIMIT
+
+    def _foreseen(self) -> float | None:
+        """Return when the limit is reached and held; None without a limit and a rate, or when some are refused.
+
+        It goes on as fast as so far, which is below the rate by the time that it takes to ask the older ones.
+        """
+        rate, limit, before, now = self._settings.rate, self._settings.limit, self._confirmed, monotonic()
+        if rate is None or limit is None or self._growth.refused:
+            return None
+        each = max(1 / rate, (now - self._begun) / before if before else 0.0)
+        return now + (limit - before) * each + self._settings.seconds
 
     async def _hold(self) -> None:
         """Say nothing for a while, then ask every session again."""

@@ -55,19 +55,21 @@ class Arrivals:
 
     def restart(self, schedule: Schedule, now: float) -> int:
         """Follow another schedule that begins now; return how many were due and not taken, which are forgotten."""
-        left = max(0, round(self._schedule.expected(now - self._start)) - self._index_taken())
+        left = self.left(now)
         self._begin(schedule, now)
         return left
+
+    def left(self, now: float) -> int:
+        """Return how many are due by now and have not been taken; those not drawn yet are as many as expected."""
+        drawn = bisect_right(self._times, now, self._at) - self._at
+        further = self._schedule.expected(now - self._start) - self._place
+        return drawn if further < 0 or self._at + drawn < len(self._times) else drawn + 1 + int(further)
 
     def _begin(self, schedule: Schedule, start: float) -> None:
         self._schedule = schedule
         self._start = start
         self._place = self._phase if self._even else self._places(1, 0.0)[1]
-        self._drawn = 0
         self._draw()
-
-    def _index_taken(self) -> int:
-        return self._drawn - len(self._times) + self._at
 
     def _places(self, count: int, first: float) -> list[float]:
         """Return one more place than `count`, in order: what is between neighbours is 1, or drawn exponentially."""
@@ -81,7 +83,6 @@ class Arrivals:
         """Draw the next chunk of due times."""
         places = self._places(_CHUNK, self._place)
         self._place = places.pop()
-        self._drawn += _CHUNK
         self._at = 0
         begin, before, rate = self._schedule.constant_until(places[-1])
         if rate and places[0] >= before:

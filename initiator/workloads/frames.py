@@ -11,6 +11,9 @@ _HEADER: Final = re.compile(_MAGIC + rb"([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{8}
 # The bytes of a header, less than which no message can have.
 SMALLEST: Final = len(_MAGIC) + 36
 
+# Bytes shown of a message that is not as it was sent.
+_AROUND: Final = 64
+
 
 class Frame(NamedTuple):
     """Whose message it is."""
@@ -20,10 +23,10 @@ class Frame(NamedTuple):
     number: int
 
     def encode(self, size: int) -> bytes:
-        """Return the message: its header with a checksum, again and again, so many bytes."""
-        header = _MAGIC + b"%08x-%08x-%08x" % self
-        header += b"-%08x." % crc32(header)
-        return (header * (size // len(header) + 1))[:size]
+        """Return the message: a word that it has only once, then numbers and a checksum, again and again."""
+        numbers = b"%08x-%08x-%08x" % self
+        numbers += b"-%08x." % crc32(_MAGIC + numbers)
+        return (_MAGIC + numbers * (size // len(numbers) + 1))[:size]
 
 
 class Verdict(NamedTuple):
@@ -64,14 +67,16 @@ class Checker:
                 self._expected += 1
                 at += size
             else:
-                yield from self._wrong(piece, sent)
-                at = _next_header(data, at + (size if _frame(piece) else 1))
+                frame = _frame(piece)
+                whole = frame is not None and frame.encode(size) == piece
+                yield from self._wrong(piece, frame, whole, sent)
+                at = at + size if whole else _next_header(data, at + 1)
         self._tail = data[at:]
 
-    def _wrong(self, piece: bytes, sent: int) -> Iterator[Verdict]:
-        frame = _frame(piece)
-        if frame is None or frame.encode(self._size) != piece or (self._is_own(frame) and frame.number > sent):
-            yield Verdict("altered", self._expected, f"message {self._expected} came back as {piece!r}")
+    def _wrong(self, piece: bytes, frame: Frame | None, whole: bool, sent: int) -> Iterator[Verdict]:
+        """Tell what is wrong with a message, by the frame that it begins with, and whether it is the whole of that."""
+        if frame is None or not whole or (self._is_own(frame) and frame.number > sent):
+            yield Verdict("altered", self._expected, self._difference(piece))
             if frame is None or self._is_own(frame):
                 self._expected += 1
         elif not self._is_own(frame):
@@ -85,6 +90,13 @@ class Checker:
             yield Verdict("echoed", frame.number)
             self._expected = frame.number + 1
 
+    def _difference(self, piece: bytes) -> str:
+        """Return, in words, how what came differs from the message that was to come, and where."""
+        wanted = Frame(self._run, self._session, self._expected).encode(self._size)
+        begin = max(0, _first_difference(piece, wanted) - _AROUND // 2)
+        shown, sent = piece[begin : begin + _AROUND], wanted[begin : begin + _AROUND]
+        return f"message {self._expected} came back as {shown!r} from byte {begin} on, sent was {sent!r}"
+
     def _is_own(self, frame: Frame) -> bool:
         return frame[:2] == (self._run, self._session)
 
@@ -92,6 +104,18 @@ class Checker:
 def _frame(piece: bytes) -> Frame | None:
     found = _HEADER.match(piece)
     return Frame(*(int(group, 16) for group in found.groups()[:3])) if found else None
+
+
+def _first_difference(one: bytes, other: bytes) -> int:
+    """Return the first place at which two equally long texts differ; a binary search, for they may be long."""
+    low, high = 0, len(one)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def _next_header(data: bytes, at: int) -> int:

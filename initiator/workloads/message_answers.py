@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from initiator.workloads.send import SendSettings
     from initiator.workloads.send_stream import SendStream
 
-# Messages of one session that may wait for an answer; older ones are given up.
+# Messages of one session that may wait for an answer, the latest ones by number where they have one; older ones are
+# given up.
 _MOST_PENDING: Final = 65_536
 
 # Times kept before they are counted in the histograms, which is cheaper for many at once.
@@ -59,14 +60,17 @@ class Answers:
 
     def wait(self, stream: "SendStream", dues: list[float], sent: float) -> None:
         """Wait for the answers to the last messages of a session, where there are to be any."""
-        if stream.waiting is not None:
-            stream.waiting.extend([(due, sent) for due in dues])
-            while len(stream.waiting) > _MOST_PENDING:
-                stream.waiting.popleft()
+        waiting, numbered = stream.waiting, stream.numbered
+        if waiting is not None:
+            waiting.extend([(due, sent) for due in dues])
+            while len(waiting) > _MOST_PENDING:
+                waiting.popleft()
                 self.unanswered += 1
-        elif stream.numbered is not None:
+        elif numbered is not None:
             for number, due in enumerate(dues, stream.number - len(dues)):
-                stream.numbered[number] = (due, sent)
+                numbered[number] = (due, sent)
+                if numbered.pop(number - _MOST_PENDING, None):
+                    self.unanswered += 1
 
     def heard(self, stream: "SendStream", data: bytes, now: float) -> None:
         """Look for answers in what a session hears."""
@@ -77,8 +81,11 @@ class Answers:
         elif stream.pattern is not None and self._marker:
             data = stream.tail + data
             numbers, end = find_markers(stream.pattern, data)
-            for number in numbers:
-                self._answer(stream, number, now)
+            if self._marker.numbered:
+                for number in numbers:
+                    self._answer(stream, number, now)
+            else:
+                self._answer_next(stream, len(numbers), now)
             stream.tail = data[max(end, len(data) - self._marker.longest) :]
         if len(self._raw) > _KEPT:
             self.count()
@@ -100,14 +107,24 @@ class Answers:
             self._stop()
         stream.tail_stop = seen[max(0, len(seen) - len(stop_on) + 1) :]
 
+    def _answer_next(self, stream: "SendStream", count: int, now: float) -> None:
+        """Take so many answers to the messages that have waited for the longest."""
+        skipped = min(stream.skip, count)
+        stream.skip -= skipped
+        count -= skipped
+        waiting = stream.waiting
+        found = [waiting.popleft() for _ in range(min(count, len(waiting)))] if waiting else []
+        self.unexpected += count - len(found)
+        self.answered += len(found)
+        self._corrected += [now - due for due, _ in found]
+        self._raw += [now - sent for _, sent in found]
+
     def _answer(self, stream: "SendStream", number: int, now: float) -> None:
+        """Take the answer to the message with this number."""
         if stream.skip:
             stream.skip -= 1
             return
-        if stream.waiting is not None:
-            found = stream.waiting.popleft() if stream.waiting else None
-        else:
-            found = stream.numbered.pop(number, None) if stream.numbered else None
+        found = stream.numbered.pop(number, None) if stream.numbered else None
         if found is None:
             self.unexpected += 1
             return

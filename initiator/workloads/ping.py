@@ -64,9 +64,10 @@ class Ping:
         self._deadlines.file(session, since + low + (high - low) * self._draw())
 
     def send(self, session: Session) -> int:
-        """Send a ping on a held session, unless ping is off; return how many bytes it has, 0 when there is none now.
+        """Send a ping on a held session, unless ping is off; return how many bytes it has.
 
-        Raises OSError when the session is lost.
+        They are 0 when there is none now, and where a workload owns the stream: that counts them, and sends what the
+        kernel does not take, for half a message would spoil those behind it. Raises OSError when the session is lost.
         """
         if not self.enabled:
             return 0
@@ -77,11 +78,15 @@ class Ping:
             self.arm(session, sent)
             return 0
         self.guard(session)
-        try:
-            count = session.send(payload)
-        except BlockingIOError:
-            self.arm(session, sent)
-            return 0
+        count = 0
+        if stream:
+            stream.write(payload)
+        else:
+            try:
+                count = session.send(payload)
+            except BlockingIOError:
+                self.arm(session, sent)
+                return 0
         session.sent = sent
         session.state = State.ASKED
         self._asked.append(session)

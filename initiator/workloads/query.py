@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 from itertools import repeat
+from math import nextafter
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -33,11 +34,11 @@ TIMEOUT: Final = 5.0
 
 _HELD: Final = State.HELD
 
-# Queries taken from the schedule at once, at least and at most, and for each session: what is sent on one together
-# costs less, and what is taken waits for all that was taken with it.
-_TAKEN_AT_LEAST: Final = 2048
-_TAKEN_AT_MOST: Final = 16_384
-_TAKEN_EACH: Final = 8
+# Queries taken from the schedule in one step: two milliseconds. Who finds so many due is late, and joins up to so many
+# for each session and in all: what is sent on one together costs less, but what is taken waits for all taken with it.
+_TAKEN_AT_ONCE: Final = 2048
+_JOINED_EACH: Final = 8
+_JOINED_AT_MOST: Final = 16_384
 
 # Sessions sent on in one step: a quarter of a millisecond. The reactor takes all answers there are before the next one:
 # who sends more than it hears measures how long its own answers lie.
@@ -76,7 +77,7 @@ class QuerySettings:
 
 
 class Query:
-    """A run of queries over the sessions that have joined; `ended` is called with it when it is over."""
+    """A run of queries over the sessions that have joined; `done` is done when it is over and all rows are written."""
 
     def __init__(
         self,
@@ -85,9 +86,11 @@ class Query:
         settings: QuerySettings,
         latencies: Latencies,
         traffic: Traffic,
+        reserved: dict["Session", dict[int, str]],
         csv: QueryCsv | None = None,
     ) -> None:
         self.settings = settings
+        self._reserved = reserved
         self.begun = monotonic()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reactor = reactor
@@ -108,6 +111,8 @@ class Query:
         self._timer = Timer(reactor, self.ready)
         self._streams: Streams[QueryStream] = Streams()
         self._unshared: list[float] = []
+        self._joined: dict[QueryStream, list[float]] = {}
+        self._joined_count = 0
         self._shared: deque[tuple[QueryStream, list[float]]] = deque()
         self._draining = False
         self._ended_at = 0.0
@@ -122,15 +127,16 @@ class Query:
         self.flags: list[int] = []
         self.malformed = 0
         self.csv = csv
-        self._joined = 0
+        self._number = 0
         self.ready()
 
     def join(self, session: "Session") -> None:
         """Send on a held session too, if it is one of those wanted."""
         wanted = self.settings.target
         if session.stream is None and not self._ended_at and (wanted is None or session.target.address == wanted):
-            session.stream = stream = QueryStream(session, self, self._joined)
-            self._joined += 1
+            session.stream = stream = QueryStream(session, self, self._number)
+            self._number += 1
+            stream.reserved = self._reserved.pop(session, None)
             self._streams.add(stream)
             if len(self._streams.items) == 1:
                 self.ready()
@@ -173,6 +179,10 @@ class Query:
         """Take note that so many answers came so long after they were sent for."""
         self._latency.raw.record_same(seconds, count)
 
+    def schedule_left(self) -> Schedule:
+        """Return what is left of the schedule from now on."""
+        return self._schedule.after(monotonic() - self._schedule_since)
+
     def heard_unasked(self, stream: QueryStream, identifier: int) -> None:
         """Take an answer that nobody waits for."""
         reserved = stream.reserved.pop(identifier, None) if stream.reserved else None
@@ -208,7 +218,7 @@ class Query:
         self.count()
         now = max(min(monotonic(), self._ends), self._sent_at)
         return QueryFigures(
-            asked_rate=self._schedule.rate_at(now - self._schedule_since),
+            asked_rate=self._schedule.rate_at(nextafter(now - self._schedule_since, 0.0)),
             answered_rate=self._answered_rate.per_second,
             seconds=now - self.begun,
             running=not self._ended_at,
@@ -234,10 +244,9 @@ class Query:
         """Count what was kept, and notice the end."""
         self.count()
         self._answered_rate.sample(self._reactor.now, self._answered)
-        if not self._draining and self._reactor.now >= self._ends and not self._has_unsent:
+        if not self._draining and self._has_all_sent:
             self._draining = True
-            self._unsent += len(self._unshared)
-            self._unshared = []
+            self._give_up_unsent()
         if self._draining and not self._outstanding and not self._ended_at:
             self._end()
         if self.csv and self.csv.beat() and self._ended_at:
@@ -253,12 +262,25 @@ class Query:
 
     @property
     def _has_unsent(self) -> bool:
-        """Whether some that are due can be sent now."""
-        return bool(self._shared or (self._unshared and self._streams.items))
+        """Whether some that have been taken from the schedule can be sent now."""
+        return bool(self._shared or self._joined or (self._unshared and self._streams.items))
+
+    @property
+    def _has_all_sent(self) -> bool:
+        """Whether all that was due within the time has been sent, or cannot be."""
+        all_taken = not self._streams.items or self._arrivals.next_due > self._ends
+        return self._reactor.now >= self._ends and all_taken and not self._has_unsent
 
     @property
     def _outstanding(self) -> int:
         return self._sent - self._answered - len(self.corrected) - self._timeouts - self._lost
+
+    def _give_up_unsent(self) -> None:
+        """Count what was due while there was no session to send it on, as there is none now."""
+        left = 0 if self._streams.items else self._arrivals.left(self._ends)
+        self._due += left
+        self._unsent += left + len(self._unshared)
+        self._unshared = []
 
     def _end(self) -> None:
         self._ended_at = monotonic()
@@ -267,6 +289,8 @@ class Query:
         for stream in self._streams.take_all():
             stream.session.stream = None
             self._deadlines.cancel(stream)
+            if stream.reserved:
+                self._reserved[stream.session] = stream.reserved
         if self.csv:
             self.csv.finish()
         else:
@@ -281,26 +305,36 @@ class Query:
         if self._ended_at:
             return
         shared, streams = self._shared, self._streams.items
-        if not shared and streams:
-            due = self._take_due()
-            if len(due) >= len(streams) or self.csv or not self._messages:
-                self._share_out(due)
-            else:
-                self._unshared = due[_SENT_AT_ONCE:]
-                self._send_each(due[:_SENT_AT_ONCE])
+        if not shared and (streams or self._joined):
+            self._line_up()
         for _ in range(min(_SENT_AT_ONCE, len(shared))):
             self._send(*shared.popleft())
         if self._has_unsent:
             self._reactor.again(self, 0)
-        elif streams:
-            self._timer.arm(min(max(self._arrivals.next_due, monotonic() + _GATHER), self._ends))
+        elif streams and self._arrivals.next_due <= self._ends:
+            self._timer.arm(max(self._arrivals.next_due, monotonic() + _GATHER))
+
+    def _line_up(self) -> None:
+        """Send what is due if it is less than there are sessions, or let what is due on each be sent together."""
+        streams = self._streams.items
+        due = self._take_due() if streams else []
+        late = len(due) == _TAKEN_AT_ONCE
+        if len(due) < len(streams) and not (late or self._joined or self.csv) and self._messages:
+            self._unshared = due[_SENT_AT_ONCE:]
+            self._send_each(due[:_SENT_AT_ONCE])
+            return
+        self._share_out(due)
+        self._joined_count += len(due)
+        if not late or self._joined_count >= min(_JOINED_EACH * len(streams), _JOINED_AT_MOST):
+            self._shared.extend(self._joined.items())
+            self._joined = {}
+            self._joined_count = 0
 
     def _take_due(self) -> list[float]:
         """Return when the queries were due that are to be sent now."""
         due, self._unshared = self._unshared, []
         if not due:
-            most = min(max(_TAKEN_AT_LEAST, _TAKEN_EACH * len(self._streams.items)), _TAKEN_AT_MOST)
-            due = self._arrivals.take(min(monotonic(), self._ends), most)
+            due = self._arrivals.take(min(monotonic(), self._ends), _TAKEN_AT_ONCE)
             self._due += len(due)
             if self.csv:
                 self.csv.due(due)
@@ -324,13 +358,12 @@ class Query:
 
     def _share_out(self, dues: list[float]) -> None:
         """Let what is due on one session be sent together."""
-        shares: dict[QueryStream, list[float]] = {}
+        shares = self._joined
         for due, stream in zip(dues, self._choice.take(self._streams.items, len(dues)), strict=True):
             if stream in shares:
                 shares[stream].append(due)
             else:
                 shares[stream] = [due]
-        self._shared.extend(shares.items())
 
     def _send(self, stream: QueryStream, dues: list[float]) -> None:
         """Send all that is due on a session in one write."""
@@ -345,6 +378,7 @@ class Query:
             self._unsent += count - len(identifiers)
             if not identifiers:
                 return
+            dues = dues[: len(identifiers)]
         stream.next_id = (identifiers[-1] + 1) % IDENTIFIERS
         now = monotonic()
         pending.update(zip(identifiers, zip(dues, repeat(now), strict=False), strict=False))

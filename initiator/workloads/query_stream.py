@@ -21,6 +21,10 @@ _SHORTEST: Final = 12
 _SHORTEST_FRAME: Final = _LENGTH_SIZE + _SHORTEST
 # Bytes from which answers are taken together, which is cheaper for a dozen.
 _MANY: Final = 400
+
+# Identifiers in use that are passed over at once in the search for a free one: some tens of microseconds.
+_LOOKED_AT: Final = 512
+
 _unpack_head: Final = Struct(">HHH").unpack_from
 
 
@@ -36,11 +40,11 @@ class QueryStream(Stream):
     """One session's part: the queries that wait for an answer by identifier, and the beginning of a message.
 
     `pending` holds (due, sent) in monotonic seconds, oldest first. `reserved` are identifiers that must not be used
-    for now and whose answers do not count: of queries that timed out (late), and of pings. `number` counts the sessions
-    that have joined the run.
+    for now and whose answers do not count: of queries that timed out (late), and of pings, the latest being `pinged`.
+    `number` counts the sessions that have joined the run.
     """
 
-    __slots__ = ("next_id", "number", "pending", "query", "reserved", "tail")
+    __slots__ = ("next_id", "number", "pending", "pinged", "query", "reserved", "tail")
 
     def __init__(self, session: "Session", query: "Query", number: int) -> None:
         super().__init__(session, query.traffic)
@@ -49,6 +53,7 @@ class QueryStream(Stream):
         self.pending: dict[int, tuple[float, float]] = {}
         self.next_id = 0
         self.reserved: dict[int, str] | None = None
+        self.pinged = 0
         self.tail = b""
 
     def heard(self, data: bytes | bytearray, size: int, now: float) -> None:
@@ -105,7 +110,7 @@ class QueryStream(Stream):
     def _heard_many(self, data: bytes | bytearray, size: int, now: float) -> int:
         """Take messages of one length that are all waited for, and return how many bytes they are; 0 for others."""
         frame = int.from_bytes(data[:_LENGTH_SIZE], "big") + _LENGTH_SIZE
-        if frame < _SHORTEST_FRAME:
+        if not _SHORTEST_FRAME <= frame <= size:
             return 0
         end = size - size % frame
         lengths, identifiers, flags = (_numbers(data, at, end, frame) for at in (0, 2, 4))
@@ -143,7 +148,7 @@ class QueryStream(Stream):
 
     def heard_ping(self) -> bool:
         """Return whether the query that is a ping has been answered."""
-        return not self.reserved or PING not in self.reserved.values()
+        return not self.reserved or self.reserved.get(self.pinged) != PING
 
     def expired(self) -> None:
         """Handle that the oldest query may have waited for too long."""
@@ -156,11 +161,17 @@ class QueryStream(Stream):
         self.reserved[identifier] = why
 
     def free_ids(self, count: int) -> list[int]:
-        """Return up to so many identifiers, from the next on, that are neither waited for nor reserved."""
+        """Return up to so many identifiers, from the next on, that are neither waited for nor reserved.
+
+        Where hardly any is left, because nobody answers, only some are looked at, and the next time the following ones.
+        """
         taken, reserved = self.pending, self.reserved or {}
-        following = ((self.next_id + step) % IDENTIFIERS for step in range(IDENTIFIERS))
-        free = (number for number in following if number not in taken and number not in reserved)
-        return list(islice(free, count))
+        most = min(count + _LOOKED_AT, IDENTIFIERS)
+        following = ((self.next_id + step) % IDENTIFIERS for step in range(most))
+        free = list(islice((number for number in following if number not in taken and number not in reserved), count))
+        if not free:
+            self.next_id = (self.next_id + most) % IDENTIFIERS
+        return free
 
 
 def _numbers(data: bytes | bytearray, at: int, end: int, step: int) -> tuple[int, ...]:

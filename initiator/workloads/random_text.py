@@ -3,13 +3,20 @@
 import string
 from collections.abc import Callable
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from common.errors import UsageError
 
 # How often `*` and `+` repeat at most, and what a number in braces may be.
 _MOST: Final = 16
 _MOST_TIMES: Final = 1_000
+
+# How deep brackets may be nested, and the characters of the longest text: some milliseconds' work.
+_DEEPEST: Final = 50
+_LONGEST: Final = 10_000
+
+# Characters that an expression is named by.
+_SHOWN: Final = 200
 
 _PRINTABLE: Final = "".join(chr(code) for code in range(32, 127))
 _CLASSES: Final = {
@@ -23,13 +30,21 @@ _SPECIAL: Final = "()[]{}|?*+"
 Draw = Callable[[Random], str]
 
 
+class _Part(NamedTuple):
+    """What draws a text, and how long that is at most: a part that may be empty counts as well, for it is drawn too."""
+
+    draw: Draw
+    longest: int
+
+
 def parse_regex(text: str) -> Draw:
     r"""Return what draws a text that matches: literals, `.`, `[a-z]`, `[^a-z]`, `\d \w \s`, `(a|b)`, `? * + {n} {n,m}`.
 
-    All bytes are drawn as ASCII; `*` and `+` repeat 16 times at most. Raises UsageError for anything else.
+    All bytes are drawn as ASCII; `*` and `+` repeat 16 times at most. Raises UsageError for anything else, and for
+    brackets that are nested too deeply or a text that may be too long.
     """
     reader = _Reader(text)
-    draw = reader.alternatives()
+    draw, _ = reader.alternatives()
     if reader.at < len(text):
         raise reader.error(f'"{text[reader.at]}" stands alone')
     return draw
@@ -41,17 +56,20 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self._depth = 0
 
     def error(self, what: str) -> UsageError:
-        return UsageError(f"no text can be drawn from the regular expression {self.text}: {what}")
+        text = self.text if len(self.text) <= _SHOWN else f"{self.text[:_SHOWN]}..."
+        return UsageError(f"no text can be drawn from the regular expression {text}: {what}")
 
-    def alternatives(self) -> Draw:
+    def alternatives(self) -> _Part:
         choices = [self._sequence()]
         while self._take("|"):
             choices.append(self._sequence())
         if len(choices) == 1:
             return choices[0]
-        return lambda random: random.choice(choices)(random)
+        draws = [choice.draw for choice in choices]
+        return _Part(lambda random: random.choice(draws)(random), max(choice.longest for choice in choices))
 
     def _peek(self) -> str:
         return self.text[self.at : self.at + 1]
@@ -68,19 +86,20 @@ class _Reader:
         self.at += 1
         return self.text[self.at - 1]
 
-    def _sequence(self) -> Draw:
-        parts = []
+    def _sequence(self) -> _Part:
+        draws, longest = [], 0
         while self._peek() not in ("", "|", ")"):
-            parts.append(self._repeated(self._atom()))
-        return lambda random: "".join(part(random) for part in parts)
+            draw, length = self._repeated(self._atom())
+            draws.append(draw)
+            longest += length
+            if longest > _LONGEST:
+                raise self.error(f"it may be longer than {_LONGEST} characters")
+        return _Part(lambda random: "".join(draw(random) for draw in draws), max(1, longest))
 
-    def _atom(self) -> Draw:
+    def _atom(self) -> _Part:
         char = self._next()
         if char == "(":
-            inside = self.alternatives()
-            if not self._take(")"):
-                raise self.error("a bracket is not closed")
-            return inside
+            return self._bracket()
         if char == "[":
             return _one_of(self._class())
         if char == "\\":
@@ -90,6 +109,17 @@ class _Reader:
         if char in _SPECIAL:
             raise self.error(f'"{char}" stands alone')
         return _one_of(char)
+
+    def _bracket(self) -> _Part:
+        """Return what is in a bracket that is open already."""
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise self.error(f"brackets are nested more than {_DEEPEST} deep")
+        inside = self.alternatives()
+        if not self._take(")"):
+            raise self.error("a bracket is not closed")
+        self._depth -= 1
+        return inside
 
     def _escaped(self) -> str:
         char = self._next()
@@ -121,7 +151,7 @@ class _Reader:
             raise self.error("a class has no character")
         return chars
 
-    def _repeated(self, atom: Draw) -> Draw:
+    def _repeated(self, atom: _Part) -> _Part:
         if self._take("?"):
             low, high = 0, 1
         elif self._take("*"):
@@ -132,7 +162,8 @@ class _Reader:
             low, high = self._times()
         else:
             return atom
-        return lambda random: "".join(atom(random) for _ in range(random.randint(low, high)))
+        draw, longest = atom
+        return _Part(lambda random: "".join(draw(random) for _ in range(random.randint(low, high))), longest * high)
 
     def _times(self) -> tuple[int, int]:
         """Return the bounds in braces of which the first is taken."""
@@ -145,7 +176,7 @@ class _Reader:
         return int(first), int(last)
 
 
-def _one_of(chars: str) -> Draw:
+def _one_of(chars: str) -> _Part:
     if len(chars) == 1:
-        return lambda _random: chars
-    return lambda random: random.choice(chars)
+        return _Part(lambda _random: chars, 1)
+    return _Part(lambda random: random.choice(chars), 1)

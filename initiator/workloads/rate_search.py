@@ -9,7 +9,7 @@ from common.errors import UsageError
 from initiator.latencies import Latencies
 from initiator.snapshot import RateFound, RateTried, Snapshot
 from initiator.workloads.schedule import Schedule, constant
-from initiator.workloads.search import RateSearch
+from initiator.workloads.search import START, START_EACH, RateSearch
 
 # Seconds that a rate is sent before and while it is judged, and the share of failed ones that is too much.
 _SETTLING: Final = 0.5
@@ -29,14 +29,14 @@ class RateSearches:
         async def change(rate: float) -> None:
             await self.change_query(constant(rate))
 
-        return await self._search("query", "query", latency, change, self.stop_query)
+        return await self._search("query", "query", latency, START, change, self.stop_query)
 
     async def search_send_rate(self, latency: float) -> RateFound:
         """Change the rate of each session's messages until the highest is found, as `search_query_rate` does.
 
         What could not be sent in time counts as failed. Raises UsageError when none are sent.
         """
-        return await self._search("send", "message", latency, self.change_send, self.stop_send)
+        return await self._search("send", "message", latency, START_EACH, self.change_send, self.stop_send)
 
     async def snapshot(self) -> Snapshot:
         """Return all figures."""
@@ -75,11 +75,12 @@ class RateSearches:
         name: str,
         measured: str,
         latency: float,
+        start: float,
         change: Callable[[float], Awaitable[None]],
         stop: Callable[[], Awaitable[None]],
     ) -> RateFound:
         """Search by the figures of a name in a snapshot, and by the latency that is measured."""
-        search, tried = RateSearch(), []
+        search, tried = RateSearch(start), []
         await change(search.rate)
         with suppress(UsageError):  # it has ended by itself
             while True:

@@ -2,7 +2,9 @@
 
 from typing import Final
 
+# The rate that a search begins at, and where it is that of each session.
 START: Final = 100.0
+START_EACH: Final = 10.0
 
 # What the rate is raised by until it is too high, and how near the lowest bad one is to the highest good one at last.
 _FACTOR: Final = 4.0
@@ -15,7 +17,7 @@ _LOWEST: Final = 1.0
 class RateSearch:
     """The rate to try next, from what was said of those before; `good` and `bad` are the bounds known so far."""
 
-    def __init__(self, start: float = START) -> None:
+    def __init__(self, start: float) -> None:
         self.rate = start
         self.good = 0.0
         self.bad: float | None = None

@@ -1,7 +1,6 @@
 """The message workload: the same messages on every session, at a rate, at a bandwidth, or as fast as it takes them."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from select import EPOLLRDHUP
@@ -21,25 +20,32 @@ from initiator.session import State
 from initiator.snapshot import SendFigures
 from initiator.traffic import Traffic
 from initiator.workloads.expressions import Template
+from initiator.workloads.line import Line, Task
 from initiator.workloads.message_answers import Answers
 from initiator.workloads.messages import BLOCK, Messages
-from initiator.workloads.send_stream import SendStream, ThrottledStream
-from initiator.workloads.stream import Streams
-from initiator.workloads.turns import Turns
+from initiator.workloads.send_stream import ListeningStream, SendStream, ThrottledStream
+from initiator.workloads.stream import NOWHERE, SLOW_READ, Streams
+from initiator.workloads.turns import TOLERANCE, Turns
 
 if TYPE_CHECKING:
     from initiator.session import Session
     from initiator.target import Due
 
-# Writes of one session in a row before the others have their turn.
+# Writes of one session in a row before the others have their turn, where messages need not be made.
 _WRITES: Final = 4
 
-# Sessions that are sent on in one step: a fraction of a millisecond.
+# Sessions that are sent on in one step, a fraction of a millisecond, and the seconds after which it ends anyway.
 _SENT_AT_ONCE: Final = 16
+_STEP: Final = 0.0003
 
-# Seconds that a piece of a bandwidth stands for at least, and its bytes where that is less than a segment's.
+# Messages of one session that are written one by one in a step.
+_WRITTEN_AT_ONCE: Final = 32
+
+# Seconds that a piece of a bandwidth stands for at least, and its bytes where that is less than a segment's. No more
+# bytes are taken up or read for one session in a step, and so much of one that takes them slowly is kept for it.
 _PIECE_SECONDS: Final = 0.01
 _SEGMENT: Final = 1460
+_LARGEST_PIECE: Final = 1 << 20
 
 # Seconds that answers and unsent bytes are waited for at the end.
 _DRAINING: Final = 5.0
@@ -103,13 +109,19 @@ class Send:
         self._spoken = Coarse()
         self._messages = Messages(settings)
         self._answers = Answers(settings, latencies.message, self.stop)
-        self._stream = SendStream if settings.down is None else ThrottledStream
+        self._told_apart = bool(settings.marker) or 0 < settings.check <= SLOW_READ
+        self._stream: type[SendStream] = ListeningStream if self._told_apart else SendStream
+        if settings.down is not None:
+            self._stream = ThrottledStream
+        self._writes = _WRITES if self._messages.plain else 1
         self._streams: Streams[SendStream] = Streams()
-        self._work: deque[SendStream | tuple[int, float]] = deque()
-        self._task = (0, 0.0)
-        self._piece, self._turns = self._paces(settings.rate, settings.up)
-        self._read_piece, self._read_turns = self._paces(None, settings.down or None)
-        self._timer = Timer(reactor, self.ready)
+        self._leaving: Streams[SendStream] = Streams()
+        self._going_on = False
+        self._sends = Line()
+        self._reads = Line()
+        self._piece, self._turns = self._paces(settings.rate, settings.up, self.begun)
+        self._read_piece, self._read_turns = self._paces(None, settings.down or None, self.begun)
+        self._timer = Timer(reactor, self.send_due)
         self._ends = self.begun + settings.seconds if settings.seconds is not None else float("inf")
         self._drained_at = self._ended_at = 0.0
         self._joined = 0
@@ -117,7 +129,6 @@ class Send:
         self._sent_rate = Rate()
         self._answered_rate = Rate()
         self._sent_late: list[float] = []
-        self.ready()
 
     def join(self, session: "Session") -> None:
         """Send on a held session too, if it is one of those wanted; raises OSError when it is lost."""
@@ -135,7 +146,7 @@ class Send:
         else:
             self.begin(stream)
         if len(self._streams.items) == 1:
-            self.ready()
+            self._go_on()
 
     def begin(self, stream: SendStream) -> None:
         """Send the first messages on a session, and then the others; raises OSError when the session is lost."""
@@ -147,16 +158,20 @@ class Send:
             self._sent += 1
             self._speak(stream)
         if self.endless:
-            self._fill(stream)
+            self._fill(stream, 0.0)
             self._reactor.again(stream.session, WRITE)
 
     def leave(self, stream: SendStream) -> None:
         """Send no more on a session: what it was to answer is waited for."""
         self._streams.remove(stream)
+        self._deadlines.cancel(stream)
+        stream.leaving = True
+        if self._read_turns and not self._ended_at:
+            self._leaving.add(stream)
 
     def left(self, stream: SendStream) -> None:
         """Take out a session that is not held any more: what it was to answer is lost."""
-        self._streams.remove(stream)
+        (self._leaving if stream.leaving else self._streams).remove(stream)
         stream.session.stream = None
         self._deadlines.cancel(stream)
         self._answers.lost += stream.pending()
@@ -168,13 +183,14 @@ class Send:
     def stop(self) -> None:
         """Send no more; it is over when nothing is waited for."""
         self._ends = min(self._ends, monotonic())
-        self.ready()
+        self._go_on()
 
     def change(self, rate: float) -> None:
         """Send so many messages a second and session from now on."""
+        self._plan_sends(monotonic())
         self.settings = replace(self.settings, rate=rate)
-        self._piece, self._turns = self._paces(rate, None)
-        self.ready()
+        self._piece, self._turns = self._paces(rate, None, monotonic())
+        self.send_due()
 
     def reported(self, stream: SendStream) -> None:
         """Take note of the end of a session that is never read."""
@@ -184,30 +200,43 @@ class Send:
             reason = reasons.reason_of(error_of(session.descriptor)) if failed else reasons.FIN
             session.target.holder.lost(session, reason)
 
-    def ready(self, _events: int = 0) -> None:
-        """Send what is due on a few sessions; the rest after others had their turn, what is due later then."""
-        if self._ended_at or self._drained_at:
+    def ready(self, _events: int) -> None:
+        """Go on after others had their turn."""
+        self._going_on = False
+        self.send_due()
+
+    def send_due(self) -> None:
+        """Send what is due on a few sessions, and read; the rest after others had their turn, what is due later then.
+
+        Reading goes on when all is sent: what was sent is still answered.
+        """
+        if self._ended_at:
             return
-        work = self._work
-        if not work:
-            self._plan()
-        for _ in range(min(_SENT_AT_ONCE, len(work))):
-            item = work.popleft()
-            if isinstance(item, tuple):
-                self._task = item
-            elif item.begun and item.place >= 0:
-                self._serve(item, *self._task)
-        if work:
+        now = monotonic()
+        if not self._sends:
+            self._plan_sends(now)
+        if not self._reads:
+            self._plan_reads(now)
+        until = now + _STEP
+        for line, serve in ((self._sends, self._send_on), (self._reads, self._read_on)):
+            for _ in range(min(_SENT_AT_ONCE, len(line))):
+                serve(*line.take(), until)
+                if monotonic() >= until:
+                    break
+        if self._sends or self._reads:
+            self._go_on()
+        elif self._streams.items or self._leaving.items:
+            self._arm(now)
+
+    def _go_on(self) -> None:
+        if not self._going_on:
+            self._going_on = True
             self._reactor.again(self, 0)
-        elif self._streams.items:
-            turns = [turns.next_due for turns in (self._turns, self._read_turns) if turns]
-            if turns:
-                self._timer.arm(min(*turns, self._ends))
 
     def write_on(self, stream: SendStream) -> None:
         """Send as fast as the session takes it, until it is others' turn; raises OSError when the session is lost."""
         self._speak(stream)
-        for _ in range(_WRITES):
+        for _ in range(self._writes):
             data = stream.unsent
             try:
                 taken = stream.session.send(data)
@@ -221,7 +250,7 @@ class Send:
             stream.unsent = b""
             if not self.is_sending():
                 return
-            self._fill(stream)
+            self._fill(stream, monotonic() + _STEP)
         self._reactor.again(stream.session, WRITE)
 
     def heard(self, stream: SendStream, data: bytes, now: float) -> None:
@@ -234,7 +263,7 @@ class Send:
         now = min(monotonic(), self._ends)
         answers, rate, sessions = self._answers, self.settings.rate, len(self._streams.items)
         return SendFigures(
-            asked_rate=rate * sessions if rate else None,
+            asked_rate=self._asked_rate(now - self.begun),
             rate=rate,
             sent_rate=self._sent_rate.per_second,
             answered_rate=self._answered_rate.per_second,
@@ -263,9 +292,11 @@ class Send:
         now = self._reactor.now
         self._sent_rate.sample(now, self._sent)
         self._answered_rate.sample(now, self._answers.answered)
-        if not self._drained_at and now >= self._ends and not self._work:
-            self._drain(now)
-        if self._drained_at and (now >= self._drained_at or not any(map(SendStream.busy, self._streams.items))):
+        if now >= self._ends and not self._drained_at and not self._ended_at:
+            self.send_due()
+            if not self._sends:
+                self._drain(now)
+        if self._drained_at and not self._ended_at and (now >= self._drained_at or not self._any_busy()):
             self._end()
 
     def close(self) -> None:
@@ -273,51 +304,82 @@ class Send:
         if not self._ended_at:
             self._end()
 
-    def _paces(self, rate: float | None, bandwidth: float | None) -> tuple[int, Turns | None]:
+    def _paces(self, rate: float | None, bandwidth: float | None, now: float) -> tuple[int, Turns | None]:
         """Return how much one turn of a session is, in messages or bytes, and the turns."""
         if rate:
-            return 1, Turns(rate, monotonic())
+            return 1, Turns(rate, now)
         if bandwidth:
-            piece = max(1, int(max(min(_SEGMENT, bandwidth), bandwidth * _PIECE_SECONDS)))
-            return piece, Turns(bandwidth / piece, monotonic())
+            piece = max(1, int(min(max(min(_SEGMENT, bandwidth), bandwidth * _PIECE_SECONDS), _LARGEST_PIECE)))
+            return piece, Turns(bandwidth / piece, now)
         return 0, None
 
-    def _plan(self) -> None:
-        """Line up the sessions whose turn it is, behind what they are to do: (pieces, since), below 0 to read."""
-        now, work, streams = monotonic(), self._work, self._streams.items
-        if now >= self._ends or not streams:
+    def _plan_sends(self, now: float) -> None:
+        """Line up the sessions whose turn it is; what was due before the end is due behind it too."""
+        streams, piece = self._streams.items, self._piece
+        if not self._turns or not streams:
             return
-        if self._turns:
-            slots, piece = self._turns.slots, self._piece
-            for due in self._turns.take(now):
-                chosen = streams[due.slot :: slots]
-                if self.settings.delay:
-                    chosen = [stream for stream in chosen if stream.begun]
-                self._due += (due.messages + due.missed) * piece * len(chosen)
-                self._late_missed += due.missed * piece * len(chosen)
-                work.append((due.messages, due.since))
-                work.extend(chosen)
-        if self._read_turns:
-            for due in self._read_turns.take(now):
-                work.append((-due.messages, due.since))
-                work.extend(stream for stream in streams[due.slot :: self._read_turns.slots] if stream.input)
+        for due in self._turns.take(now, self._ends):
+            chosen = streams[due.slot :: self._turns.slots]
+            if self.settings.delay:
+                chosen = [stream for stream in chosen if stream.begun]
+            self._due += (due.messages + due.missed) * piece * len(chosen)
+            self._late_missed += due.missed * piece * len(chosen)
+            if due.messages:
+                self._sends.add(Task(due.messages * piece, due.since), chosen)
 
-    def _serve(self, stream: SendStream, count: int, since: float) -> None:
-        if count < 0:
-            stream.input = 0
-            if self._read(stream.session, -count * self._read_piece):
-                stream.input = READ
-        elif stream.unsent:
-            self._full_missed += count * self._piece
+    def _plan_reads(self, now: float) -> None:
+        """Line up the sessions that are to be read, those included that are being closed."""
+        if not self._read_turns:
+            return
+        slots = self._read_turns.slots
+        for due in self._read_turns.take(now):
+            task = Task(due.messages * self._read_piece, due.since)
+            for streams in (self._streams.items, self._leaving.items):
+                self._reads.add(task, [stream for stream in streams[due.slot :: slots] if stream.input])
+
+    def _arm(self, now: float) -> None:
+        """Wake when something is due next, or at the end."""
+        next_due = self._read_turns.next_due if self._read_turns else float("inf")
+        if self._turns and now < self._ends:
+            next_due = min(next_due, self._turns.next_due, self._ends)
+        if next_due < float("inf"):
+            self._timer.arm(next_due)
+
+    def _read_on(self, stream: SendStream, task: Task, _until: float) -> None:
+        if stream.place == NOWHERE:
+            return
+        stream.input = 0
+        piece = min(task.amount, SLOW_READ if self._told_apart else _LARGEST_PIECE)
+        if self._read(stream.session, piece):
+            stream.input = READ
+            if piece < task.amount:
+                self._reads.add(Task(task.amount - piece, task.since, begun=True), (stream,))
+
+    def _send_on(self, stream: SendStream, task: Task, until: float) -> None:
+        if not stream.begun or stream.leaving or stream.place == NOWHERE:
+            return
+        if len(stream.unsent) > (_LARGEST_PIECE if task.begun else 0):
+            self._full_missed += task.amount
+            return
+        try:
+            send = self._send_bytes if self.settings.up else self._send
+            done = send(stream, task, until)
+            self._speak(stream)
+        except OSError as failure:
+            stream.session.lost(failure)
         else:
-            try:
-                if self.settings.up:
-                    self._send_bytes(stream, count * self._piece)
-                else:
-                    self._send(stream, count, since)
-                self._speak(stream)
-            except OSError as failure:
-                stream.session.lost(failure)
+            if done < task.amount:
+                self._put_back(stream, task, done)
+
+    def _put_back(self, stream: SendStream, task: Task, done: int) -> None:
+        """Line up what is left of a task, but for what is too late by now."""
+        assert self._turns
+        period = self._turns.period / self._piece
+        left, since = task.amount - done, task.since + done * period
+        late = min(left, max(0, int((monotonic() - TOLERANCE - since) / period)))
+        self._late_missed += late
+        if left > late:
+            self._sends.add(Task(left - late, since + late * period, begun=True), (stream,))
 
     def _speak(self, stream: SendStream) -> None:
         """Take note that something is sent on a session, but for one whose ping is timed by when that was sent."""
@@ -327,35 +389,43 @@ class Send:
         if session.state is not State.ASKED:
             session.sent = self._spoken.of(now)
 
-    def _send(self, stream: SendStream, count: int, since: float) -> None:
-        """Send so many messages, the first of which was due at `since`."""
+    def _send(self, stream: SendStream, task: Task, until: float) -> int:
+        """Send the messages of a task, or as many as can be made until then; return how many."""
         assert self._turns
-        data = self._messages.take(stream, count)
-        sent, period = monotonic(), self._turns.period
-        if self.settings.combine:
+        combine = self.settings.combine
+        data = self._messages.take(stream, task.amount if combine else min(task.amount, _WRITTEN_AT_ONCE), until)
+        count, sent, period = len(data), monotonic(), self._turns.period
+        if combine:
             stream.write(b"".join(data))
         else:
             for message in data:
                 stream.write(message)
         self._sent += count
-        dues = [since + number * period for number in range(count)]
+        dues = [task.since + number * period for number in range(count)]
         self._sent_late += [sent - due for due in dues]
         self._answers.wait(stream, dues, sent)
+        return count
 
-    def _fill(self, stream: SendStream) -> None:
-        """Give a session its next block to send, behind what waits."""
-        block = self._next_bytes(stream, BLOCK)
+    def _fill(self, stream: SendStream, until: float) -> None:
+        """Give a session its next block to send, behind what waits: what of it can be made until then."""
+        block = self._next_bytes(stream, BLOCK, until)
         stream.unsent = bytes(stream.unsent) + block if stream.unsent else block
 
-    def _send_bytes(self, stream: SendStream, size: int) -> None:
-        while size > 0:
-            data = self._next_bytes(stream, min(size, BLOCK))
-            stream.write(data)
-            size -= len(data)
+    def _send_bytes(self, stream: SendStream, task: Task, until: float) -> int:
+        """Send the bytes of a task, or as many as can be made until then; return how many of them."""
+        left = most = min(task.amount, _LARGEST_PIECE)
+        blocks = []
+        while left > 0:
+            blocks.append(self._next_bytes(stream, min(left, BLOCK), until))
+            left -= len(blocks[-1])
+            if not self._messages.plain and monotonic() >= until:
+                break
+        stream.write(blocks[0] if len(blocks) == 1 else b"".join(blocks))
+        return most - max(0, left)
 
-    def _next_bytes(self, stream: SendStream, size: int) -> bytes | memoryview:
+    def _next_bytes(self, stream: SendStream, size: int, until: float) -> bytes | memoryview:
         """Return the next bytes of a session's messages, which are sent at once."""
-        data, count = self._messages.take_bytes(stream, size)
+        data, count = self._messages.take_bytes(stream, size, until)
         self._sent += count
         if stream.waiting is not None or stream.numbered is not None:
             now = monotonic()
@@ -374,18 +444,32 @@ class Send:
         for stream in self._streams.items:
             self._deadlines.cancel(stream)
 
+    def _asked_rate(self, seconds: float) -> float | None:
+        """Return the rate asked for: that of the moment, or of all of a run that has ended after so many seconds."""
+        rate = self.settings.rate
+        if rate is None:
+            return None
+        if self._ended_at:
+            return self._due / seconds if seconds else 0.0
+        return rate * len(self._streams.items)
+
+    def _any_busy(self) -> bool:
+        """Whether something is still to come or to go."""
+        return any(stream.busy() for streams in (self._streams, self._leaving) for stream in streams.items)
+
     def _end(self) -> None:
         self._ended_at = monotonic()
         self._ends = min(self._ends, self._ended_at)
         self._count()
         self._traffic_then = self.traffic.since(self._traffic_before)
         self._timer.close()
-        for stream in self._streams.take_all():
+        for stream in (*self._streams.take_all(), *self._leaving.take_all()):
             stream.session.stream = None
             self._deadlines.cancel(stream)
             self._answers.unanswered += stream.pending()
             if stream.throttled:
                 self._reactor.again(stream.session, READ)
-        self._work.clear()
+        self._sends.clear()
+        self._reads.clear()
         if not self.done.done():
             self.done.set_result(None)

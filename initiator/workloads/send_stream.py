@@ -18,12 +18,13 @@ class SendStream(Stream):
 
     `number` is that of the next message, `offset` the place in the sequence's bytes. `waiting` holds (due, sent) in
     monotonic seconds of the messages that wait for an answer, in their order, `numbered` by their number. `at_once` is
-    whether the first was sent as soon as the session was established, None while none has been.
+    whether the first was sent as soon as the session was established, None while none has been. While it is `leaving`
+    nothing is sent any more, but the answers under way are read.
     """
 
     __slots__ = (
-        "at_once", "begun", "checker", "drawn", "input", "number", "numbered", "offset", "pattern", "run", "skip",
-        "tail", "tail_stop", "uid", "waiting",
+        "at_once", "begun", "checker", "drawn", "input", "leaving", "number", "numbered", "offset", "pattern", "run",
+        "skip", "tail", "tail_stop", "uid", "waiting",
     )  # fmt: skip
 
     def __init__(self, session: "Session", run: "Send", uid: int) -> None:
@@ -32,6 +33,7 @@ class SendStream(Stream):
         self.uid = uid
         self.at_once: bool | None = None
         self.begun = False
+        self.leaving = False
         self.number = 1
         self.offset = 0
         self.input = 0
@@ -82,6 +84,14 @@ class SendStream(Stream):
             self.run.begin(self)
         except OSError as failure:
             self.session.lost(failure)
+
+
+class ListeningStream(SendStream):
+    """One session's part where answers are told one by one."""
+
+    slow: ClassVar[bool] = True
+
+    __slots__ = ()
 
 
 class ThrottledStream(SendStream):

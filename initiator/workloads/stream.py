@@ -14,13 +14,19 @@ S = TypeVar("S", bound="Stream")
 NOWHERE: Final = -1
 
 
+# Bytes that are read at once where each few of them are looked at: well under a millisecond's work.
+SLOW_READ: Final = 2048
+
+
 class Stream:
     """A workload's part of one session: it sends, takes what is heard, and is told what becomes of the session.
 
-    `unsent` is what the kernel did not take. Where `throttled`, the workload reads itself when it is time to.
+    `unsent` is what the kernel did not take. Where `throttled`, the workload reads itself when it is time to. What is
+    heard takes it time where it is `slow`, so little is read at once.
     """
 
     throttled: ClassVar[bool] = False
+    slow: ClassVar[bool] = False
 
     __slots__ = ("due", "place", "session", "traffic", "unsent")
 

@@ -1,6 +1,7 @@
 """When the sessions are to send, each equally often: turns on an absolute schedule; pure."""
 
 from collections.abc import Iterator
+from math import ceil, inf
 from typing import Final, NamedTuple
 
 # Seconds between two turns: little enough to be even, long enough for what is due together to be sent together.
@@ -9,6 +10,9 @@ _MOST_SLOTS: Final = 10_000
 
 # What is later than this is not sent any more, but counted as missed: after a stall there is no burst.
 TOLERANCE: Final = 0.1
+
+# What of a turn may lie before the end of a run by rounding alone.
+_ROUNDING: Final = 0.001
 
 
 class Due(NamedTuple):
@@ -40,13 +44,16 @@ class Turns:
         """When there will be something to send: several turns that are close together are taken as one."""
         return self._begun + self._next * self._turn + (TURN if self._turn < TURN / 2 else 0.0)
 
-    def take(self, now: float) -> Iterator[Due]:
-        """Yield what is due by now and has not been taken, a slot at a time, at most so many as there are."""
-        first, end = self._next, int((now - self._begun) / self._turn) + 1
+    def take(self, now: float, ends: float = inf) -> Iterator[Due]:
+        """Yield what is due by now, before `ends`, and has not been taken: a slot at a time, at most so many as are."""
+        first, passed = self._next, int((now - self._begun) / self._turn) + 1
+        end = passed
+        if ends <= now:
+            end = min(passed, ceil((ends - self._begun) / self._turn - _ROUNDING))
         if end <= first:
             return
         self._next = end
-        sent_from = max(first, end - self._tolerated)
+        sent_from = min(end, max(first, passed - self._tolerated))
         for turn in range(max(first, end - self.slots), end):
             slot = turn % self.slots
             whole = _congruent(first, end, slot, self.slots)

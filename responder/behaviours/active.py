@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from common import reasons
-from common.reactor import EDGE, READ, WRITE, Job, Reactor
+from common.reactor import WRITE, Job, Reactor
 from responder.behaviours.behaviour import CHUNK, INPUT, READING, Behaviour, Keeper, Messages
 from responder.client import Client
 from responder.rounds import Rounds
@@ -17,7 +17,10 @@ _MOST: Final = 1 << 24
 # Clients that are sent to in one step: a tenth of a millisecond.
 _AT_ONCE: Final = 16
 
-_BOTH: Final = READ | WRITE | EDGE
+# Clients counted in one step that have missed their turn: a tenth of a millisecond.
+_COUNTED: Final = 256
+
+_BOTH: Final = READING | WRITE
 
 
 class Active(Behaviour):
@@ -99,7 +102,7 @@ class Active(Behaviour):
                 self._give(client)
             if number % _AT_ONCE == 0:
                 yield
-        self._turn_later(rounds)
+        yield from self._turn_later(rounds)
 
     def _give(self, client: Client) -> None:
         client.active = self._reactor.now
@@ -108,15 +111,19 @@ class Active(Behaviour):
         except OSError as failure:
             self._keeper.ended(client, reasons.reason_of(failure.errno))
 
-    def _turn_later(self, rounds: Rounds) -> None:
+    def _turn_later(self, rounds: Rounds) -> Job:
         """Wait for the next turn, unless nobody is left; those whose time is over by now are missed."""
         if not any(self._slots):
             self._turning = False
             return
-        now = self._reactor.now
-        for slot, times in rounds.go_on(now):
-            self.missed += times * rounds.each * sum(map(self._treats, self._slots[slot]))
-        self._reactor.call_later(rounds.wait(now), self._start)
+        counted = 0
+        for slot, times in rounds.go_on(self._reactor.now):
+            for client in tuple(self._slots[slot]):
+                self.missed += times * rounds.each * self._treats(client)
+                counted += 1
+                if counted % _COUNTED == 0:
+                    yield
+        self._reactor.call_later(rounds.wait(self._reactor.now), self._start)
 
     def _treats(self, client: Client) -> bool:
         """Return whether a client is still there, and still treated like this."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from select import EPOLLIN, EPOLLRDHUP
+from select import EPOLLIN, EPOLLPRI, EPOLLRDHUP
 from typing import ClassVar, Final, Protocol, Self
 
 from common import reasons
@@ -18,10 +18,12 @@ SHARE: Final = 1 << 19
 # Bytes given to one write.
 CHUNK: Final = 1 << 18
 
-READING: Final = READ | EDGE
+# An urgent byte is reported by itself, for a read ends in front of it however much has come: tcp(7).
+READING: Final = READ | EPOLLPRI | EDGE
 WRITING: Final = WRITE | EDGE
 INPUT: Final = READ | FAILED
-_END: Final = EPOLLRDHUP | FAILED
+# With any of these a read that is short does not say that no more has come.
+_MORE: Final = EPOLLRDHUP | EPOLLPRI | FAILED
 
 
 class Keeper(Protocol):
@@ -126,9 +128,9 @@ class Behaviour:
             if not self._took(client, count):
                 return
             if count < self.buffer:
-                if not events & _END:
+                if not events & _MORE:
                     return
-                if events & _END == EPOLLRDHUP:
+                if events & _MORE == EPOLLRDHUP:
                     # The peer's FIN came with all of that: a read would say no more.
                     self._finished(client)
                     return

@@ -20,7 +20,7 @@ class Echo(Behaviour):
             taken = 0
         self.sent += taken
         client.listener.sent += taken
-        if self._watch.on:
+        if taken and self._watch.on:
             self._watch.sent(client, self._view[:taken])
         if taken == count:
             return True

@@ -47,7 +47,6 @@ async def test_texts_arrive_whole_and_in_order() -> None:
         assert not output.full
         output.close(PATIENCE)
         assert os.read(reading, 100).decode() == "first\nzweite: ä\nthird\n"
-        assert output.given_up == 0
 
 
 async def test_what_has_no_encoding_is_replaced() -> None:
@@ -74,17 +73,34 @@ async def test_a_pipe_that_nobody_reads_holds_nobody_up(blocking: bool) -> None:
         os.set_blocking(writing, blocking)
         output = Output(writing)
         output.write(MUCH)
-        assert [output.offer("lost\n") for _ in range(3)] == [False] * 3
-        assert (output.full, output.given_up) == (True, 3)
+        assert [output.draw("lost\n") for _ in range(3)] == [False] * 3
+        assert output.full
         output.write(MUCH)
         room = asyncio.create_task(output.room())
         assert not (await asyncio.wait([room], timeout=0.05))[0]
         assert await asyncio.to_thread(read_all, reading, 2 * len(MUCH)) == 2 * MUCH
         await room
-        assert output.offer("taken\n")
+        assert output.draw("taken\n")
         output.close(PATIENCE)
         assert os.read(reading, 100) == b"taken\n"
-        assert (output.full, output.given_up) == (False, 3)
+        assert not output.full
+
+
+@pytest.mark.parametrize("more", [["taken\n", "and this\n"], []])
+async def test_how_many_lines_were_left_out_is_said_when_there_is_room(more: list[str]) -> None:
+    """Before the next ones, or at the end."""
+    with pipe() as (reading, writing):
+        output = Output(writing)
+        output.write(MUCH)
+        for text in ("lost\n", "lost\nas well\n"):
+            output.note(text)
+        assert await asyncio.to_thread(read_all, reading, len(MUCH)) == MUCH
+        await output.room()
+        for text in more:
+            output.note(text)
+        output.close(PATIENCE)
+        said = "(3 lines were left out, as they were not taken in time)\n"
+        assert os.read(reading, 200).decode() == said + "".join(more)
 
 
 async def test_there_is_room_as_long_as_little_is_queued() -> None:
@@ -122,7 +138,7 @@ async def test_a_broken_pipe_takes_everything_and_keeps_nothing() -> None:
         output.write(MUCH)
         output.write(MUCH)
         await output.room()
-        assert output.offer("more\n")
+        assert output.draw("more\n")
         output.close(PATIENCE)
         assert not output.full
         os.dup2(other, reading)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from common.commands import Command, Registry
+from common.commands import Command, Listing, Registry
 from common.errors import SessionerError
 from common.limits import Demand
 from common.logs import Logs
@@ -27,7 +27,7 @@ _SOON = 5
 
 
 class Console:
-    """A pipe console over given descriptors, with the standard commands and `say WORD`, which keeps what it is told."""
+    """A pipe console over given descriptors, with the standard commands and two of its own."""
 
     def __init__(self, reading: int, output: Output, errors: Output) -> None:
         self.said: list[str] = []
@@ -36,13 +36,22 @@ class Console:
         self.shell.sink = self.pipe
         self.logs = Logs(self.pipe.note)
         standard = Standard(self.shell, self.logs, self.demand).rows()
-        self.shell.registry = Registry([Command("say", "NAME", "keep a word", self.say), *standard])
+        say = Command("say", "NAME", "keep a word", self.say)
+        spell = Command("spell", "", "list a word until that fails", self.spell)
+        self.shell.registry = Registry([say, spell, *standard])
 
     async def say(self, name: str) -> str:
         if name == "oops":
             raise SessionerError("that is not said")
         self.said.append(name)
         return f"said {name}"
+
+    async def spell(self) -> Listing:
+        async def rows() -> AsyncIterator[str]:
+            yield "said"
+            raise SessionerError("that is not known")
+
+        return Listing("", rows())
 
     async def demand(self, n: int | None) -> Demand:
         return Demand(sessions=n or 0)
@@ -112,9 +121,57 @@ def test_each_line_is_carried_out_in_order(carry_out: CarryOut) -> None:
     with piped(b"say a\nsay b\n\nsay oops\nsay c\nquit\n") as (reading, _):
         made, output = carry_out(reading)
     assert made.said == ["a", "b", "b", "c"]
-    assert output == "said a\nsaid b\nsaid b\nthat is not said\nsaid c\n"
+    assert output == "said a\nsaid b\nsaid b\nsay: that is not said\nsaid c\n"
     assert made.shell.leaving
     assert made.shell.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("say oops", "say: that is not said"),
+        ("watch say oops 1h", "say: that is not said"),
+        ("watch watch say a 1s 1s", "watch: a watch cannot be watched"),
+        ("watch bogus 1h", 'watch: there is no command "bogus"; `help` lists them'),
+        ("help bogus", 'help: there is no command "bogus"; `help` lists them'),
+    ],
+)
+def test_an_error_begins_with_the_name_of_the_command_that_failed(line: str, shown: str, carry_out: CarryOut) -> None:
+    """Whatever it is watched by, and once."""
+    with piped(f"{line}\nquit\n".encode()) as (reading, _):
+        made, output = carry_out(reading)
+    assert output == f"{shown}\n"
+    assert made.shell.exit_code
+
+
+def test_an_error_while_a_listing_is_shown_names_the_command(carry_out: CarryOut) -> None:
+    with piped(b"spell\nquit\n") as (reading, _):
+        _, output = carry_out(reading)
+    assert output == "spell: that is not known\n"
+
+
+def test_an_empty_line_is_heard_and_logged_as_the_one_that_it_repeats(run: Run[Any], tmp_path: Path) -> None:
+    heard: list[str] = []
+    log: list[str] = []
+
+    async def scenario() -> None:
+        with piped(b"\n say a \nbogus\n\nquit\n") as (reading, _):
+            async with console(reading, tmp_path) as made:
+                made.shell.heard = heard.append
+                made.logs.write_to(log.append)
+                await made.pipe.run()
+
+    run(scenario())
+    assert heard == ["say a", "say a", "quit"]
+    assert [text.partition("Command: ")[2] for text in log] == [f"{line}\n" for line in heard]
+
+
+def test_a_watched_quit_leaves_at_once(carry_out: CarryOut) -> None:
+    """No further line comes, nor the end of the input."""
+    with piped(b"watch quit 1h\n") as (reading, writing):
+        made, _ = carry_out(reading)
+        os.write(writing, b"say too late\n")
+    assert (made.shell.leaving, made.said) == (True, [])
 
 
 def test_a_file_is_read_to_its_end_with_a_last_line_that_lacks_its_end(carry_out: CarryOut, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from common import reasons
 from common.reasons import NO_DESCRIPTORS, NO_MEMORY, by_every_reason, reason_of
 
-ALL = {"fin", "rst", "timeout", "refused", "unreachable", "denied", "exhausted", "tls", "other"}
+ALL = {"fin", "rst", "timeout", "refused", "unreachable", "denied", "exhausted", "tls", "other", "worker"}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,7 @@ ALL = {"fin", "rst", "timeout", "refused", "unreachable", "denied", "exhausted",
         (errno.ENFILE, "exhausted"),
         (errno.ENOBUFS, "exhausted"),
         (errno.ENOMEM, "exhausted"),
+        (errno.ENOSPC, "exhausted"),
         (errno.EINVAL, "other"),
         (errno.EIO, "other"),
         (0, "other"),

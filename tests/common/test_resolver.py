@@ -1,6 +1,8 @@
 """Tests of finding the socket addresses that hosts and ports stand for; nothing is asked of any name server."""
 
+import asyncio
 import socket
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,26 @@ async def test_a_range_stands_for_each_of_its_ports_in_order() -> None:
     found = await resolve(Endpoint("127.0.0.1", 65533, 65535))
     assert [item.address for item in found] == [Address("127.0.0.1", port) for port in (65533, 65534, 65535)]
     assert [item.sockaddr for item in found] == [item.address for item in found]
+
+
+class SingleMindedLoop(asyncio.SelectorEventLoop):
+    """A loop that asks for no turn while a literal is looked up, so that all turns are those of what is tested."""
+
+    async def getaddrinfo(self, *arguments: Any, **options: Any) -> Any:
+        return socket.getaddrinfo(*arguments, **options)
+
+
+def test_others_have_their_turn_while_a_long_range_is_gone_through() -> None:
+    async def turns() -> int:
+        resolving, count = asyncio.create_task(resolve(Endpoint("127.0.0.1", 1, 65535))), 0
+        while not resolving.done():
+            await asyncio.sleep(0)
+            count += 1
+        assert [item.address.port for item in await resolving] == [*range(1, 65536)]
+        return count
+
+    with asyncio.Runner(loop_factory=SingleMindedLoop) as runner:
+        assert runner.run(turns()) > 100
 
 
 async def test_an_ipv6_literal_has_an_address_that_sockets_take() -> None:

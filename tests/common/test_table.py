@@ -172,12 +172,13 @@ def test_a_resize_is_brought_about_by_work(begin: int, end: int) -> None:
     table, items = table_of(range(4), begin)
     table.resize(end)
     assert table.hashsize == begin
-    while table.resizing:
-        before = table.hashsize
-        table.work(3)
+    before = table.hashsize
+    for _ in table.finish(3):
         table.check()
         assert 0 < abs(table.hashsize - before) <= 3
         assert all(table.find(item.key) == [item] for item in items)
+        before = table.hashsize
+    assert not table.resizing
     assert table.hashsize == end
     table.work(PLENTY)
     assert table.hashsize == end

@@ -361,6 +361,8 @@ async def test_handshakes_take_turns_with_everything_else() -> None:
 
         def go_on(self) -> None:
             order.append(self.name)
+            if self.name == "c":
+                raise ZeroDivisionError
             if self.name == "b":
                 handshakes.add(Session("e"))
 

@@ -25,8 +25,17 @@ TARGETS: Final = 4
 ADDRESSES: Final = f"{RIGHT}:{FIRST}-{FIRST + TARGETS - 1}"
 
 MOST: Final = 600
-RATE: Final = 300
 REMEMBERED: Final = 2
+
+# Searches behind one box, each of which must find its limit.
+RUNS: Final = 3
+
+# A box forgets up to one tick of its kernel sooner than it was told to, or finds out by then: 10 ms are the longest
+# tick (CONFIG_HZ of 100). With one of 4 ms sessions silent for 1.997 s were forgotten at 2 s.
+TICK: Final = 0.01
+
+# The bounds are as near to each other as this, where some groups were spoken on too late to tell.
+NARROWED: Final = 1.2
 
 
 @pytest.fixture
@@ -62,17 +71,27 @@ def found(front: Daemon, command: str) -> dict[str, Any]:
     return figures
 
 
+def found_rate(front: Daemon) -> dict[str, Any]:
+    """Return what a search for a rate has found, made again where it says that this host was what ended it."""
+    figures = found(front, "find rate for 1s")
+    for _ in range(RUNS):
+        if figures["host_bound"]:
+            figures = found(front, "find rate for 1s")
+    return figures
+
+
 @pytest.mark.namespace
 @pytest.mark.parametrize("workers", ["1", "3"])
 @pytest.mark.parametrize(("verdict", "reason"), [(DROP, "timeout"), (REJECT, "refused")], ids=["drop", "reject"])
 def test_a_boxs_room_for_sessions_is_found(network: Network, verdict: str, reason: str, workers: str) -> None:
     limit_sessions(network, MOST, verdict)
     with behind(network, workers) as front:
-        figures = found(front, "find sessions for 200ms")
-        assert abs(figures["most"] - MOST) <= MOST * 0.02
-        assert figures["confirmed"] == figures["most"]
-        assert set(figures["refused"]) == {reason}
-        assert (figures["bound"], figures["losses"], figures["evicted"]) == ("path", {}, 0)
+        for _ in range(RUNS):
+            figures = found(front, "find sessions for 200ms")
+            assert abs(figures["most"] - MOST) <= MOST * 0.02
+            assert figures["confirmed"] == figures["most"]
+            assert set(figures["refused"]) == {reason}
+            assert (figures["bound"], figures["losses"], figures["evicted"]) == ("path", {}, 0)
 
 
 @pytest.mark.namespace
@@ -89,25 +108,30 @@ def test_the_sessions_that_are_held_anyway_are_told(network: Network) -> None:
 
 @pytest.mark.namespace
 @pytest.mark.parametrize(
-    ("burst", "verdict", "reason", "workers"),
+    ("rate", "burst", "verdict", "reason", "workers"),
     [
-        (30, DROP, "timeout", "1"),
-        (30, REJECT, "refused", "1"),
-        (300, REJECT, "refused", "1"),
-        (30, DROP, "timeout", "2"),
-        (300, REJECT, "refused", "2"),
+        (200, 5, DROP, "timeout", "1"),
+        (300, 30, REJECT, "refused", "1"),
+        (1000, 30, DROP, "timeout", "1"),
+        (300, 300, REJECT, "refused", "1"),
+        (50, 1000, DROP, "timeout", "1"),
+        (300, 30, DROP, "timeout", "2"),
+        (300, 300, REJECT, "refused", "2"),
     ],
-    ids=["drop", "reject", "burst", "drop-workers", "burst-workers"],
+    ids=["drop", "reject", "fast", "burst", "slow", "drop-workers", "burst-workers"],
 )
 def test_a_boxs_limit_of_new_sessions_is_found(
-    network: Network, burst: int, verdict: str, reason: str, workers: str
+    network: Network, rate: int, burst: int, verdict: str, reason: str, workers: str
 ) -> None:
-    limit_rate(network, RATE, burst, verdict)
+    limit_rate(network, rate, burst, verdict)
     with behind(network, workers) as front:
-        figures = found(front, "find rate for 1s")
-        assert abs(figures["taken"] - RATE) <= RATE * 0.1
-        assert RATE * 0.6 < figures["good"] <= RATE * 1.1
-        assert {name for trial in figures["trials"] for name in trial["failures"]} == {reason}
+        for _ in range(RUNS):
+            figures = found_rate(front)
+            assert not figures["host_bound"]
+            assert abs(figures["good"] - rate) <= rate * 0.1
+            assert abs(figures["taken"] - rate) <= rate * 0.1
+            assert figures["good"] < figures["bad"]
+            assert {name for trial in figures["trials"] for name in trial["failures"]} == {reason}
 
 
 @pytest.mark.namespace
@@ -115,12 +139,15 @@ def test_a_boxs_limit_of_new_sessions_is_found(
 def test_how_long_a_box_remembers_is_found(network: Network, verdict: str, answer: str) -> None:
     forget_idle(network, REMEMBERED, verdict)
     with behind(network) as front:
-        memory = found(front, "find idle up-to 4s")["memory"]
-        assert 0 < memory["remembered"] <= REMEMBERED + 0.1
-        assert REMEMBERED - 0.1 <= memory["forgotten"] <= REMEMBERED * 1.5
-        assert set(memory["answers"]) == {answer}
-        kept = {row["idle"]: row["answered"] for row in front.ask("found find --json")["keepalive"]}
-        assert kept[1] == 3
+        for _ in range(RUNS):
+            figures = found(front, "find idle up-to 4s")
+            memory = figures["memory"]
+            assert memory["remembered"] <= REMEMBERED
+            assert memory["forgotten"] >= REMEMBERED - TICK
+            assert memory["forgotten"] <= memory["remembered"] * NARROWED
+            assert set(memory["answers"]) == {answer}
+            kept = {row["idle"]: row["answered"] for row in figures["keepalive"]}
+            assert kept[1] == 3
 
 
 @pytest.fixture

@@ -215,7 +215,7 @@ def test_every_node_listens_on_its_own(cluster: Cluster) -> None:
         assert f"cannot listen on {NODES[1]}:7101" in rows[0]["note"]
         assert behind.ask("status --json")["listeners"] == 2
         behind.send(f"listen add {BESIDE}:7102")
-        assert behind.line().startswith(f"cannot listen on {BESIDE}:7102")
+        assert behind.line().startswith(f"listen: cannot listen on {BESIDE}:7102")
         behind.send("debug on")
         assert behind.line() == "Debug output enabled"
         targets = [f"{node}:7100" for node in NODES]

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import PATIENCE, ROOT, Daemon, environment, responder
+from tests.support import PATIENCE, ROOT, Daemon, environment, limited, responder
 
 FreePorts = Callable[[int], int]
 
@@ -113,6 +114,36 @@ def test_each_listener_has_the_mode_that_was_said_before_it(free_ports: FreePort
         there.send(f"listen add 127.0.0.1:{next(port)}")
         assert there.line() == "1 listener added"
         assert modes(there)[first + 5] == "active"
+
+
+def test_the_mode_of_all_is_that_of_listeners_added_later(free_ports: FreePorts) -> None:
+    first = free_ports(4)
+    with responder(first, 1, "--workers", "2") as there:
+        for number, (line, mode) in enumerate((("mode sink", "sink"), (f"mode echo 127.0.0.1:{first}", "sink")), 1):
+            there.send(line)
+            there.line()
+            there.send(f"listen add 127.0.0.1:{first + number}")
+            assert there.line() == "1 listener added"
+            assert modes(there)[first + number] == mode
+        there.send("mode serve")
+        there.line()
+        there.send(f"listen add 127.0.0.1:{first + 3}")
+        assert there.line() == "1 listener added"
+        assert modes(there)[first + 3] == "sink"
+
+
+def test_descriptors_of_listeners_that_are_removed_are_room_for_clients(free_ports: FreePorts) -> None:
+    first = free_ports(30)
+    with ExitStack() as stack:
+        listen = ("--listen", f"127.0.0.1:{first}-{first + 29}")
+        there = stack.enter_context(Daemon("responder", *listen, "-u", prefix=limited(128)))
+        assert there.ask("status --json")["listeners"] == 30
+        for _ in range(100):
+            stack.enter_context(connect(first))
+        full = there.until(lambda now: now["paused"])
+        there.send(f"listen remove 127.0.0.1:{first + 10}-{first + 29}")
+        assert there.line() == "20 listeners removed, their clients stay"
+        there.until(lambda now: now["paused"] and now["held"] >= full["held"] + 20)
 
 
 def test_a_mode_is_changed_while_clients_are_connected(free_ports: FreePorts, content: str) -> None:
@@ -280,9 +311,9 @@ def test_wrong_options_are_refused_before_anything_is_opened(
         ("mode", "mode: something is missing; the form is: mode echo|sink|active|serve [ADDRS]"),
         ("mode discard", 'mode: "discard" does not belong there; the form is: mode echo|sink|active|serve [ADDRS]'),
         ("mode sink nonsense", 'mode: bad address "nonsense": no port; '),
-        ("mode sink 127.0.0.9:9", "127.0.0.9:9 is no listener; `listeners` shows them"),
-        ("mode active", "mode active has nothing to send: start the responder with --message TEXT"),
-        ("mode serve", "mode serve has nothing to answer: start the responder with --content FILE"),
+        ("mode sink 127.0.0.9:9", "mode: 127.0.0.9:9 is no listener; `listeners` shows them"),
+        ("mode active", "mode: mode active has nothing to send: start the responder with --message TEXT"),
+        ("mode serve", "mode: mode serve has nothing to answer: start the responder with --content FILE"),
         ("dump on some", 'dump: "some" does not belong there; '),
         ("dump off in", 'dump: "in" does not belong there; '),
         ("marker maybe", 'marker: "maybe" does not belong there; '),

@@ -17,6 +17,7 @@ import pexpect
 import pyte
 import pytest
 
+from tests.daemons import uncertain
 from tests.support import PATIENCE, ROOT, Peer, environment, responder
 
 ROWS, COLUMNS = 24, 100
@@ -428,6 +429,14 @@ def test_the_toolbar_shows_losses_and_targets_that_pause(start: Start) -> None:
 
 def _begins(text: str, terminal: Terminal) -> bool:
     return terminal.toolbar.startswith(text)
+
+
+def test_the_toolbar_outlives_what_it_does_not_know_and_tells_a_bug_once(tmp_path: Path) -> None:
+    with Terminal(uncertain.NAME, state=tmp_path) as terminal:
+        terminal.until(lambda screen: screen.toolbar == "before")
+        terminal.until(lambda screen: screen.toolbar == "after")
+        assert terminal.text.count("This is a bug") == terminal.text.count("ZeroDivisionError") == 1
+        assert "no worker answers" not in terminal.text
 
 
 def test_text_above_the_prompt_does_not_tear_it(start: Start, free_ports: FreePorts) -> None:

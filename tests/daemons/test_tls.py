@@ -134,7 +134,7 @@ def test_a_client_that_speaks_no_tls_is_dropped(certificates: Certificates, free
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["initiator", "-t", "127.0.0.1:9", "--tls-insecure"], "sessioner_initiator: --tls-insecure goes with --tls "),
+        (["initiator", "-t", "127.0.0.1:9", "--tls-insecure"], "sessioner_initiator: --tls-insecure needs --tls "),
         (["initiator", "-t", "127.0.0.1:9", "--tls", "--tls-ca", "/none"], "sessioner_initiator: file /none cannot be"),
         (["responder", "-l", "127.0.0.1:9", "--tls-cert", "/none"], "sessioner_responder: no certificate and its key"),
     ],

@@ -4,11 +4,12 @@ import csv
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -270,6 +271,21 @@ def test_workers_end_when_the_daemon_does(free_ports: FreePorts, name: str, how:
         _, errors, code = daemon.end(*(["quit"] if how != "SIGTERM" else []))
         assert (code, "Traceback" in errors) == (0, False)
         gone(processes)
+
+
+@pytest.mark.parametrize("name", ["initiator", "responder"])
+def test_an_interrupt_during_the_start_ends_it_quietly(free_ports: FreePorts, name: str) -> None:
+    where = {"initiator": "--target", "responder": "--listen"}[name]
+    # The warnings that people see: what was half begun is closed by the end of the process.
+    usual = ("env", "--unset=PYTHONWARNINGS")
+    with Daemon(name, where, f"127.0.0.1:{free_ports(1)}", "--workers", "20", prefix=usual) as daemon:
+        (zygote,) = eventually(lambda: children(daemon.process.pid), len)
+        # Until it goes on, no worker is there.
+        os.kill(zygote, signal.SIGSTOP)
+        daemon.signal(signal.SIGINT)
+        os.kill(zygote, signal.SIGCONT)
+        assert daemon.end() == ("", "", 130)
+        gone([zygote])
 
 
 def test_auto_begins_as_many_initiators_as_the_sessions_need(free_ports: FreePorts) -> None:
@@ -556,3 +572,99 @@ def test_a_search_ends_with_a_worker_that_is_killed(free_ports: FreePorts) -> No
         assert "Sessions the path takes  : at least 100, each confirmed by an echo" in errors
         assert "The search ended by      : the end of a worker" in errors
         assert "a worker has ended or does not answer, and the search with it" in output + errors
+
+
+def test_listeners_that_full_workers_have_no_room_for_are_refused(free_ports: FreePorts) -> None:
+    first = free_ports(102)
+    arguments = ("responder", "--listen", f"127.0.0.1:{first}-{first + 1}", "--workers", "2")
+    with ExitStack() as stack:
+        behind = stack.enter_context(Daemon(*arguments, prefix=limited(300)))
+        behind.ask("status --json")
+        for number in range(600):
+            stack.enter_context(socket.create_connection(("127.0.0.1", first + number % 2)))
+        behind.until(lambda now: now["paused"] and now["held"] > 380)
+        behind.send(f"listen add 127.0.0.1:{first + 2}-{first + 101}")
+        assert "no descriptors left for 100 listeners: raise ulimit -n" in behind.line()
+        now = behind.ask("status --json")
+        assert (now["listeners"], now["workers"]["silent"]) == (2, {})
+        for port in (first + 2, first + 101):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+        behind.send(f"listen remove 127.0.0.1:{first}")
+        assert behind.line() == "1 listener removed, their clients stay"
+
+
+@pytest.mark.parametrize("workers", ["auto", "4"])
+def test_many_listeners_leave_room_that_is_used_up_by_fewer_clients(free_ports: FreePorts, workers: str) -> None:
+    first, ports = free_ports(90), 90
+    arguments = ("responder", "--listen", f"127.0.0.1:{first}-{first + ports - 1}", "--workers", workers)
+    # One of four has descriptors for 300 - 64 - 90 - 40 clients.
+    clients = 4 * 106 - 24
+    with ExitStack() as stack:
+        behind = stack.enter_context(Daemon(*arguments, prefix=limited(300)))
+        behind.ask("status --json")
+        for number in range(clients):
+            stack.enter_context(socket.create_connection(("127.0.0.1", first + number % ports)))
+        now = behind.until(lambda now: now["held"] == clients)
+        assert (now["accepted"], now["losses"]) == (clients, {})
+        behind.until(lambda now: not now["exhausted"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_what_listeners_have_counted_is_not_forgotten(free_ports: FreePorts, number: signal.Signals) -> None:
+    with pair(free_ports, "1", "2", 3) as (front, behind):
+        front.ask("set 60", "wait 30s", "status --json")
+        behind.until(lambda now: now["held"] == 60)
+        behind.send("mode sink")
+        assert behind.line() == "3 listeners in mode sink"
+        os.kill(workers_of(behind)[0], number)
+        if number == signal.SIGKILL:
+            lost = behind.until(lambda now: now["workers"]["replaced"] == 1)["losses"]["worker"]
+            behind.until(lambda now: now["accepted"] == 60 + lost and now["held"] == 60)
+        else:
+            behind.until(lambda now: now["workers"]["silent"])
+        now = behind.ask("status --json")
+        listeners = rows(behind, "listeners")
+        assert [row["mode"] for row in listeners] == ["sink"] * 3
+        assert [sum(row[name] for row in listeners) for name in ("accepted", "held")] == [now["accepted"], 60]
+        if number == signal.SIGKILL:
+            first = listeners[0]["listener"]
+            behind.send(f"listen remove {first}", f"listen add {first}")
+            assert behind.line() == "1 listener removed, their clients stay"
+            assert behind.line() == "1 listener added"
+            again = {row["listener"]: row for row in rows(behind, "listeners")}
+            assert (again[first]["accepted"], again[first]["mode"]) == (0, "echo")
+
+
+def test_a_worker_that_cannot_be_begun_is_begun_later_and_that_is_said_once(free_ports: FreePorts) -> None:
+    first = free_ports(1)
+    arguments = ("responder", "--listen", f"127.0.0.1:{first}", "--workers", "auto")
+    with ExitStack() as stack:
+        behind = stack.enter_context(Daemon(*arguments, prefix=limited(200)))
+        count = behind.ask("status --json")["workers"]["count"]
+        (zygote,) = children(behind.process.pid)
+        # What it forks has room for its connection, and for no loop.
+        limits = resource.prlimit(zygote, resource.RLIMIT_NOFILE, (descriptors_of(zygote) + 2, 200))
+        clients = count * 140
+        for _ in range(clients):
+            stack.enter_context(socket.create_connection(("127.0.0.1", first)))
+        behind.until(lambda now: now["paused"])
+        behind.ask("sleep 3s", "status --json")
+        resource.prlimit(zygote, resource.RLIMIT_NOFILE, limits)
+        now = behind.until(lambda now: now["held"] == clients)
+        assert now["workers"]["count"] > count
+        errors = behind.end()[1]
+        assert errors.count("has enough clients, and cannot be relieved: a worker ended as soon as it began") == 1
+
+
+def test_limits_reckon_with_the_sockets_that_the_console_keeps(free_ports: FreePorts) -> None:
+    seats = min(2, len(os.sched_getaffinity(0)))
+    ports, more, limit = 170, 100, 100 * seats + 60
+    first = free_ports(ports)
+    with Daemon("responder", "--listen", f"127.0.0.1:{first}", "--workers", "2", prefix=limited(limit)) as behind:
+        behind.send(f"listen add 127.0.0.1:{first + 1}-{first + ports - 1}")
+        assert re.fullmatch(r".*cannot listen on 127.0.0.1:\d+: Too many open files; raise ulimit -n", behind.line())
+        behind.send(f"listen add 127.0.0.1:{first + 1}-{first + more - 1}")
+        assert behind.line() == f"{more - 1} listeners added"
+        (found,) = [row for row in behind.ask("limits --json") if row["name"] == "ulimit -n"]
+        assert (found["value"], found["needs"], found["enough"]) == (limit, seats * more + 100, False)

@@ -35,6 +35,21 @@ def test_without_a_sample_there_is_no_latency() -> None:
     assert len(list(churn_text(run))) == 2
 
 
+def test_several_rates_have_a_line_each_to_compare_them() -> None:
+    slow = Summary(970, 0.0001, 0.002, 0.003, 0.0304, 0.5, 0.00025)
+    none = Summary(0, 0, 0, 0, 0, 0, 0)
+    rows = (
+        row(100, completed=970, failed={"rst": 30}, whole=Phase(slow, slow)),
+        row(2500, achieved=0.0, completed=0, failed={"timeout": 20_000}, whole=Phase(none, none)),
+    )
+    assert list(churn_text(replace(RUN, rows=rows)))[-3:] == [
+        "   asked/s  achieved/s  completed        p50        p99  failed",
+        "       100       100.0        970     2.0 ms    30.4 ms  30 (rst 30)",
+        "      2500         0.0          0          -          -  20000 (timeout 20000)",
+    ]
+    assert not any("asked/s" in line for line in churn_text(RUN))
+
+
 def test_a_lack_of_ports_has_its_remedy() -> None:
     run = replace(RUN, rows=(row(100, failed={"out of ports": 5}, time_wait=28_000),))
     (line,) = (line for line in churn_text(run) if "out of ports (" in line)

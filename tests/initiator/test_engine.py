@@ -1,6 +1,7 @@
 """Tests of the initiator's engine on real sockets of the loopback."""
 
 import asyncio
+import errno
 import logging
 import os
 import resource
@@ -467,6 +468,38 @@ async def test_an_answer_confirms_whatever_was_said_unasked_before_and_after_it(
             sock.close()
             now = await status(engine, lambda now: now.losses)
             assert (now.confirmed, now.confirmed_last_minute) == (0, 0)
+
+
+async def test_attempts_that_the_kernel_grants_no_watch_for_fail_and_are_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The limit, fs.epoll.max_user_watches, is that of the whole machine: only its error can be had."""
+    async with both() as (engine, _, (address,)):
+        await engine.wait_held()
+        monkeypatch.setattr(engine._reactor, "_register", refuse_watch)
+        await engine.set_sessions(3, None)
+        now = await status(engine, lambda now: now.failures)
+        assert now.failures["exhausted"] >= 1
+        assert (now.held, now.exhausted) == (1, ("memory",))
+        monkeypatch.undo()
+        now = await status(engine, lambda now: now.held == 3)
+        assert now.attempts == 0
+        assert await engine.drop(address, False) == 3
+
+
+def refuse_watch(_descriptor: int, _events: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def test_what_follows_an_urgent_byte_is_read_as_well() -> None:
+    with Peer() as peer:
+        async with initiating([peer.address]) as engine:
+            sock = await peer.accept()
+            await status(engine, lambda now: now.held == 1)
+            sock.send(b"abc")  # the initiator does not run until all has come
+            sock.send(b"d", socket.MSG_OOB)
+            sock.send(b"efg")
+            await status(engine, lambda now: now.traffic.received == 6)  # urgent data is no part of the stream
 
 
 async def until_heard(engine: Engine) -> None:

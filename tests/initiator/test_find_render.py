@@ -38,7 +38,7 @@ SESSIONS = SessionsFigures(
     SessionsSettings(), False, 5.8, 1048, 1000, 999, 2.04, 10, {"timeout": 48}, {"rst": 1}, 0, "path"
 )
 RATE = RateFigures(
-    RateSettings(2.0), False, True, 30.0, 485.0, 514.0, 499.9, False, False, SPREAD,
+    RateSettings(2.0), False, True, 30.0, 485.0, 514.0, 499.9, 29.7, False, False, SPREAD,
     [
         RateTrial("ramp", 800.0, 400, 797.8, 2, {"timeout": 3}),
         RateTrial("try", 485.0, 970, 485.0, 0, {}),
@@ -130,17 +130,23 @@ def test_a_rate() -> None:
         "Highest rate             : 485.0 a second for 2.0s without a failure",
         "Lowest rate that failed  : 514.0 a second",
         "Taken when overloaded    : 499.9 a second",
+        "Burst beyond that rate   : 29 sessions or more, used up before each try",
         f"Establishment            : {SPREAD_TEXT}",
     ]
 
 
 def test_a_rate_that_this_host_bounds_or_that_was_not_found() -> None:
-    lines = list(found_text(replace(RATE, trials=[], bad=None, taken=None, host_bound=True)))
-    assert lines[:2] == [
+    lines = list(found_text(replace(RATE, bad=None, taken=None, burst=None, host_bound=True)))
+    assert lines[2:5] == [
         "Highest rate             : at least 485.0 a second for 2.0s without a failure",
         "Lowest rate that failed  : none",
+        "Burst beyond that rate   : not known: a limit that lets 1370 through at first would not have shown",
     ]
     assert lines[-1] == "The search ended by      : this host, which can send no faster"
+    lines = list(found_text(replace(RATE, host_bound=True)))
+    assert lines[-1] == "The search ended by      : this host, which cannot send more of them evenly enough"
+    lines = list(found_text(replace(RATE, trials=[], good=0.0, taken=0.0, burst=0.0)))
+    assert lines[3] == "Burst beyond that rate   : none"
     lines = list(found_text(replace(RATE, trials=[], good=0.0, done=False)))
     assert lines[0] == "Highest rate             : none found for 2.0s without a failure"
     assert lines[-1] == "The search ended by      : being stopped"
@@ -172,7 +178,27 @@ def test_a_memory() -> None:
 def test_a_memory_without_one_of_its_bounds(memory: Memory, lines: list[str]) -> None:
     text = list(found_text(replace(IDLE, memory=memory, keepalive=[], done=False)))
     assert [line.partition(": ")[2] for line in text[:2]] == lines
-    assert text[2].endswith(", then stopped")
+    assert text[2] == "Keepalive                : not tried: the search ended before"
+    assert text[3].endswith(", then stopped")
+
+
+@pytest.mark.parametrize(
+    ("running", "done", "forgotten", "up_to", "why"),
+    [
+        (True, False, None, 6.0, "not tried yet: at the end, if the path has forgotten any group"),
+        (False, False, 3.0, 6.0, "not tried: the search ended before"),
+        (False, True, None, 6.0, "not tried: nothing was forgotten that it could have held"),
+        (False, True, 0.5, 1.0, "not tried: it takes 1 s at least, and an up-to that is longer"),
+        (False, True, 3.0, 6.0, "not tried: its sessions could not be opened"),
+    ],
+)
+def test_where_keepalive_was_not_tried_it_is_said_why(
+    running: bool, done: bool, forgotten: float | None, up_to: float, why: str
+) -> None:
+    memory = Memory(0.2, forgotten, {}, {}, 0)
+    now = replace(IDLE, settings=IdleSettings(up_to), running=running, done=done, memory=memory, keepalive=[])
+    assert f"Keepalive                : {why}" in list(found_text(now))
+    assert found_table(now).summary.endswith(f"; keepalive {why}")
 
 
 def test_sessions_that_ended_by_themselves_are_told() -> None:
@@ -229,7 +255,8 @@ def test_ages() -> None:
         ),
         (
             RATE,
-            "Highest rate: 485.0 a second for 2.0s without a failure; lowest rate that failed: 514.0 a second",
+            "Highest rate: 485.0 a second for 2.0s without a failure; lowest rate that failed: 514.0 a second;"
+            " burst beyond that rate: 29 sessions or more, used up before each try",
             [
                 {
                     "trial": "ramp",

@@ -1,11 +1,14 @@
 """Tests of the responder's engine with plain sockets as its clients."""
 
 import asyncio
+import errno
 import gc
 import logging
+import os
 import random
 import socket
 import time
+import tracemalloc
 from contextlib import ExitStack, aclosing
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 from common.addresses import Address, Endpoint
 from common.dump import LEVEL, Dump
 from common.errors import SessionerError, UsageError
+from common.paging import ROWS
 from responder.client import Client
 from responder.engine import Engine
 from responder.settings import MODES, Settings
@@ -100,6 +104,57 @@ async def test_a_range_of_which_one_port_is_taken_is_not_listened_on_at_all() ->
         assert len(await listeners(engine)) == 1
         await engine.remove_listeners(taken)
         assert len(await engine.add_listeners(Endpoint("127.0.0.1", first, first + 2))) == 3
+
+
+async def counts_until(engine: Engine, changing: asyncio.Task[Any]) -> list[int]:
+    """Return how many listeners there were at each turn that others had until a change was done."""
+    counts: list[int] = []
+    while not changing.done():
+        counts.append((await engine.snapshot()).listeners)
+        await asyncio.sleep(0)
+    return counts
+
+
+@pytest.mark.usefixtures("run")
+async def test_others_have_their_turn_while_a_range_is_added_or_removed() -> None:
+    first = find_free_ports(200)
+    many = Endpoint("127.0.0.1", first, first + 199)
+    async with listening(0) as (engine, _):
+        for change in (engine.add_listeners, engine.remove_listeners):
+            assert {50, 100, 150} <= set(await counts_until(engine, asyncio.create_task(change(many))))
+        assert not await listeners(engine)
+
+
+@pytest.mark.usefixtures("run")
+async def test_a_range_of_which_the_adding_is_broken_off_is_not_listened_on_at_all() -> None:
+    first = find_free_ports(200)
+    many = Endpoint("127.0.0.1", first, first + 199)
+    async with listening(0) as (engine, _):
+        adding = asyncio.create_task(engine.add_listeners(many))
+        count = 0
+        while not count:
+            await asyncio.sleep(0)
+            count = (await engine.snapshot()).listeners
+        assert adding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await adding
+        assert not await listeners(engine)
+        assert len(await engine.add_listeners(many)) == 200
+
+
+@pytest.mark.usefixtures("run")
+async def test_of_two_ranges_added_at_once_that_overlap_one_is_listened_on() -> None:
+    first = find_free_ports(200)
+    ranges = [Endpoint("127.0.0.1", first, first + 149), Endpoint("127.0.0.1", first + 50, first + 199)]
+    async with listening(0) as (engine, _):
+        found = await asyncio.gather(*map(engine.add_listeners, ranges), return_exceptions=True)
+        (added,) = [addresses for addresses in found if isinstance(addresses, list)]
+        (error,) = [error for error in found if isinstance(error, SessionerError)]
+        assert str(error).endswith(": Address already in use")
+        assert set(await listeners(engine)) == {str(address) for address in added}
+        for address in added:
+            await engine.remove_listeners(only(address))
+        assert len(await engine.add_listeners(Endpoint("127.0.0.1", first, first + 199))) == 200
 
 
 @pytest.mark.usefixtures("run")
@@ -193,6 +248,39 @@ async def test_the_clients_of_a_listener_or_of_a_peer_can_be_dropped() -> None:
 
 
 @pytest.mark.usefixtures("run")
+async def test_the_clients_of_a_listener_that_is_gone_are_found_until_the_last_of_them_is() -> None:
+    async with listening() as (engine, (address,)), Clients() as own:
+        socks = await own.several(address, 3)
+        await status(engine, lambda now: now.held == 3)
+        await engine.remove_listeners(only(address))
+        assert {row.peer for row in await clients(engine, address)} == {str(name(sock)) for sock in socks}
+        assert [row.peer for row in await clients(engine, name(socks[0]))] == [str(name(socks[0]))]
+        assert await engine.drop(name(socks[0]), False) == 1
+        await engine.add_listeners(only(address))
+        socks.append(await own.connect(address))
+        await status(engine, lambda now: now.held == 3)
+        assert len(await clients(engine, address)) == 3
+        assert await engine.drop(address, False) == 3
+        assert [await receive(sock, 1) for sock in socks] == [b""] * 4
+        await engine.remove_listeners(only(address))
+        for what in (address, name(socks[1])):
+            with pytest.raises(UsageError, match="no listener and no client has the address"):
+                await engine.drop(what, False)
+
+
+@pytest.mark.usefixtures("run")
+async def test_clients_that_come_while_those_of_a_listener_are_dropped_stay() -> None:
+    async with listening(2) as (engine, (address, other)), Clients() as own:
+        await own.several(address, 3)
+        await own.several(other, 3)
+        await status(engine, lambda now: now.held == 6)
+        with socket.create_connection(address) as late:  # it is accepted when the walk has begun
+            late.setblocking(False)
+            assert await engine.drop(address, False) == 3
+            await echoed(late)
+
+
+@pytest.mark.usefixtures("run")
 async def test_a_peer_s_sessions_with_several_ports_are_all_found() -> None:
     async with listening(3) as (engine, addresses):
         with ExitStack() as stack:
@@ -240,6 +328,26 @@ async def test_the_table_grows_by_itself_and_can_be_resized_under_clients() -> N
 
 
 @pytest.mark.usefixtures("run")
+async def test_a_resize_goes_on_between_the_beats_of_the_pulse() -> None:
+    async with listening() as (engine, _):
+        beats: list[None] = []
+        engine._reactor.on_beat(lambda: beats.append(None))
+        await engine.set_hashsize(100_000)
+        await status(engine, lambda now: now.hashsize == 100_000)
+        assert len(beats) < 100
+
+
+@pytest.mark.usefixtures("run")
+async def test_one_table_alone_is_as_large_as_was_asked_for() -> None:
+    tracemalloc.start()
+    try:
+        async with listening(hashsize=1 << 20):
+            assert tracemalloc.get_traced_memory()[1] < 1.5 * (8 << 20)  # a bucket is a pointer
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.usefixtures("run")
 async def test_waiting_ends_when_so_many_clients_are_connected() -> None:
     async with listening() as (engine, (address,)), Clients() as own:
         await engine.wait_clients(0)
@@ -281,6 +389,33 @@ async def test_a_client_that_vanished_in_the_queue_does_no_harm() -> None:
         await echoed(await own.connect(address))
         now = await status(engine, lambda now: now.held == 1)
         assert now.accepted + now.accept_errors == 21
+
+
+@pytest.mark.usefixtures("run")
+async def test_clients_that_the_kernel_grants_no_watch_for_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit, fs.epoll.max_user_watches, is that of the whole machine: only its error can be had."""
+    async with listening() as (engine, (address,)), Clients() as own:
+        register, granted = engine._reactor._register, 2
+
+        def register_or_refuse(descriptor: int, events: int) -> None:
+            nonlocal granted
+            granted -= 1
+            if granted < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            register(descriptor, events)
+
+        monkeypatch.setattr(engine._reactor, "_register", register_or_refuse)
+        with ExitStack() as stack:
+            socks = [stack.enter_context(socket.create_connection(address)) for _ in range(3)]  # accepted together
+            now = await status(engine, lambda now: now.accept_errors)
+            assert (now.held, now.accepted, now.accept_errors, now.exhausted) == (2, 2, 1, ("memory",))
+            assert (await listeners(engine))[str(address)].held == 2
+            monkeypatch.undo()
+            socks[2].setblocking(False)
+            assert await receive(socks[2], 1) == b""
+        await status(engine, lambda now: not now.held)
+        assert not await clients(engine)
+        await echoed(await own.connect(address))
 
 
 # Modes
@@ -375,12 +510,17 @@ async def test_an_answer_that_has_begun_is_brought_to_its_end(mode: str) -> None
 
 
 @pytest.mark.usefixtures("run")
-async def test_the_clients_of_a_listener_that_is_gone_keep_its_mode() -> None:
-    async with listening(2, mode="sink") as (engine, (address, _)), Clients() as own:
+async def test_the_clients_of_a_listener_that_is_gone_follow_all_or_the_next_one_there() -> None:
+    async with listening(2, mode="sink") as (engine, (address, other)), Clients() as own:
         sock = await own.connect(address)
         await sunk(engine, sock, b"data")
         await engine.remove_listeners(only(address))
+        assert await engine.set_mode("echo", only(other)) == 1
+        await sunk(engine, sock, b"data")
         assert await engine.set_mode("echo", None) == 1
+        await echoed(sock, b"data")
+        await engine.add_listeners(only(address), "echo")
+        assert await engine.set_mode("sink", only(address)) == 1
         await sunk(engine, sock, b"data")
 
 
@@ -549,3 +689,21 @@ async def test_a_responder_without_listeners_has_figures() -> None:
     async with aclosing(Engine(Settings())) as engine:
         now = await engine.snapshot()
         assert (now.received, now.sent, now.echoed, now.messages, now.missed) == (0, 0, 0, 0, 0)
+
+
+@pytest.mark.usefixtures("run")
+async def test_listeners_are_changed_and_closed_by_their_addresses_too() -> None:
+    async with listening(3) as (engine, addresses):
+        nowhere = Address("127.0.0.9", 9)
+        assert await engine.set_mode("sink", [*addresses[:2], nowhere]) == 2
+        assert [row.mode for row in (await listeners(engine)).values()] == ["sink", "sink", "echo"]
+        with pytest.raises(UsageError, match="no listener"):
+            await engine.set_mode("sink", [nowhere])
+        await engine.close_listeners([addresses[0], nowhere])
+        assert list(await listeners(engine)) == [str(address) for address in addresses[1:]]
+
+
+@pytest.mark.usefixtures("run")
+async def test_the_names_to_complete_are_those_of_the_first_listeners() -> None:
+    async with listening(ROWS + 1) as (engine, addresses):
+        assert await engine.listener_names() == [str(address) for address in addresses[:ROWS]]

@@ -36,6 +36,9 @@ async def test_clients_listeners_and_bytes_are_told(free_ports: FreePorts) -> No
                     return (now.held, now.sent) == (2, 5)
 
                 await until(is_echoed)
+                async with exporting(Exporters(endpoint, "there", 60), engine, attached=True):
+                    attached = await told(sock)
+                await told(sock)
                 async with exporting(Exporters(endpoint, "there", 60, scraped), engine):
                     datagram = await told(sock)
                     found = samples(await asyncio.to_thread(scrape, scraped))
@@ -46,5 +49,7 @@ async def test_clients_listeners_and_bytes_are_told(free_ports: FreePorts) -> No
     for name in ("received_bytes_total", "sent_bytes_total"):
         assert found[f"{PREFIX}{name}", ()] == found[f"{PREFIX}listener_{name}", of_it] == 5
     assert found[f"{PREFIX}clients_lost_total", (("reason", "rst"),)] == 0
+    # What another console has told is not told again.
+    assert (attached["there.connections.opened"], attached["there.connections.total"]) == ("0|c", "2|g")
     assert (datagram["there.connections.total"], datagram["there.connections.total.in"]) == ("2|g", "2|g")
     assert (datagram["there.traffic.data"], datagram["there.traffic.data.rcvd"]) == ("10|c", "5|c")

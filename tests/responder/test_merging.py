@@ -39,3 +39,7 @@ def test_figures_are_of_the_whole() -> None:
 def test_what_a_worker_held_when_it_ended_is_lost_and_its_counts_remain() -> None:
     left = remains(snapshot(held=5, accepted=9, received=7, paused=True, dump="all clients", losses={"fin": 1}))
     assert left == snapshot(accepted=9, received=7, losses={"fin": 1, "worker": 5})
+
+
+def test_a_worker_that_held_nothing_costs_no_losses() -> None:
+    assert remains(snapshot(accepted=9, losses={"fin": 9})).losses == {"fin": 9}

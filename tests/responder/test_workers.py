@@ -1,18 +1,29 @@
 """Tests of the responder's workers on real processes."""
 
+import os
 import resource
-from collections.abc import Iterator
-from contextlib import aclosing
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from typing import Any
 
 import pytest
 
-from common.addresses import Endpoint
+from common.addresses import Address, Endpoint
+from common.dump import Dump
+from common.errors import SessionerError
 from common.shortages import highest_descriptor
+from common.workers.pool import Member
 from common.workers.process import Zygote
+from common.workers.serving import Told
 from responder.settings import Settings
-from responder.worker import NEARLY_FULL
+from responder.worker import NEARLY_FULL, State
 from responder.workers import Workers
+from tests.responder.support import ANY_PORT
 from tests.support import initiator, until
+
+pytestmark = pytest.mark.usefixtures("run")
+
 
 # Descriptors of a process, ours and so its workers'.
 LIMIT = 400
@@ -27,7 +38,85 @@ def _few_descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-@pytest.mark.usefixtures("run", "_few_descriptors")
+@asynccontextmanager
+async def working(count: int = 2, ports: int = 2) -> AsyncIterator[tuple[Workers, list[Address]]]:
+    """Give so many workers with listeners, and the addresses of these."""
+    async with aclosing(Workers(Settings(), count, count, Zygote("responder.worker", "asyncio"))) as workers:
+        await workers.open()
+        yield workers, [address for _ in range(ports) for address in await workers.add_listeners(ANY_PORT)]
+
+
+def processes(workers: Workers) -> list[int]:
+    """Return the processes of the workers."""
+    return [told.process for told in workers.pool.states()]
+
+
+async def told(workers: Workers, check: Callable[[Told[State]], object]) -> None:
+    """Return when a check holds of what every worker has told."""
+
+    async def all_have() -> bool:
+        states = workers.pool.states()
+        return len(states) == len(workers.pool.members) and all(map(check, states))
+
+    await until(all_have)
+
+
+async def replaced(workers: Workers, number: int) -> Member[Any]:
+    """Kill a worker, and return the one that takes its place once it has told how it is then."""
+    before = workers.pool.replaced
+    os.kill(processes(workers)[number], signal.SIGKILL)
+
+    async def is_replaced() -> bool:
+        return workers.pool.replaced > before
+
+    await until(is_replaced)
+    await workers.pool.refresh()
+    return workers.pool.members[number]
+
+
+@contextmanager
+def stopped(workers: Workers) -> Any:
+    """Have all workers do nothing."""
+    numbers = processes(workers)
+    for process in numbers:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in numbers:
+            os.kill(process, signal.SIGCONT)
+
+
+async def test_what_is_changed_while_no_worker_answers_is_done_when_they_go_on(logged: list[Any]) -> None:
+    async with working() as (workers, (first, second)):
+        with stopped(workers):
+            assert await workers.set_mode("sink", None) == 2
+            await workers.set_hashsize(64)
+            assert await workers.remove_listeners(Endpoint(first.host, first.port, first.port)) == 1
+            with pytest.raises(SessionerError, match="no worker answers"):
+                await workers.ask("marker_latency", lambda *_: (), (), reading=True)
+        said = [record.getMessage() for record in logged]
+        assert said.count("No worker answers; what is asked for, they do when they go on") == 3
+        await told(workers, lambda now: now.state.snapshot.hashsize == 32)
+        await told(workers, lambda now: (now.state.snapshot.listeners, now.state.rows[second].mode) == (1, "sink"))
+        await replaced(workers, 0)
+        await told(workers, lambda now: (now.state.snapshot.hashsize, now.state.rows[second].mode) == (32, "sink"))
+
+
+async def test_a_worker_that_takes_the_place_of_another_one_dumps_as_that_did() -> None:
+    async with working() as (workers, _):
+        dump = Dump(every=True, incoming=True, outgoing=False, word="client")
+        await workers.set_dump(dump)
+        made = await replaced(workers, 1)
+        assert made.told
+        assert made.told.state.snapshot.dump == str(dump)
+        await workers.set_dump(None)
+        made = await replaced(workers, 1)
+        assert made.told
+        assert made.told.state.snapshot.dump is None
+
+
+@pytest.mark.usefixtures("_few_descriptors")
 async def test_as_many_as_are_needed_are_begun_up_to_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those are filled then, as with a number of them, until there is no room for more clients."""
     monkeypatch.setattr("responder.workers.MOST_WORKERS", 3)

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.parser import text_string_to_metric_families
 
 from common.addresses import Address
-from common.errors import UsageError
+from common.errors import SessionerError, UsageError
 from common.exporters.prometheus import BOUNDS, Definition, families_of, histograms, serving_prometheus, whole_listing
 from common.histogram import Histogram
 from common.paging import Page, page_of
@@ -124,6 +124,22 @@ async def test_a_daemon_that_cannot_tell_says_so(free_ports: FreePorts) -> None:
         refused.value.close()
     assert asked.is_set()
     assert refused.value.code == 503
+
+
+async def test_a_moment_in_which_nobody_answers_is_no_bug(
+    free_ports: FreePorts, logged: list[logging.LogRecord]
+) -> None:
+    address = Address("127.0.0.1", free_ports(1))
+
+    async def publish() -> int:
+        raise SessionerError("no worker answers")
+
+    async with serving_prometheus(address, publish, numbers):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            await asyncio.to_thread(scrape, address)
+        with refused.value:
+            assert (refused.value.code, refused.value.read()) == (503, b"no worker answers\n")
+    assert not [record for record in logged if record.levelno > logging.INFO]
 
 
 async def test_a_bug_is_logged_and_the_server_goes_on(

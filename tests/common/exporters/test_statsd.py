@@ -46,7 +46,7 @@ def test_lines_are_batched_in_order_and_none_is_lost(lines: list[str], size: int
 
 @given(st.lists(st.integers(0, 1000), min_size=1))
 def test_deltas_add_up_to_the_counter(growths: list[int]) -> None:
-    deltas, total, found = Deltas(), 0, []
+    deltas, total, found = Deltas({}), 0, []
     for growth in growths:
         total += growth
         found += [delta for _, delta in deltas.of({"name": total})]
@@ -106,7 +106,7 @@ async def test_a_closed_port_is_told_once_and_counted(logged: list[logging.LogRe
         pass
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect((endpoint.host, endpoint.first))
-        statsd = StatsD(sock, "there", "ns")
+        statsd = StatsD(sock, "there", "ns", {})
         for _ in range(10):
             statsd.tell(Figures({"opened": 1}, {}))
         assert statsd.failures >= 9
@@ -139,6 +139,23 @@ async def test_a_failure_to_measure_ends_nothing(logged: list[logging.LogRecord]
         async with telling_statsd(endpoint, "ns", 0.1, measure):
             assert (await told(sock))["ns.calls"] == "2|g"
     assert [record.levelno for record in logged if record.levelno > logging.INFO] == [logging.ERROR]
+
+
+async def test_a_window_in_which_nobody_answers_is_skipped(logged: list[logging.LogRecord]) -> None:
+    counts: Iterator[int | None] = iter([2, None, 7])
+
+    async def measure() -> Figures:
+        count = next(counts, None)
+        if count is None:
+            raise SessionerError("no worker answers")
+        return Figures({"opened": count}, {"total": count})
+
+    with server() as (sock, endpoint):
+        async with telling_statsd(endpoint, "ns", 0.1, measure):
+            assert [(await told(sock))["ns.opened"] for _ in range(2)] == ["2|c", "5|c"]
+        # The last word is that of before: nothing has come, and nothing is there any more.
+        assert await told(sock) == {"ns.opened": "0|c", "ns.statsd.failures": "0|c", "ns.total": "0|g"}
+    assert not [record for record in logged if record.levelno > logging.INFO]
 
 
 async def test_a_host_that_is_not_known_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from common.fleet.figures import NodeLimits, NodeRow, limits_text, nodes_text
+from common.fleet.figures import NodeLimits, NodeRow, node_limits_text, nodes_text
 from common.limits import Limit
 
 THERE = NodeRow(
@@ -35,6 +35,6 @@ def test_nodes_are_a_table() -> None:
 def test_limits_are_those_of_one_node_after_the_other() -> None:
     """Each node's stand below its name."""
     limit = Limit("ulimit -n", "descriptors of the process", 1000, 10, True, "")
-    lines = list(limits_text([NodeLimits("10.0.0.1", [limit]), NodeLimits("10.0.0.2", [limit])]))
+    lines = list(node_limits_text([NodeLimits("10.0.0.1", [limit]), NodeLimits("10.0.0.2", [limit])]))
     assert [line for line in lines if line.startswith("Node")] == ["Node 10.0.0.1:", "Node 10.0.0.2:"]
     assert sum("ulimit -n" in line for line in lines) == 2

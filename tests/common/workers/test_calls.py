@@ -2,8 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from typing import Any
 
@@ -180,4 +182,44 @@ async def test_descriptors_for_one_that_takes_none_are_an_error() -> None:
     async with pair() as both:
         with socket() as sock, pytest.raises(SessionerError, match="cannot be given a listener"):
             for _ in range(10_000):
-                both.caller.hand_over([sock])
+                both.caller.hand_over(0, [sock])
+
+
+def descriptors() -> int:
+    """Return how many descriptors this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@contextmanager
+def room_for(more: int) -> Iterator[None]:
+    """Let this process have so many descriptors more than it has."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket() as probe:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (probe.fileno() + more, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.parametrize(("count", "room"), [(1, 0), (40, 0), (40, 10), (300, 10), (300, 260)])
+async def test_descriptors_that_there_is_no_room_for_are_an_error_and_the_next_ones_come(count: int, room: int) -> None:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket()) for _ in range(count)]
+        inodes = [os.fstat(sock.fileno()).st_ino for sock in sockets]
+        async with pair() as both:
+            with room_for(room):
+                calls = [asyncio.create_task(both.caller.call("name", (), sockets)) for _ in range(2)]
+                for call in calls:
+                    with pytest.raises(SessionerError, match=f"no descriptors left for {count} listeners?: raise"):
+                        await call
+            before = descriptors()
+            assert await both.caller.call("name", (), sockets) == inodes
+            assert descriptors() == before
+
+
+async def test_what_a_call_that_could_not_send_all_has_sent_is_no_other_call_s() -> None:
+    async with pair() as both:
+        with socket() as one, socket() as other:
+            both.caller.hand_over(0, [one])
+            assert await both.caller.call("name", (), [other]) == [os.fstat(other.fileno()).st_ino]

@@ -3,6 +3,7 @@
 import math
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,9 +31,9 @@ class Bucket:
         return True
 
 
-def make(trial: Trial, box: Bucket, fastest: float) -> Outcome:
-    """Return what becomes of a trial of a host that can send so many a second."""
-    begin, at, sent, succeeded = box.at + 1.0, 0.0, [], []
+def make(trial: Trial, box: Bucket, fastest: float, pause: float) -> Outcome:
+    """Return what becomes of a trial of a host that can send so many a second, and has rested for a while."""
+    begin, at, sent, succeeded = box.at + pause, 0.0, [], []
     uneven, until, first = False, trial.seconds, None
     judged_from = trial.seconds - trial.segments[-1][1]
     for rate, seconds in trial.segments:
@@ -51,12 +52,12 @@ def make(trial: Trial, box: Bucket, fastest: float) -> Outcome:
     return outcome_of(sent, succeeded, judged_from, until, uneven)
 
 
-def search(box: Bucket, seconds: float = 1.0, fastest: float = 20_000.0) -> Narrowing:
+def search(box: Bucket, seconds: float = 1.0, fastest: float = 20_000.0, pause: float = 1.0) -> Narrowing:
     narrowing = Narrowing(seconds)
     for _ in range(MOST):
         if narrowing.trial is None:
             return narrowing
-        narrowing.judge(make(narrowing.trial, box, fastest))
+        narrowing.judge(make(narrowing.trial, box, fastest, pause))
     raise AssertionError("no end")
 
 
@@ -101,18 +102,51 @@ def test_a_failure_that_does_not_come_again_is_none_of_the_path() -> None:
 
 def test_a_host_that_is_late_is_asked_for_more_before_it_is_the_bound() -> None:
     narrowing = Narrowing(1.0)
+    narrowing.judge(Outcome(0, 100.0, False, None, 0.0))
     for _ in range(3):
-        narrowing.judge(Outcome(9, 100.0, False, 0.1, 50.0))
-    narrowing.judge(Outcome(9, 150.0, False, 0.5, 100.0))
+        narrowing.judge(Outcome(9, 200.0, False, 0.1, 100.0))
+    narrowing.judge(Outcome(9, 300.0, False, 0.5, 100.0))
     assert rate_of(narrowing) == 97.0
     narrowing.judge(Outcome(0, 80.0, True, None, 0.0))
     assert rate_of(narrowing) > 110
     narrowing.judge(Outcome(0, 96.0, True, None, 0.0))
     assert narrowing.good == 96.0
-    for _ in range(3):
+    for _ in range(5):
+        assert not narrowing.host_bound
         narrowing.judge(Outcome(0, 80.0, True, None, 0.0))
     assert narrowing.host_bound
-    assert narrowing.good == 96.0
+    assert (narrowing.good, narrowing.bad) == (96.0, 200.0)
+
+
+@given(st.floats(150, 4000), st.floats(5, 200))
+@settings(max_examples=60)
+def test_what_a_limit_lets_through_at_once_is_told(rate: float, burst: float) -> None:
+    found = search(Bucket(rate, burst))
+    assert found.burst
+    # A step that did well has used some of it up.
+    assert min(0.3 * burst, 0.1 * rate) - 3 <= found.burst <= burst + 3
+
+
+@pytest.mark.parametrize("seconds", [1.0, 10.0, 60.0])
+@pytest.mark.parametrize("burst", [300.0, 3_000.0, 30_000.0])
+def test_what_a_long_try_left_of_the_allowance_does_not_help_the_next_one(burst: float, seconds: float) -> None:
+    found = search(Bucket(300.0, burst), seconds, pause=0.02)
+    assert found.bad
+    assert 290 <= found.good < 300 < found.bad < 320
+
+
+def test_a_rate_is_not_blamed_for_what_failed_at_the_higher_one_that_was_asked_for() -> None:
+    narrowing = Narrowing(1.0)
+    narrowing.judge(Outcome(0, 100.0, False, None, 0.0))
+    for _ in range(3):
+        narrowing.judge(Outcome(9, 200.0, False, 0.1, 100.0))
+    narrowing.judge(Outcome(9, 300.0, False, 0.5, 100.0))
+    narrowing.judge(Outcome(0, 80.0, True, None, 0.0))
+    assert rate_of(narrowing) == pytest.approx(97.0 * 97.0 / 80.0)
+    narrowing.judge(Outcome(1, 117.0, False, 0.5, 90.0))
+    assert rate_of(narrowing) == 97.0
+    narrowing.judge(Outcome(0, 97.0, False, None, 0.0))
+    assert (narrowing.good, narrowing.bad) == (97.0, 200.0)
 
 
 def test_a_host_that_is_slow_and_a_path_that_is_slower() -> None:

@@ -51,6 +51,28 @@ async def test_the_limit_that_was_asked_for_is_reached_and_held() -> None:
         await until_gone(clients)
 
 
+@pytest.mark.parametrize(
+    ("limit", "rate", "known"), [(100_000, 50.0, True), (100_000, None, False), (None, 50.0, False)]
+)
+async def test_the_time_left_is_told_where_a_limit_and_a_rate_were_asked_for(
+    limit: int | None, rate: float | None, known: bool
+) -> None:
+    async with serving() as (address, clients), initiating(address) as engine:
+        await engine.start_probe(SessionsSettings(limit=limit, rate=rate, seconds=3600.0))
+
+        async def growing() -> bool:
+            return any("confirmed, trying" in now.trying for now in (await engine.snapshot()).probes)
+
+        await until(growing)
+        (progress,) = (await engine.snapshot()).probes
+        assert (progress.left is not None) is known
+        if progress.left is not None:
+            assert progress.left > 3600.0
+        await engine.stop_probe(FIND)
+        await engine.wait_probe(FIND)
+        await until_gone(clients)
+
+
 async def test_a_path_that_resets_what_is_too_much() -> None:
     async with serving(Limited) as (address, _), initiating(address) as engine:
         found = await find(engine)

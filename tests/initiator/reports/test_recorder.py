@@ -97,8 +97,7 @@ async def test_every_valid_line_is_marked_and_no_other() -> None:
             await recorder.close()
             marks = list(recorder.timeline.marks)
             assert [(mark.text, mark.times) for mark in marks] == [
-                ("rate 5", 1),
-                ("rate", 1),
+                ("rate 5", 2),
                 ("sleep 1ms", 1),
                 ("report", 1),
             ]

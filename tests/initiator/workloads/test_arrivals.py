@@ -32,6 +32,18 @@ def test_constant_arrivals_are_exactly_as_many_as_the_steps_say() -> None:
     assert math.isinf(arrivals.next_due)
 
 
+@pytest.mark.parametrize("kind", [CONSTANT, POISSON])
+@given(rate=st.integers(1, 100_000), seed=st.integers(0, 100), seconds=st.floats(0.001, 1.0))
+def test_where_all_was_taken_nothing_is_left(kind: str, rate: int, seed: int, seconds: float) -> None:
+    arrivals = Arrivals(constant(rate), kind, seed, 100.0)
+    taken = len(arrivals.take(100 + seconds, EVERYTHING))
+    assert arrivals.left(100 + seconds) == 0
+    again = Arrivals(constant(rate), kind, seed, 100.0)
+    left = again.left(100 + seconds)
+    assert left == taken if kind == CONSTANT else abs(left - taken) <= 5 * math.sqrt(rate * seconds) + 5
+    assert again.restart(constant(rate), 100 + seconds) == left
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_poisson_arrivals_are_about_as_many(seed: int) -> None:
     arrivals = Arrivals(parse_schedule("4s 20\n4s 200"), POISSON, seed, 0.0)

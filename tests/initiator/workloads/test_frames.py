@@ -62,3 +62,25 @@ def test_it_goes_on_after_bytes_that_are_nobodys(garbage: bytes, piece: int) -> 
     assert found[:2] == ["echoed"] * 2
     assert found[-3:] == ["echoed"] * 3
     assert ("altered" in found) == bool(garbage)
+
+
+@given(st.sampled_from([SMALLEST, 64, 200, 1000, 4096]), st.data())
+def test_a_byte_that_is_lost_costs_one_message_or_two(size: int, data: st.DataObject) -> None:
+    sent = stream(list(range(1, 11)), size)
+    place, piece = data.draw(st.integers(0, 8 * size)), data.draw(st.integers(1, 3 * size))
+    heard = sent[:place] + sent[place + 1 :]
+    found = kinds(Checker(9, 1, size), *(heard[at : at + piece] for at in range(0, len(heard), piece)))
+    assert found.count("echoed") >= 8
+    assert len(found) <= 10
+    assert set(found) - {"echoed"}
+    assert set(found) <= {"echoed", "altered", "missing"}
+
+
+@pytest.mark.parametrize("place", [0, 20, 500_000, (1 << 20) - 1])
+def test_of_a_long_message_only_the_difference_is_shown(place: int) -> None:
+    data = bytearray(stream([1], 1 << 20))
+    data[place] = 0
+    (verdict,) = Checker(9, 1, 1 << 20).heard(bytes(data), 1)
+    assert verdict.kind == "altered"
+    assert "\\x00" in verdict.text
+    assert len(verdict.text) < 300

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from struct import pack, unpack_from
+from time import monotonic
 from typing import Any
 
 import pytest
 
 from common.addresses import Address, Endpoint
 from common.errors import UsageError
+from common.timer import Timer
 from initiator.engine import Engine
 from initiator.settings import Settings
 from initiator.snapshot import QueryFigures, Snapshot
@@ -192,6 +194,24 @@ async def test_answers_may_come_in_any_pieces(cut: int) -> None:
         assert now.sent
 
 
+@pytest.mark.parametrize("size", [500, 1000, 20_000, 65_535])
+async def test_long_answers_come_in_parts(size: int) -> None:
+    async def answer_at_length(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for query in queries(reader):
+            answer = framed((query[:2] + pack(">H", 0x8000) + query[4:]).ljust(size, b"x"))
+            writer.write(answer[:450])
+            await writer.drain()
+            await asyncio.sleep(0)
+            writer.write(answer[450:])
+
+    async with against(answer_at_length) as engine:
+        await engine.start_query(settings(constant(100), seconds=0.2, arrivals="constant"))
+        await engine.wait_query()
+        now = await figures(engine)
+        assert now.rcodes == {"NOERROR": 20}
+        assert (now.timeouts, now.malformed, now.unknown) == (0, 0, 0)
+
+
 async def test_answers_may_come_out_of_order_and_with_any_code() -> None:
     async def shuffle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         batch = []
@@ -245,6 +265,66 @@ async def test_an_answer_that_does_not_come_is_a_timeout_and_late_when_it_does()
         assert now.sent == now.answered + now.timeouts + now.lost
 
 
+async def test_late_answers_to_one_run_are_none_to_the_next_one() -> None:
+    release = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for query in queries(reader):
+            await release.wait()
+            writer.write(framed(query))
+
+    async with against(slow) as engine:
+        await engine.start_query(settings(constant(50), seconds=0.2, timeout=0.2, arrivals="constant"))
+        await engine.wait_query()
+        assert (await figures(engine)).timeouts == 10
+        await engine.start_query(settings(constant(50), seconds=0.2, arrivals="constant"))
+        await reached(engine, lambda now: now.sent == 10)
+        assert (await figures(engine)).answered == 0
+        release.set()
+        await engine.wait_query()
+        now = await figures(engine)
+        assert (now.answered, now.late, now.unknown) == (10, 10, 0)
+
+
+async def test_no_timer_is_set_to_a_time_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the last answers are awaited nothing is done again and again."""
+    late: list[float] = []
+
+    def armed(timer: Timer, when: float) -> None:
+        late.append(monotonic() - when)
+        arm(timer, when)
+
+    arm = Timer.arm
+    monkeypatch.setattr(Timer, "arm", armed)
+
+    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with against(silent) as engine:
+        await engine.start_query(settings(constant(50), seconds=0.2, timeout=0.5))
+        await engine.wait_query()
+        assert (await figures(engine)).timeouts > 0
+    over = [seconds for seconds in late if seconds > 0.1]
+    assert len(late) > 5
+    assert len(over) <= 1
+
+
+async def test_the_schedule_is_no_more_changed_when_its_time_is_over() -> None:
+    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with against(silent) as engine:
+        await engine.start_query(settings(parse_schedule("100ms 50\n100ms 150"), timeout=1.0, arrivals="constant"))
+        assert (await engine.query_schedule()).scaled(2).rate_at(0.0) in (100, 300)
+        now = await reached(engine, lambda now: not now.sending)
+        assert now.running
+        assert now.asked_rate == 150
+        with pytest.raises(UsageError, match="time is over"):
+            await engine.change_query(constant(1000))
+        assert (await figures(engine)).due == 20
+        await engine.wait_query()
+
+
 async def test_a_lost_session_loses_its_queries_and_its_replacement_joins_in() -> None:
     ended = 0
 
@@ -267,12 +347,24 @@ async def test_queries_wait_for_a_session_to_be_sent_on() -> None:
     async with holding(1) as engine:
         await engine.set_sessions(0, None)
         await engine.wait_held()
-        await engine.start_query(settings(constant(1000), seconds=0.1, arrivals="constant"))
+        await engine.start_query(settings(constant(100), seconds=1.0, arrivals="constant"))
         assert (await figures(engine)).sent == 0
         await engine.set_sessions(3, None)
         await engine.wait_query()
         now = await figures(engine)
         assert now.sent == now.answered == 100
+
+
+@pytest.mark.parametrize("arrivals", ["constant", "poisson"])
+async def test_what_was_due_while_there_was_no_session_is_counted_as_not_sent(arrivals: str) -> None:
+    async with holding(1) as engine:
+        await engine.set_sessions(0, None)
+        await engine.wait_held()
+        await engine.start_query(settings(constant(1000), seconds=0.1, arrivals=arrivals))
+        await engine.wait_query()
+        now = await figures(engine)
+        assert (now.sent, now.due) == (0, now.unsent)
+        assert now.due == 100 if arrivals == "constant" else 60 <= now.due <= 140
 
 
 async def test_a_target_narrows_the_sessions() -> None:

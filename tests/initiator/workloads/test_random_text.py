@@ -23,6 +23,9 @@ EXPRESSIONS = [
     r"[\d\-]{20}",
     "",
     "(|a)b",
+    "(a{1000}){10}",
+    "(" * 50 + "a" + ")" * 50,
+    "(a)" * 60,
 ]
 
 
@@ -53,6 +56,10 @@ def test_everything_is_drawn_in_time(expression: str) -> None:
         ("[z-a]", "is no range"),
         (r"\q", "is not known"),
         ("[^ -~]", "has no character"),
+        ("(" * 1500 + "a" + ")" * 1500, "brackets are nested more than 50 deep"),
+        ("(a{1000}){1000}", "it may be longer than 10000 characters"),
+        ("(){1000}" * 11, "it may be longer than 10000 characters"),
+        ("((){1000}){1000}", "it may be longer than 10000 characters"),
     ],
 )
 def test_what_cannot_be_drawn_from_is_refused(expression: str, error: str) -> None:

@@ -1,23 +1,27 @@
 """The message workload over real sockets."""
 
 import asyncio
+import socket
 from collections.abc import Callable
+from contextlib import ExitStack, aclosing, suppress
 from itertools import pairwise
+from threading import Thread
 from typing import Any
 
 import pytest
 
-from common.addresses import Address
+from common.addresses import Address, Endpoint
 from common.deadlines import TICK
 from common.errors import UsageError
 from initiator.engine import Engine
+from initiator.settings import Settings
 from initiator.snapshot import SendFigures
 from initiator.workloads.expressions import Template, parse_message
 from initiator.workloads.send import SendSettings
 from initiator.workloads.turns import TOLERANCE
 from tests.initiator.pauses import held_up
 from tests.initiator.workloads.test_query import against, holding
-from tests.support import until
+from tests.support import stall, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -253,6 +257,100 @@ async def reached_bytes(engine: Engine, count: int) -> None:
     await until(checked)
 
 
+async def test_what_falls_due_in_a_stall_over_the_end_is_missed() -> None:
+    async with holding(2) as engine:
+        await engine.start_send(settings(b"x", rate=100.0, seconds=0.5))
+        await reached(engine, lambda now: now.sent > 0)
+        stall(0.8)
+        await engine.wait_send()
+        now = await figures(engine)
+    assert now.due == 2 * 50
+    assert now.sent + sum(now.missed.values()) == now.due
+    assert now.missed["late"] > 0
+
+
+@pytest.mark.parametrize("rate", [50.0, 5000.0])
+async def test_nothing_is_missed_at_the_end_of_a_run_that_was_not_held_up(rate: float) -> None:
+    async with holding(2) as engine:
+        await engine.start_send(settings(b"x", rate=rate, seconds=0.4))
+        await engine.wait_send()
+        now = await figures(engine)
+        pause = await held_up(engine)
+    assert now.due == now.sent + sum(now.missed.values())
+    assert 2 * rate * (0.4 - pause) <= now.due <= 2 * rate * 0.4
+    assert now.missed == NOTHING_MISSED or pause > TOLERANCE
+
+
+async def test_a_rate_that_is_too_high_is_missed_for_the_rest_and_ends_in_time() -> None:
+    async with holding(3) as engine:
+        await engine.start_send(settings(b"x", rate=1_000_000.0, seconds=0.3))
+        await engine.wait_send()
+        now = await figures(engine)
+    assert now.due <= 900_000
+    assert now.sent + sum(now.missed.values()) == now.due
+    assert now.missed["late"] > 0
+
+
+async def test_what_was_asked_for_in_a_run_that_has_ended_is_what_was_due() -> None:
+    async with holding(3) as engine:
+        await engine.start_send(settings(b"x", rate=200.0, seconds=0.3))
+        assert (await reached(engine, lambda now: now.sessions == 3)).asked_rate == 600.0
+        await engine.wait_send()
+        now = await figures(engine)
+        pause = await held_up(engine)
+    assert now.asked_rate == now.due / now.seconds
+    assert now.asked_rate == pytest.approx(600.0, rel=0.1) or pause > TOLERANCE
+
+
+async def test_answers_are_read_where_reading_is_paced_when_all_is_sent() -> None:
+    async with holding(3) as engine:
+        await engine.start_send(settings(b"hello;", rate=200.0, down=1e6, marker=template(b"hello;"), seconds=0.3))
+        await engine.wait_send()
+        now = await figures(engine)
+    assert now.answered == now.sent > 0
+    assert now.unanswered == 0
+
+
+async def test_a_session_that_is_closed_is_read_to_its_end_where_reading_is_paced() -> None:
+    async def at_last(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read())
+
+    async with against(at_last) as engine:
+        await engine.start_send(settings(b"x", rate=100.0, down=1e6, marker=template(b"x")))
+        await reached(engine, lambda now: now.sent > 10)
+        await engine.drop(1, reset=False)
+        await reached(engine, lambda now: now.answered > 10)
+        assert (await engine.snapshot()).losses == {}
+        await engine.stop_send()
+
+
+async def test_a_session_that_speaks_at_once_is_not_read_either() -> None:
+    """Of many some have spoken when they are found to be established."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as server:
+
+        def speak() -> None:
+            with ExitStack() as sessions, suppress(OSError):
+                while True:
+                    sessions.enter_context(server.accept()[0]).send(b"x")
+
+        speaker = Thread(target=speak)
+        speaker.start()
+        try:
+            async with aclosing(Engine(Settings(seed=1))) as engine:
+                port = server.getsockname()[1]
+                await engine.add_targets(Endpoint("127.0.0.1", port, port), None)
+                await engine.set_sessions(0, None)
+                await engine.wait_held()
+                before = (await engine.snapshot()).traffic.received
+                await engine.start_send(settings(b"x", rate=0.1, down=0.0))
+                await engine.set_sessions(500, None)
+                await engine.wait_held()
+                assert (await engine.snapshot()).traffic.received == before
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            speaker.join()
+
+
 async def test_the_end_of_a_session_is_noticed_though_it_is_never_read() -> None:
     async with holding(4) as engine:
         await engine.start_send(settings(b"x", rate=10.0, down=0.0))
@@ -261,6 +359,41 @@ async def test_the_end_of_a_session_is_noticed_though_it_is_never_read() -> None
         now = await reached(engine, lambda now: now.sessions == 4 and now.sent > 20)
         assert now.running
         await engine.stop_send()
+
+
+async def test_a_session_that_is_closed_is_no_loss_though_it_is_never_read() -> None:
+    async with holding(3) as engine:
+        await engine.start_send(settings(b"x", rate=100.0, down=0.0, marker=template(b"x")))
+        await reached(engine, lambda now: now.sent > 6)
+        await engine.drop(2, reset=False)
+        await reached(engine, lambda now: now.lost > 0)
+        await engine.wait_held()
+        assert (await engine.snapshot()).losses == {}
+        await engine.stop_send()
+
+
+async def test_a_session_that_is_closed_in_its_delay_sends_nothing_more() -> None:
+    begun = asyncio.Event()
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        await begun.wait()
+        writer.write(b"late")
+
+    async with against(late) as engine:
+        await engine.set_sessions(3, None)
+        await engine.wait_held()
+        await engine.start_send(settings(b"x", first=(template(b"hi"),), rate=5.0, delay=0.2))
+        await engine.drop(2, reset=False)
+        now = await reached(engine, lambda now: now.sent > 0)
+        assert now.traffic.received == 0
+        begun.set()
+
+        async def heard_or_held_up() -> bool:
+            return (await figures(engine)).traffic.received == 8 or await held_up(engine) > 0.5
+
+        await until(heard_or_held_up)
+        assert (await engine.snapshot()).losses == {}
 
 
 async def test_a_session_that_is_replaced_begins_anew() -> None:
@@ -369,6 +502,7 @@ async def test_the_highest_rate_within_a_latency_is_searched_for() -> None:
         await engine.start_send(settings(b"x", rate=1.0, marker=template(b"x")))
         found = await engine.search_send_rate(1e-6)
         assert found.good == 0
+        assert found.tried[0].rate == 10.0
         assert [tried.does for tried in found.tried] == [False] * len(found.tried)
         assert all(one.rate > other.rate for one, other in pairwise(found.tried))
         await engine.wait_send()

@@ -1,6 +1,7 @@
 """Tests of the turns of sessions that send equally often."""
 
 from collections import Counter
+from math import ceil
 
 import pytest
 from hypothesis import given
@@ -49,3 +50,28 @@ def test_slots_are_evenly_apart(rate: float, number: int) -> None:
     assert due.slot == number % turns.slots
     assert due.since == pytest.approx(number * gap)
     assert due.messages == 1
+
+
+@given(rates, st.sampled_from([0.5, 1.0, 2.0, 7.0]), st.lists(st.floats(0.0001, 0.05), min_size=1, max_size=60))
+def test_every_turn_before_the_end_is_taken_though_it_is_looked_at_later(
+    rate: float, seconds: float, pauses: list[float]
+) -> None:
+    turns, now, ends, taken = Turns(rate, 100.0), 100.0, 100.0 + seconds, 0
+    for pause in [*pauses, seconds]:
+        now += pause
+        for due in turns.take(now, ends):
+            assert due.messages >= 0
+            assert due.missed >= 0
+            taken += due.messages + due.missed
+    # One at the very end is not due any more.
+    assert taken == ceil(seconds * rate * turns.slots - 0.001)
+    assert list(turns.take(now + 1, ends)) == []
+
+
+def test_what_is_too_late_at_the_end_is_missed() -> None:
+    turns = Turns(1000.0, 0.0)
+    list(turns.take(0.5, 1.0))
+    (due,) = turns.take(1.05, 1.0)
+    assert due.messages + due.missed == 499
+    assert due.messages == pytest.approx(1000 * (TOLERANCE - 0.05), abs=1)
+    assert due.since == pytest.approx(1.05 - TOLERANCE, abs=0.002)

@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
+from itertools import pairwise
 from time import monotonic
 from typing import Any
 
 import pytest
 
-from common.reactor import BEAT
+from common.reactor import BEAT, Job
 from responder.behaviours.behaviour import CHUNK
 from responder.engine import Engine
 from responder.rounds import TURN
@@ -121,6 +122,25 @@ async def test_a_stall_is_not_made_up_for() -> None:
         await receive(sock, 300)
         now = await engine.snapshot()
         assert now.messages <= rate * (monotonic() - begin - seconds) + 5 * rate * TURN
+
+
+async def test_others_have_their_turn_while_those_that_missed_theirs_are_counted() -> None:
+    async with listening(mode="active", message=b"abc", message_rate=1.0) as (engine, (address,)), Clients() as own:
+        count = 1_000
+        await own.several(address, count)
+        await status(engine, lambda now: now.messages >= count)
+        steps: list[int] = []
+
+        def look() -> Job:
+            active = engine._holder.behaviours["active"]
+            steps.append(active.missed)
+            stall(3.0)
+            while steps[-1] - steps[0] < 2 * count:
+                yield
+                steps.append(active.missed)
+
+        await engine._reactor.run(look())
+        assert max(after - earlier for earlier, after in pairwise(steps)) < 2 * count
 
 
 async def test_a_client_that_does_not_read_misses_messages_and_no_part_of_one() -> None:

@@ -1,13 +1,17 @@
 """Tests of the echo behaviour with plain sockets as its clients."""
 
 import asyncio
+import logging
 import socket
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common.addresses import Address
+from common.dump import LEVEL, Dump
 from responder.behaviours.behaviour import BUFFER
+from responder.engine import Engine
 from tests.conftest import Run
 from tests.responder.support import Clients, echoed, fill, listeners, listening, noise, receive, send, status
 from tests.support import reset
@@ -21,6 +25,46 @@ async def test_what_a_client_sends_comes_back() -> None:
             await echoed(sock, noise(size, size))
         now = await engine.snapshot()
         assert now.received == now.sent == 5 + 3 * BUFFER
+
+
+@pytest.mark.usefixtures("run")
+async def test_an_urgent_byte_comes_back_in_its_place_and_what_follows_it_does_too() -> None:
+    async with listening() as (_, (address,)), Clients() as own:
+        sock = await own.connect(address)
+        await echoed(sock)
+        sock.send(b"abc")  # the responder does not run until all has come
+        sock.send(b"d", socket.MSG_OOB)
+        sock.send(b"efg")
+        assert await receive(sock, 7) == b"abcdefg"
+
+
+@pytest.mark.usefixtures("run")
+async def test_what_the_kernel_takes_nothing_of_is_not_shown_as_sent(logged: list[logging.LogRecord]) -> None:
+    """A first client tells how much the kernel takes; a second one sends as much, and then a piece more."""
+    async with listening(2, sndbuf=4096) as (engine, addresses):
+        await engine.set_dump(Dump(every=True, incoming=False, outgoing=True))
+        most = await taken(engine, addresses[0], [100] * 1000)
+        assert await taken(engine, addresses[1], [*[100] * (most // 100), most % 100 or 100, 100]) == most
+        lines = [record.getMessage() for record in logged if record.levelno == LEVEL]
+        assert lines
+        assert not [line for line in lines if line.endswith(" 0: []")]
+
+
+async def taken(engine: Engine, address: Address, pieces: list[int]) -> int:
+    """Return how much of these pieces is sent back to a client that reads nothing, until not all of one is."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        sock.connect(address)
+        sock.setblocking(False)
+        before = total = (await engine.snapshot()).received
+        short = total - (await engine.snapshot()).sent
+        for piece in pieces:
+            await send(sock, bytes(piece))
+            total += piece
+            now = await status(engine, lambda now, total=total: now.received == total)  # type: ignore[misc]
+            if now.sent + short < total:
+                break
+        return now.sent + short - before
 
 
 chunks = st.lists(st.integers(1, 700_000), min_size=1, max_size=10)
