@@ -47,7 +47,7 @@ def figures_of(now: Snapshot, latencies: Latencies, expectation: Expectation) ->
 
 def _of_query(query: QueryFigures) -> dict[str, float | None]:
     return {
-        "asked_rate": query.due / query.seconds if query.seconds else None,
+        "asked_rate": query.asked_rate,
         "rate": query.answered / query.seconds if query.seconds else None,
         "due": query.due,
         "sent": query.sent,

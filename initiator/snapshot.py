@@ -12,6 +12,7 @@ from initiator.traffic import Traffic
 class QueryFigures:
     """What became of the queries; rates are of the moment, `unsent` were due and given up.
 
+    The rate asked for is that over the whole run once its time is over.
     `seconds` is how long there was something to send, `traffic` all that went over the sessions meanwhile, and
     `csv_not_written` counts rows, None where none are written. `sending` says that more will be sent.
     """

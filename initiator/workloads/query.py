@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 from itertools import repeat
-from math import nextafter
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -102,6 +101,7 @@ class Query:
         self._traffic_then: Traffic | None = None
         self._schedule = settings.schedule
         self._schedule_since = self.begun
+        self._asked_before = 0.0
         self._arrivals = Arrivals(settings.schedule, settings.arrivals, settings.seed, self.begun, settings.phase)
         self._choice = Choice(settings.seed)
         self._draw = Draw(list(settings.questions), settings.seed)
@@ -170,6 +170,7 @@ class Query:
         """Follow another schedule from now on; what was due and could not be sent yet is given up."""
         now = monotonic()
         dropped = self._arrivals.restart(schedule, now)
+        self._asked_before += self._schedule.expected(now - self._schedule_since)
         self._schedule, self._schedule_since = schedule, now
         self._due += dropped
         self._unsent += dropped
@@ -218,7 +219,7 @@ class Query:
         self.count()
         now = max(min(monotonic(), self._ends), self._sent_at)
         return QueryFigures(
-            asked_rate=self._schedule.rate_at(nextafter(now - self._schedule_since, 0.0)),
+            asked_rate=self._asked_rate(),
             answered_rate=self._answered_rate.per_second,
             seconds=now - self.begun,
             running=not self._ended_at,
@@ -274,6 +275,14 @@ class Query:
     @property
     def _outstanding(self) -> int:
         return self._sent - self._answered - len(self.corrected) - self._timeouts - self._lost
+
+    def _asked_rate(self) -> float:
+        """Return the rate asked for at this moment, or over the whole run once its time is over."""
+        if self.is_sending():
+            return self._schedule.rate_at(monotonic() - self._schedule_since)
+        over = min(self._ends, monotonic())
+        asked = self._asked_before + self._schedule.expected(over - self._schedule_since)
+        return asked / (over - self.begun) if over > self.begun else 0.0
 
     def _give_up_unsent(self) -> None:
         """Count what was due while there was no session to send it on, as there is none now."""

@@ -62,7 +62,11 @@ def test_the_readme_has_every_command_as_help_says_it(free_ports: FreePorts, nam
         listed, _, _ = daemon.end("help")
     with start(free_ports(1)) as daemon:
         described, _, _ = daemon.end(*(f"help {line.split()[0]}" for line in listed.splitlines()))
-    commands = dict(line.split("  ", 1) for line in described.splitlines())
+    block = re.compile(r"^(\S.*?)  (.*)\n(?:  \{\.\.\.\} .*:\n)?((?:    .*\n)*)", re.MULTILINE)
+    commands = {}
+    for form, meaning, options in block.findall(described):
+        among = " | ".join(line.strip() for line in options.splitlines())
+        commands[form.replace("{...}", f"{{{among}}}")] = meaning
     assert len(commands) == len(listed.splitlines())
     assert rows(section("###", f"Of the {name}")) == commands
 

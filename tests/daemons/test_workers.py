@@ -633,7 +633,7 @@ def test_what_listeners_have_counted_is_not_forgotten(free_ports: FreePorts, num
             assert behind.line() == "1 listener removed, their clients stay"
             assert behind.line() == "1 listener added"
             again = {row["listener"]: row for row in rows(behind, "listeners")}
-            assert (again[first]["accepted"], again[first]["mode"]) == (0, "echo")
+            assert (again[first]["accepted"], again[first]["mode"]) == (0, "sink")
 
 
 def test_a_worker_that_cannot_be_begun_is_begun_later_and_that_is_said_once(free_ports: FreePorts) -> None:

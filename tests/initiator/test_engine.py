@@ -1027,10 +1027,10 @@ async def test_a_run_that_no_timer_is_left_for_is_refused_and_leaves_nothing(tmp
             csv = FileCsv(str(tmp_path / "rows"))
             with few_descriptors(1), pytest.raises(SessionerError, match="query: no timer could be made: Too many"):
                 await engine.start_query(query, csv)
+            await until(lambda: _are(threads))
             with few_descriptors(0), pytest.raises(SessionerError, match="send: no timer could be made: Too many"):
                 await engine.start_send(send)
             assert ((await engine.snapshot()).query, await engine.totals()) == (now, totals)
-            await until(lambda: _are(threads))
             await engine.start_send(send)
             await engine.wait_send()
 
