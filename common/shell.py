@@ -77,9 +77,9 @@ class Shell:
             raise
 
     def _name(self, error: SessionerError, name: str) -> None:
-        """Put a command's name before an error's text, unless that begins with a line: that is watched, or expected."""
-        before = str(error).partition(":")[0].split()
-        if not before or before[0] not in self.registry.commands:
+        """Put a command's name before an error's text, unless it has one: of the command that is watched, or expects."""
+        before, typed = str(error).partition(":")[0], " ".join(self._last.split())
+        if before not in self.registry.commands and not (before.startswith(f"{name} ") and before in typed):
             error.args = (f"{name}: {error}",)
 
     async def _show_listing(self, call: Call, listing: Listing) -> None:
