@@ -77,7 +77,7 @@ class Shell:
             raise
 
     def _name(self, error: SessionerError, name: str) -> None:
-        """Put a command's name before an error's text, unless it has one: of the command that is watched, or expects."""
+        """Put a command's name before an error's text, unless one is there: of what is watched, or is expected."""
         before, typed = str(error).partition(":")[0], " ".join(self._last.split())
         if before not in self.registry.commands and not (before.startswith(f"{name} ") and before in typed):
             error.args = (f"{name}: {error}",)
