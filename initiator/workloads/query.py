@@ -167,8 +167,10 @@ class Query:
         self.ready()
 
     def change(self, schedule: Schedule) -> None:
-        """Follow another schedule from now on; what was due and could not be sent yet is given up."""
+        """Follow another schedule from now on; of what was due and could not be sent yet all but a few are given up."""
         now = monotonic()
+        if self._streams.items:
+            self._unshared += self._take(now, _SENT_AT_ONCE)
         dropped = self._arrivals.restart(schedule, now)
         self._asked_before += self._schedule.expected(now - self._schedule_since)
         self._schedule, self._schedule_since = schedule, now
@@ -342,11 +344,14 @@ class Query:
     def _take_due(self) -> list[float]:
         """Return when the queries were due that are to be sent now."""
         due, self._unshared = self._unshared, []
-        if not due:
-            due = self._arrivals.take(min(monotonic(), self._ends), _TAKEN_AT_ONCE)
-            self._due += len(due)
-            if self.csv:
-                self.csv.due(due)
+        return due or self._take(monotonic(), _TAKEN_AT_ONCE)
+
+    def _take(self, now: float, most: int) -> list[float]:
+        """Take some that are due by now from the schedule, and count them."""
+        due = self._arrivals.take(min(now, self._ends), most)
+        self._due += len(due)
+        if self.csv:
+            self.csv.due(due)
         return due
 
     def _send_each(self, dues: list[float]) -> None:

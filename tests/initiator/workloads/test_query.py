@@ -21,6 +21,7 @@ from initiator.workloads.questions import build_question
 from initiator.workloads.schedule import Schedule, constant, parse_schedule
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
+from tests.initiator.pauses import held_up
 from tests.support import until
 
 pytestmark = pytest.mark.usefixtures("run")
@@ -393,6 +394,22 @@ async def test_the_rate_is_changed_while_it_runs() -> None:
         assert not now.query.running
         with pytest.raises(UsageError, match="no queries are being sent"):
             await engine.stop_query()
+
+
+async def test_a_change_of_the_rate_gives_up_nothing_that_could_be_sent() -> None:
+    async with holding(5) as engine:
+        await engine.start_query(settings(constant(200)))
+        before = (await reached(engine, lambda now: now.sent > 0)).unsent
+        for rate in range(200, 400):
+            await engine.change_query(constant(rate))
+            await asyncio.sleep(0.002)
+        await engine.stop_query()
+        await engine.wait_query()
+        now = await figures(engine)
+        assert now.due == now.sent + now.unsent
+        assert now.sent > 20
+        # Of 32 that are due at once, which takes a pause, some are given up.
+        assert now.unsent == before or await held_up(engine) > 32 / 400
 
 
 async def test_a_lower_rate_gives_up_what_could_not_be_sent() -> None:
