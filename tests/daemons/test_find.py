@@ -129,10 +129,7 @@ def test_a_boxs_limit_of_new_sessions_is_found(
             figures = found_rate(front)
             assert not figures["host_bound"]
             assert abs(figures["good"] - rate) <= rate * 0.1
-            assert figures["taken"] <= rate * 1.1
-            # While this host pauses the box grants more than its burst keeps, which nobody takes.
-            pause = front.ask("status --json")["longest_pause"]
-            assert figures["taken"] >= rate * 0.9 or pause > burst / rate / 2
+            assert abs(figures["taken"] - rate) <= rate * 0.1
             assert figures["good"] < figures["bad"]
             assert {name for trial in figures["trials"] for name in trial["failures"]} == {reason}
 
