@@ -6,7 +6,7 @@ tried right after it was overloaded again, with the allowance used up.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -53,6 +53,9 @@ _SENT: Final = 0.97
 _BOOST: Final = 1.3
 _FASTEST: Final = 0.6
 
+# So many times the mean interval is a gap: a box that is not asked meanwhile may have taken more.
+_GAP: Final = 3.0
+
 
 class Phase(Enum):
     """Raise the rate until it is too high; measure what is taken then; try rates near that."""
@@ -91,14 +94,15 @@ class Outcome:
     """What became of what was judged: how many failed, and the rate at which they were really sent.
 
     `uneven` says that this host was late at times, and sent some together or not at all; `first_failure` is in seconds
-    from the beginning, `taken` is the rate of those that succeeded from then on.
+    from the beginning. `taken` succeeded in the seconds in which the path was `overloaded`.
     """
 
     failed: int
     sent_rate: float
     uneven: bool
     first_failure: float | None
-    taken: float
+    taken: int
+    overloaded: float
 
 
 class Narrowing:
@@ -123,6 +127,8 @@ class Narrowing:
         self._downs = 0
         self._allowance = 0.0
         self._until_failed: list[tuple[float, float]] = []
+        self._taken = 0
+        self._overloaded = 0.0
         self._trials = 0
         self.trial: Trial | None = _ramp(START)
 
@@ -159,8 +165,9 @@ class Narrowing:
             self._repeats = 0
             return _ramp(trial.rate * _FACTOR)
         self._note(outcome)
-        # Whenever this host is late the path could have taken more, so the most is nearest to what it takes.
-        self.taken = max(outcome.taken, self.taken or 0.0)
+        self._taken += outcome.taken
+        self._overloaded += outcome.overloaded
+        self.taken = self._taken / self._overloaded if self._overloaded else 0.0
         self.burst = max(0.0, *((rate - self.taken) * seconds for rate, seconds in self._until_failed))
         self._allowance = max(outcome.first_failure, self._allowance)
         if outcome.uneven and self._repeat():
@@ -256,12 +263,26 @@ def outcome_of(
     Those from `judged_from` on are judged, until `until`.
     """
     start = bisect_left(sent, judged_from)
-    failed = [at for at, success in zip(sent[start:], succeeded[start:], strict=True) if not success]
+    judged = list(zip(sent[start:], succeeded[start:], strict=True))
+    failed = [at for at, success in judged if not success]
     seconds = until - judged_from
-    sent_rate = (len(sent) - start) / seconds if seconds > 0 else 0.0
-    first = failed[0] if failed else None
-    taken = 0.0
-    if first is not None and until > first:
-        begin = bisect_left(sent, first)
-        taken = sum(succeeded[begin:]) / (until - first)
-    return Outcome(len(failed), sent_rate, uneven, first, taken)
+    sent_rate = len(judged) / seconds if seconds > 0 else 0.0
+    taken, overloaded = _overload_of(judged, _GAP / sent_rate) if sent_rate else (0, 0.0)
+    return Outcome(len(failed), sent_rate, uneven, failed[0] if failed else None, taken, overloaded)
+
+
+def _overload_of(judged: Iterable[tuple[float, bool]], gap: float) -> tuple[int, float]:
+    """Return how many succeeded while the path was overloaded, and the seconds of that.
+
+    It is from a failure on, when its allowance is used up, until this host leaves a gap, in which it grows again.
+    """
+    taken, seconds = 0, 0.0
+    last = None
+    for at, success in judged:
+        if last is not None and at - last <= gap:
+            taken += success
+            seconds += at - last
+            last = at
+        else:
+            last = None if success else at
+    return taken, seconds

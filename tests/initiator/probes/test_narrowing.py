@@ -94,26 +94,26 @@ def test_where_everything_fails_nothing_is_found() -> None:
 
 def test_a_failure_that_does_not_come_again_is_none_of_the_path() -> None:
     narrowing = Narrowing(1.0)
-    narrowing.judge(Outcome(1, 100.0, False, 0.1, 90.0))
+    narrowing.judge(Outcome(1, 100.0, False, 0.1, 90, 1.0))
     assert rate_of(narrowing) == 100.0
-    narrowing.judge(Outcome(0, 100.0, False, None, 0.0))
+    narrowing.judge(Outcome(0, 100.0, False, None, 0, 0.0))
     assert rate_of(narrowing) == 200.0
 
 
 def test_a_host_that_is_late_is_asked_for_more_before_it_is_the_bound() -> None:
     narrowing = Narrowing(1.0)
-    narrowing.judge(Outcome(0, 100.0, False, None, 0.0))
+    narrowing.judge(Outcome(0, 100.0, False, None, 0, 0.0))
     for _ in range(3):
-        narrowing.judge(Outcome(9, 200.0, False, 0.1, 100.0))
-    narrowing.judge(Outcome(9, 300.0, False, 0.5, 100.0))
+        narrowing.judge(Outcome(9, 200.0, False, 0.1, 100, 1.0))
+    narrowing.judge(Outcome(9, 300.0, False, 0.5, 100, 1.0))
     assert rate_of(narrowing) == 97.0
-    narrowing.judge(Outcome(0, 80.0, True, None, 0.0))
+    narrowing.judge(Outcome(0, 80.0, True, None, 0, 0.0))
     assert rate_of(narrowing) > 110
-    narrowing.judge(Outcome(0, 96.0, True, None, 0.0))
+    narrowing.judge(Outcome(0, 96.0, True, None, 0, 0.0))
     assert narrowing.good == 96.0
     for _ in range(5):
         assert not narrowing.host_bound
-        narrowing.judge(Outcome(0, 80.0, True, None, 0.0))
+        narrowing.judge(Outcome(0, 80.0, True, None, 0, 0.0))
     assert narrowing.host_bound
     assert (narrowing.good, narrowing.bad) == (96.0, 200.0)
 
@@ -137,15 +137,15 @@ def test_what_a_long_try_left_of_the_allowance_does_not_help_the_next_one(burst:
 
 def test_a_rate_is_not_blamed_for_what_failed_at_the_higher_one_that_was_asked_for() -> None:
     narrowing = Narrowing(1.0)
-    narrowing.judge(Outcome(0, 100.0, False, None, 0.0))
+    narrowing.judge(Outcome(0, 100.0, False, None, 0, 0.0))
     for _ in range(3):
-        narrowing.judge(Outcome(9, 200.0, False, 0.1, 100.0))
-    narrowing.judge(Outcome(9, 300.0, False, 0.5, 100.0))
-    narrowing.judge(Outcome(0, 80.0, True, None, 0.0))
+        narrowing.judge(Outcome(9, 200.0, False, 0.1, 100, 1.0))
+    narrowing.judge(Outcome(9, 300.0, False, 0.5, 100, 1.0))
+    narrowing.judge(Outcome(0, 80.0, True, None, 0, 0.0))
     assert rate_of(narrowing) == pytest.approx(97.0 * 97.0 / 80.0)
-    narrowing.judge(Outcome(1, 117.0, False, 0.5, 90.0))
+    narrowing.judge(Outcome(1, 117.0, False, 0.5, 90, 1.0))
     assert rate_of(narrowing) == 97.0
-    narrowing.judge(Outcome(0, 97.0, False, None, 0.0))
+    narrowing.judge(Outcome(0, 97.0, False, None, 0, 0.0))
     assert (narrowing.good, narrowing.bad) == (97.0, 200.0)
 
 
@@ -165,12 +165,35 @@ def test_whatever_happens_the_search_ends_and_its_bounds_are_in_order(seed: int,
             break
         rate, failed = rate_of(narrowing), rng.random() < failing
         sent = min(rate, 1e6) * rng.uniform(0.5, 1.1)
-        narrowing.judge(Outcome(int(failed), sent, rng.random() < 0.5, 0.5 if failed else None, rate / 2))
+        narrowing.judge(
+            Outcome(int(failed), sent, rng.random() < 0.5, 0.5 if failed else None, int(rate / 2), float(failed))
+        )
         assert narrowing.bad is None or narrowing.good < narrowing.bad
     assert narrowing.trial is None
 
 
 def test_only_what_is_judged_counts() -> None:
     outcome = outcome_of([0.0, 1.0, 2.0, 3.0, 3.5, 4.0], [False, True, True, False, True, True], 2.0, 4.0, False)
-    assert outcome == Outcome(1, 2.0, False, 3.0, 2.0)
-    assert outcome_of([], [], 0.0, 0.0, True) == Outcome(0, 0.0, True, None, 0.0)
+    assert outcome == Outcome(1, 2.0, False, 3.0, 2, 1.0)
+    assert outcome_of([], [], 0.0, 0.0, True) == Outcome(0, 0.0, True, None, 0, 0.0)
+
+
+@given(
+    st.floats(50, 2000),
+    st.floats(2, 20),
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0.05, 0.4)), max_size=4),
+    st.floats(1.5, 3),
+)
+def test_what_an_overloaded_path_takes_does_not_depend_on_the_pauses_of_this_host(
+    rate: float, burst: float, pauses: list[tuple[float, float]], times: float
+) -> None:
+    box, sent, at = Bucket(rate, burst), [], 0.0
+    waiting = sorted(pauses)
+    while at < 3 + sum(seconds for _, seconds in pauses):
+        at += 1 / (rate * times)
+        if waiting and at > waiting[0][0]:
+            at += waiting.pop(0)[1]
+        sent.append(at)
+    outcome = outcome_of(sent, [box.take(at) for at in sent], 0.0, at, True)
+    assert abs(outcome.taken - rate * outcome.overloaded) <= 1 + len(pauses)
+    assert outcome.overloaded > 1
