@@ -75,6 +75,17 @@ async def both(
             yield workers, responder, endpoints
 
 
+@asynccontextmanager
+async def before_silence() -> AsyncIterator[Workers]:
+    """Give two workers that hold four sessions to a peer that says nothing."""
+    with Peer() as silent:
+        async with both(2, 0) as (workers, _, _):
+            await workers.add_targets(silent.endpoint, None)
+            await workers.set_sessions(4, None)
+            await workers.wait_held()
+            yield workers
+
+
 async def test_workers_have_every_method_of_the_engine() -> None:
     for name, method in inspect.getmembers(Engine, inspect.iscoroutinefunction):
         if name.startswith("_") or name in WITHIN:
@@ -286,48 +297,40 @@ async def test_what_a_worker_had_begun_when_it_ended_is_in_the_row_and_in_the_to
 
 
 async def test_messages_that_a_worker_had_no_answer_to_are_lost() -> None:
-    with Peer() as silent:
-        async with both(2, 0) as (workers, _, _):
-            await workers.add_targets(silent.endpoint, None)
-            await workers.set_sessions(4, None)
-            await workers.wait_held()
-            message = parse_message(b"hello;", 1)
-            await workers.start_send(SendSettings(seed=1, messages=(message,), rate=50.0, marker=message, seconds=30.0))
+    async with before_silence() as workers:
+        message = parse_message(b"hello;", 1)
+        await workers.start_send(SendSettings(seed=1, messages=(message,), rate=50.0, marker=message, seconds=30.0))
 
-            async def are_sent() -> bool:
-                told = [told.state.snapshot.send for told in workers.pool.states()]
-                return all(send and send.sent > 10 for send in told)
+        async def are_sent() -> bool:
+            told = [told.state.snapshot.send for told in workers.pool.states()]
+            return all(send and send.sent > 10 for send in told)
 
-            await until(are_sent)
-            os.kill(workers.pool.states()[0].process, signal.SIGKILL)
-            await until(lambda: _replaced(workers, 1))
-            await workers.stop_send()
-            await workers.wait_send()
-            await workers.refresh()
-            send, totals = (await workers.snapshot()).send, (await workers.totals()).messages
-            assert send
-            assert send.lost > 0
-            assert send.sent == send.lost + send.unanswered
-            assert (totals.sent, totals.lost, totals.unanswered) == (send.sent, send.lost, send.unanswered)
+        await until(are_sent)
+        os.kill(workers.pool.states()[0].process, signal.SIGKILL)
+        await until(lambda: _replaced(workers, 1))
+        await workers.stop_send()
+        await workers.wait_send()
+        await workers.refresh()
+        send, totals = (await workers.snapshot()).send, (await workers.totals()).messages
+        assert send
+        assert send.lost > 0
+        assert send.sent == send.lost + send.unanswered
+        assert (totals.sent, totals.lost, totals.unanswered) == (send.sent, send.lost, send.unanswered)
 
 
 async def test_queries_whose_rate_was_changed_end_with_their_schedule_in_a_replacement_as_well() -> None:
-    with Peer() as silent:
-        async with both(2, 0) as (workers, _, _):
-            await workers.add_targets(silent.endpoint, None)
-            await workers.set_sessions(4, None)
-            await workers.wait_held()
-            question = build_question("a.example", "A")
-            schedule = parse_schedule("4s 20\n")
-            await workers.start_query(QuerySettings(schedule, 1, (question,), timeout=0.1))
-            await workers.change_query(constant(40.0))
-            os.kill(workers.pool.states()[0].process, signal.SIGKILL)
+    async with before_silence() as workers:
+        question = build_question("a.example", "A")
+        schedule = parse_schedule("4s 20\n")
+        await workers.start_query(QuerySettings(schedule, 1, (question,), timeout=0.1))
+        await workers.change_query(constant(40.0))
+        os.kill(workers.pool.states()[0].process, signal.SIGKILL)
 
-            await until(lambda: _replaced(workers, 1))
-            await workers.wait_query()
-            await workers.refresh()
-            queries = [told.state.snapshot.query for told in workers.pool.states()]
-            assert not any(query and query.sending for query in queries)
+        await until(lambda: _replaced(workers, 1))
+        await workers.wait_query()
+        await workers.refresh()
+        queries = [told.state.snapshot.query for told in workers.pool.states()]
+        assert not any(query and query.sending for query in queries)
 
 
 async def _replaced(workers: Workers, times: int) -> bool:

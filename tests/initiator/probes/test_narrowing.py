@@ -61,6 +61,16 @@ def search(box: Bucket, seconds: float = 1.0, fastest: float = 20_000.0, pause: 
     raise AssertionError("no end")
 
 
+def overloaded() -> Narrowing:
+    """Return a search whose path has failed at 200 a second, and has taken 100 of 300."""
+    narrowing = Narrowing(1.0)
+    narrowing.judge(Outcome(0, 100.0, False, None, 0, 0.0))
+    for _ in range(3):
+        narrowing.judge(Outcome(9, 200.0, False, 0.1, 100, 1.0))
+    narrowing.judge(Outcome(9, 300.0, False, 0.5, 100, 1.0))
+    return narrowing
+
+
 def rate_of(narrowing: Narrowing) -> float:
     """Return the rate that is tried next."""
     assert narrowing.trial
@@ -101,11 +111,7 @@ def test_a_failure_that_does_not_come_again_is_none_of_the_path() -> None:
 
 
 def test_a_host_that_is_late_is_asked_for_more_before_it_is_the_bound() -> None:
-    narrowing = Narrowing(1.0)
-    narrowing.judge(Outcome(0, 100.0, False, None, 0, 0.0))
-    for _ in range(3):
-        narrowing.judge(Outcome(9, 200.0, False, 0.1, 100, 1.0))
-    narrowing.judge(Outcome(9, 300.0, False, 0.5, 100, 1.0))
+    narrowing = overloaded()
     assert rate_of(narrowing) == 97.0
     narrowing.judge(Outcome(0, 80.0, True, None, 0, 0.0))
     assert rate_of(narrowing) > 110
@@ -136,11 +142,7 @@ def test_what_a_long_try_left_of_the_allowance_does_not_help_the_next_one(burst:
 
 
 def test_a_rate_is_not_blamed_for_what_failed_at_the_higher_one_that_was_asked_for() -> None:
-    narrowing = Narrowing(1.0)
-    narrowing.judge(Outcome(0, 100.0, False, None, 0, 0.0))
-    for _ in range(3):
-        narrowing.judge(Outcome(9, 200.0, False, 0.1, 100, 1.0))
-    narrowing.judge(Outcome(9, 300.0, False, 0.5, 100, 1.0))
+    narrowing = overloaded()
     narrowing.judge(Outcome(0, 80.0, True, None, 0, 0.0))
     assert rate_of(narrowing) == pytest.approx(97.0 * 97.0 / 80.0)
     narrowing.judge(Outcome(1, 117.0, False, 0.5, 90, 1.0))

@@ -109,6 +109,17 @@ def answer_to(query: bytes, flags: int) -> bytes:
     return framed(query[:2] + pack(">H", flags) + query[4:])
 
 
+def echoing_after(release: asyncio.Event) -> Answer:
+    """Return what sends back every query, as soon as it is let."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for query in queries(reader):
+            await release.wait()
+            writer.write(framed(query))
+
+    return answer
+
+
 async def test_every_query_is_answered_once_and_measured() -> None:
     async with holding(20) as engine:
         await engine.start_query(settings(parse_schedule("200ms 1000\n200ms 3000"), arrivals="constant"))
@@ -247,13 +258,7 @@ async def test_what_nobody_asked_for_and_what_is_no_dns_is_counted_apart() -> No
 
 async def test_an_answer_that_does_not_come_is_a_timeout_and_late_when_it_does() -> None:
     release = asyncio.Event()
-
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async for query in queries(reader):
-            await release.wait()
-            writer.write(framed(query))
-
-    async with against(slow) as engine:
+    async with against(echoing_after(release)) as engine:
         await engine.start_query(settings(constant(50), timeout=0.2, arrivals="constant"))
         now = await reached(engine, lambda now: now.timeouts >= 5)
         assert now.answered == 0
@@ -268,13 +273,7 @@ async def test_an_answer_that_does_not_come_is_a_timeout_and_late_when_it_does()
 
 async def test_late_answers_to_one_run_are_none_to_the_next_one() -> None:
     release = asyncio.Event()
-
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async for query in queries(reader):
-            await release.wait()
-            writer.write(framed(query))
-
-    async with against(slow) as engine:
+    async with against(echoing_after(release)) as engine:
         await engine.start_query(settings(constant(50), seconds=0.2, timeout=0.2, arrivals="constant"))
         await engine.wait_query()
         assert (await figures(engine)).timeouts == 10
