@@ -116,10 +116,15 @@ class Opener:
 
     def _any_overdue(self) -> bool:
         """Return whether the oldest attempt under way takes too long."""
+        self._forget_ended()
+        begun = self._begun
+        return bool(begun) and begun[0].since <= self._reactor.now - self._timeout
+
+    def _forget_ended(self) -> None:
+        """Drop the oldest attempts that have ended, before others are begun: the queue stays as short as it can be."""
         begun = self._begun
         while begun and begun[0].state not in ATTEMPTED:
             begun.popleft()
-        return bool(begun) and begun[0].since <= self._reactor.now - self._timeout
 
     def _give_up(self) -> Job:
         """Fail every attempt that takes too long, in slices."""
@@ -170,6 +175,7 @@ class Opener:
                 self._reactor.call_later(self._pace.wait(now), self._resume)
                 return False
         wanting.rotate(-1)
+        self._forget_ended()
         return self._begin(target, count)
 
     def _begin(self, target: Target, count: int) -> bool:

@@ -104,6 +104,7 @@ class Ping:
         self.round_trips.record(now - sent)
         session.state = State.HELD
         session.sent = self._coarse_sent.of(sent)
+        self._forget_answered()
         if self.enabled:
             self.arm(session, sent)
 
