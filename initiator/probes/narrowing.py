@@ -5,6 +5,7 @@ So the rate that it takes is measured where it is overloaded, from the first fai
 tried right after it was overloaded again, with the allowance used up.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -53,8 +54,14 @@ _SENT: Final = 0.97
 _BOOST: Final = 1.3
 _FASTEST: Final = 0.6
 
-# So many times the mean interval is a gap: a box that is not asked meanwhile may have taken more.
+# So many times the mean interval is a gap, unless the box takes no more than one meanwhile: what it is not asked for is
+# lost when its allowance is full again.
 _GAP: Final = 3.0
+
+# The part of the time from the first failure on in which the path is to be overloaded, in all such trials together, and
+# the part without which they tell nothing.
+_OVERLOADED: Final = 0.8
+_HARDLY: Final = 0.3
 
 
 class Phase(Enum):
@@ -150,6 +157,7 @@ class Narrowing:
         if outcome.failed and self._repeat():
             return trial
         if outcome.failed:
+            self._repeats = 0
             self._fail(min(trial.rate, outcome.sent_rate))
             return self._overload(trial.rate)
         if outcome.sent_rate < trial.rate * _FASTEST:
@@ -170,9 +178,13 @@ class Narrowing:
         self.taken = self._taken / self._overloaded if self._overloaded else 0.0
         self.burst = max(0.0, *((rate - self.taken) * seconds for rate, seconds in self._until_failed))
         self._allowance = max(outcome.first_failure, self._allowance)
-        if outcome.uneven and self._repeat():
+        assert trial.steady
+        if self._overloaded < trial.steady * _OVERLOADED and self._repeat(_TRY_REPEATS):
             return trial
         self._repeats = 0
+        if self._overloaded < trial.steady * _HARDLY:
+            self.host_bound = True
+            return None
         self._drain = ((trial.rate, self._allowance * _DRAIN_TIMES + _DRAIN),)
         return self._try(self.taken * _BELOW)
 
@@ -267,8 +279,12 @@ def outcome_of(
     failed = [at for at, success in judged if not success]
     seconds = until - judged_from
     sent_rate = len(judged) / seconds if seconds > 0 else 0.0
-    taken, overloaded = _overload_of(judged, _GAP / sent_rate) if sent_rate else (0, 0.0)
-    return Outcome(len(failed), sent_rate, uneven, failed[0] if failed else None, taken, overloaded)
+    if not failed:
+        return Outcome(0, sent_rate, uneven, None, 0, 0.0)
+    taken, overloaded = _overload_of(judged, math.inf)
+    if taken:
+        taken, overloaded = _overload_of(judged, max(_GAP / sent_rate, overloaded / taken))
+    return Outcome(len(failed), sent_rate, uneven, failed[0], taken, overloaded)
 
 
 def _overload_of(judged: Iterable[tuple[float, bool]], gap: float) -> tuple[int, float]:

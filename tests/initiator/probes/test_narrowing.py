@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from initiator.probes.narrowing import Narrowing, Outcome, Trial, outcome_of
+from initiator.probes.narrowing import Narrowing, Outcome, Phase, Trial, outcome_of
 
 # Trials after which a search must have come to its end.
 MOST = 60
@@ -31,8 +31,11 @@ class Bucket:
         return True
 
 
-def make(trial: Trial, box: Bucket, fastest: float, pause: float) -> Outcome:
-    """Return what becomes of a trial of a host that can send so many a second, and has rested for a while."""
+def make(trial: Trial, box: Bucket, fastest: float, pause: float, stands_still: float = 0.0) -> Outcome:
+    """Return what becomes of a trial of a host that can send so many a second, and has rested for a while.
+
+    It stands still for so many seconds right after the first failure.
+    """
     begin, at, sent, succeeded = box.at + pause, 0.0, [], []
     uneven, until, first = False, trial.seconds, None
     judged_from = trial.seconds - trial.segments[-1][1]
@@ -40,6 +43,8 @@ def make(trial: Trial, box: Bucket, fastest: float, pause: float) -> Outcome:
         really = min(rate, fastest)
         for number in range(math.ceil(seconds * really)):
             when = at + number / really + 1e-6  # a bit later than it is due
+            if first is not None and 0 < when - first < stands_still:
+                continue
             sent.append(when)
             succeeded.append(box.take(begin + when))
             if when >= judged_from and not succeeded[-1] and first is None:
@@ -199,3 +204,18 @@ def test_what_an_overloaded_path_takes_does_not_depend_on_the_pauses_of_this_hos
     outcome = outcome_of(sent, [box.take(at) for at in sent], 0.0, at, True)
     assert abs(outcome.taken - rate * outcome.overloaded) <= 1 + len(pauses)
     assert outcome.overloaded > 1
+
+
+@pytest.mark.parametrize(("times", "host_bound"), [(1, False), (3, False), (9, True)])
+def test_an_overload_in_which_this_host_stood_still_is_made_again(times: int, host_bound: bool) -> None:
+    box, narrowing, overloads = Bucket(150.0, 5.0), Narrowing(1.0), 0
+    while narrowing.trial:
+        overloads += narrowing.trial.phase is Phase.OVERLOAD
+        stands_still = 0.97 if narrowing.trial.phase is Phase.OVERLOAD and overloads <= times else 0.0
+        narrowing.judge(make(narrowing.trial, box, 20_000.0, 1.0, stands_still))
+    assert narrowing.host_bound == host_bound
+    assert overloads == min(times + 1, 5)
+    if not host_bound:
+        assert narrowing.taken
+        assert 145 <= narrowing.taken <= 155
+        assert 135 <= narrowing.good <= 150
