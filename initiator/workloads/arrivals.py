@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, islice, repeat
-from math import log1p
+from math import floor, log1p
 from operator import neg, sub
 from random import Random
 from typing import Final, TypeVar
@@ -62,8 +62,12 @@ class Arrivals:
     def left(self, now: float) -> int:
         """Return how many are due by now and have not been taken; those not drawn yet are as many as expected."""
         drawn = bisect_right(self._times, now, self._at) - self._at
-        further = self._schedule.expected(now - self._start) - self._place
-        return drawn if further < 0 or self._at + drawn < len(self._times) else drawn + 1 + int(further)
+        if self._at + drawn < len(self._times):
+            return drawn
+        further = max(0, floor(self._schedule.expected(now - self._start) - self._place) + 1)
+        # One that is due at this very moment may have been rounded away.
+        further += self._start + self._schedule.inverse(self._place + further) <= now
+        return drawn + further
 
     def _begin(self, schedule: Schedule, start: float) -> None:
         self._schedule = schedule

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from initiator.workloads.arrivals import CONSTANT, POISSON, Arrivals, Choice
@@ -34,6 +34,7 @@ def test_constant_arrivals_are_exactly_as_many_as_the_steps_say() -> None:
 
 @pytest.mark.parametrize("kind", [CONSTANT, POISSON])
 @given(rate=st.integers(1, 100_000), seed=st.integers(0, 100), seconds=st.floats(0.001, 1.0))
+@example(rate=65535, seed=0, seconds=0.1)
 def test_where_all_was_taken_nothing_is_left(kind: str, rate: int, seed: int, seconds: float) -> None:
     arrivals = Arrivals(constant(rate), kind, seed, 100.0)
     taken = len(arrivals.take(100 + seconds, EVERYTHING))
