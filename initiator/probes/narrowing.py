@@ -290,15 +290,16 @@ def outcome_of(
 def _overload_of(judged: Iterable[tuple[float, bool]], gap: float) -> tuple[int, float]:
     """Return how many succeeded while the path was overloaded, and the seconds of that.
 
-    It is from a failure on, when its allowance is used up, until this host leaves a gap, in which it grows again.
+    It is from a failure on, when its allowance is used up, until this host leaves a gap, in which it grows again. The
+    last one before a gap may have been sent at its end, so it does not count.
     """
     taken, seconds = 0, 0.0
-    last = None
+    last, succeeded, step = None, False, 0.0
     for at, success in judged:
         if last is not None and at - last <= gap:
-            taken += success
-            seconds += at - last
-            last = at
+            taken += succeeded
+            seconds += step
+            last, succeeded, step = at, success, at - last
         else:
-            last = None if success else at
+            last, succeeded, step = None if success else at, False, 0.0
     return taken, seconds

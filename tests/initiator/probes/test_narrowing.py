@@ -180,9 +180,23 @@ def test_whatever_happens_the_search_ends_and_its_bounds_are_in_order(seed: int,
 
 
 def test_only_what_is_judged_counts() -> None:
-    outcome = outcome_of([0.0, 1.0, 2.0, 3.0, 3.5, 4.0], [False, True, True, False, True, True], 2.0, 4.0, False)
-    assert outcome == Outcome(1, 2.0, False, 3.0, 2, 1.0)
+    sent, succeeded = [0.0, 1.0, 2.0, 3.0, 3.5, 4.0, 4.5], [False, True, True, False, True, True, True]
+    assert outcome_of(sent, succeeded, 2.0, 4.5, False) == Outcome(1, 2.0, False, 3.0, 2, 1.0)
     assert outcome_of([], [], 0.0, 0.0, True) == Outcome(0, 0.0, True, None, 0, 0.0)
+
+
+def test_one_that_was_begun_before_a_pause_and_sent_after_it_is_not_taken_for_a_fast_one() -> None:
+    box, begun, succeeded, at = Bucket(50.0, 5.0), [], [], 0.0
+    rng = random.Random(1)
+    for _ in range(100_000):
+        at += 0.0002
+        begun.append(at)
+        if rng.random() < 0.01:
+            at += rng.uniform(0.02, 0.06)
+        succeeded.append(box.take(at))
+    outcome = outcome_of(begun, succeeded, 0.0, at, True)
+    assert outcome.overloaded > 10
+    assert abs(outcome.taken / outcome.overloaded - 50) <= 2.5
 
 
 @given(
