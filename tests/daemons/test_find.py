@@ -226,7 +226,7 @@ def test_a_search_is_stopped_by_its_name_and_keeps_what_it_knows(pair: Daemon) -
         ("bench 10 message ''", "one character"),
         ("bench 2m rounds 2", "more than 2000000 samples"),
         ("bench csv /nowhere/at/all", "cannot be written"),
-        ("bench plot run.jpg", "run.jpg ends with none of .png or .svg"),
+        ("bench plot run.jpg", "bench: run.jpg ends with none of .png or .svg"),
         ("bench on 127.0.0.9:9", "is no target"),
         ("find", "something is missing"),
         ("find everything", "does not belong there"),
