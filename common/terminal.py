@@ -104,6 +104,7 @@ class Terminal:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._print()  # no prompt is left to gather lines for, and nothing may come after this
 
     async def show(self, text: str) -> None:
         """Show whole lines above the prompt, and return when the terminal has room for more."""
@@ -119,15 +120,17 @@ class Terminal:
         text = self._output.fitting(text)
         if not text:
             return
+        if not self._app.is_running:
+            self._print(text)
+            return
         if not self._unasked:
-            asyncio.get_running_loop().call_later(_GATHER, self._print_unasked)
+            asyncio.get_running_loop().call_later(_GATHER, self._print)
         self._unasked.append(text)
 
-    def _print_unasked(self) -> None:
-        self._print("".join(self._unasked))
+    def _print(self, text: str = "") -> None:
+        """Print whole lines behind those that were gathered."""
+        text = "".join([*self._unasked, text])
         self._unasked.clear()
-
-    def _print(self, text: str) -> None:
         if text and self._app.is_running:
             self._app.renderer.erase()
             self._output.write(text)

@@ -189,6 +189,8 @@ def _burst(now: RateFigures) -> str:
     """Return how many a limit lets through at once: a rate above it does well for as long as these last."""
     if now.burst is None:
         sent = sum(trial.sent for trial in now.trials)
+        if not sent or any(trial.failures for trial in now.trials):
+            return "not known yet" if now.running else "not known"
         return f"not known: a limit that lets {sent} through at first would not have shown"
     if not now.taken:
         return "none"
@@ -247,6 +249,8 @@ def _untried(now: IdleFigures) -> str:
         return "not tried yet: at the end, if the path has forgotten any group"
     if not now.done:
         return "not tried: the search ended before"
+    if not now.groups:
+        return "not tried: no session could be opened"
     if now.memory.forgotten is None:
         return "not tried: nothing was forgotten that it could have held"
     if not keepalive_times(now.settings.up_to):

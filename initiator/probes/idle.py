@@ -37,7 +37,7 @@ class FindIdle:
     def __init__(self, own: OwnSessions, settings: IdleSettings) -> None:
         self._own = own
         self._settings = settings
-        self._groups: list[list[OwnSession]] = []
+        self._groups: list[tuple[float, list[OwnSession]]] = []
         self._kept: dict[int, list[OwnSession]] = {}
         self._spoken: list[list[Spoken]] = []
         self._keepalive: list[KeepaliveFigures] = []
@@ -51,10 +51,9 @@ class FindIdle:
 
     async def run(self) -> None:
         """Open all groups, speak on each after its time, and on those with keepalive at the end."""
-        times = idle_times(self._settings.up_to)
         try:
-            await self._open(times)
-            await self._speak_in_turn(times)
+            await self._open(idle_times(self._settings.up_to))
+            await self._speak_in_turn()
             if memory(self._spoken).forgotten is not None:
                 await self._speak_on_kept()
             self._done = True
@@ -81,7 +80,10 @@ class FindIdle:
         )
 
     async def _open(self, times: Sequence[float]) -> None:
-        """Open the sessions of all groups, and have each confirmed by an echo: from then on it is silent."""
+        """Open the sessions of all groups, and have each confirmed by an echo: from then on it is silent.
+
+        A group of which none could be had is left out, whether it was to be silent or to be kept alive.
+        """
         own = self._own
         silent = await own.establish(len(times) * _GROUP, options=_SILENT)
         for idle in keepalive_times(self._settings.up_to):
@@ -89,18 +91,19 @@ class FindIdle:
         everything = [*silent, *(session for group in self._kept.values() for session in group)]
         await own.ask(everything, _message)
         self._failures.update(session.failure for session in everything if session.failure)
-        self._groups = [_ready(silent[at :: len(times)]) for at in range(len(times))]
+        groups = [(idle, _ready(silent[at :: len(times)])) for at, idle in enumerate(times)]
+        self._groups = [(idle, ready) for idle, ready in groups if ready]
         self._kept = {idle: ready for idle, group in self._kept.items() if (ready := _ready(group))}
         self._sessions = len(own.open)
         own.patience = min(own.patience, max(_PATIENCE, _TIMES_SLOWEST * own.slowest))
 
-    async def _speak_in_turn(self, times: Sequence[float]) -> None:
+    async def _speak_in_turn(self) -> None:
         """Speak on each group when its time has come, until it is known that the path forgets."""
         speaking: set[asyncio.Task[None]] = set()
         begun = monotonic()
-        self._until = begun + times[-1] + self._own.patience
+        self._until = begun + self._settings.up_to + self._own.patience
         try:
-            for idle, group in zip(times, self._groups, strict=True):
+            for idle, group in self._groups:
                 self._trying = f"{len(self._groups) - len(self._spoken)} groups still silent, the next for {idle:.1f} s"
                 while (left := begun + idle - monotonic()) > 0 and not self._is_known():
                     await _wait(speaking, left)
@@ -133,7 +136,7 @@ class FindIdle:
         for idle, group in self._kept.items():
             failures = Counter(session.failure for session in group if session.failure)
             answered = len(group) - failures.total()
-            self._keepalive.append(KeepaliveFigures(idle, silent.get(idle, 0.0), answered, dict(failures)))
+            self._keepalive.append(KeepaliveFigures(idle, silent[idle], answered, dict(failures)))
 
 
 async def _wait(tasks: set["asyncio.Task[None]"], seconds: float | None) -> None:

@@ -10,7 +10,7 @@ from common.histogram import Histogram
 from initiator.probes.attempts import Attempts, RatePart
 from initiator.probes.bench import spread
 from initiator.probes.figures import FIND, Progress, RateFigures, RateSettings, RateTrial
-from initiator.probes.narrowing import Narrowing, Trial, outcome_of
+from initiator.probes.narrowing import Narrowing, Outcome, Trial, outcome_of
 from initiator.probes.parts import LostError, Parts, asked, whole
 
 # Seconds until a trial begins, so that all parts are told before.
@@ -79,7 +79,11 @@ class FindRate:
         at = None if now is None else now + _LEAD
         await whole(self._send(number, trial, at) for number in range(self._count))
         attempts = await whole(asked(self._parts, RatePart.attempts, [()] * self._count))
-        await asyncio.to_thread(self._judge, trial, attempts)
+        # There may be a hundred thousand of them; what is shown of all trials changes here alone.
+        outcome, row, connect = await asyncio.to_thread(_judged, trial, attempts)
+        self._connect.merge(connect)
+        self._trials.append(row)
+        self._narrowing.judge(outcome)
 
     async def _send(self, number: int, trial: Trial, at: float | None) -> bool | None:
         """Have one part send, as `Parts.ask` does; when it knows what the trial was to tell, no other goes on."""
@@ -88,19 +92,19 @@ class FindRate:
             await asyncio.gather(*asked(self._parts, RatePart.finish, [()] * self._count))
         return known
 
-    def _judge(self, trial: Trial, attempts: Sequence[Attempts]) -> None:
-        """Take note of what became of the sessions of a trial."""
-        sessions, until = together(attempts)
-        judged = [(took, failure) for at, took, failure in sessions if at >= trial.judged_from]
-        self._connect.record_many([took for took, failure in judged if not failure])
-        failures = Counter(failure for _, failure in judged if failure)
-        sent, succeeded = [at for at, _, _ in sessions], [not failure for _, _, failure in sessions]
-        uneven, unsent = any(part.uneven for part in attempts), sum(part.unsent for part in attempts)
-        outcome = outcome_of(sent, succeeded, trial.judged_from, until, uneven)
-        self._trials.append(
-            RateTrial(trial.phase.value, trial.rate, len(judged), outcome.sent_rate, unsent, dict(failures))
-        )
-        self._narrowing.judge(outcome)
+
+def _judged(trial: Trial, attempts: Sequence[Attempts]) -> tuple[Outcome, RateTrial, Histogram]:
+    """Return what became of the sessions of a trial, what is shown of it, and the establishments."""
+    sessions, until = together(attempts)
+    judged = [(took, failure) for at, took, failure in sessions if at >= trial.judged_from]
+    connect = Histogram()
+    connect.record_many([took for took, failure in judged if not failure])
+    failures = Counter(failure for _, failure in judged if failure)
+    sent, succeeded = [at for at, _, _ in sessions], [not failure for _, _, failure in sessions]
+    uneven, unsent = any(part.uneven for part in attempts), sum(part.unsent for part in attempts)
+    outcome = outcome_of(sent, succeeded, trial.judged_from, until, uneven)
+    row = RateTrial(trial.phase.value, trial.rate, len(judged), outcome.sent_rate, unsent, dict(failures))
+    return outcome, row, connect
 
 
 def together(attempts: Sequence[Attempts]) -> tuple[list[tuple[float, float, str]], float]:

@@ -21,11 +21,11 @@ _DOTS: Final = 120
 
 
 def check_picture(path: Path) -> None:
-    """Raise UsageError where the file's name is none of a picture, or none can be drawn."""
+    """Raise UsageError where the file's name is none of a picture, or none can be drawn; it names no command."""
     if path.suffix not in _FORMATS:
-        raise UsageError(f"plot: {path} ends with none of {' or '.join(_FORMATS)}")
+        raise UsageError(f"{path} ends with none of {' or '.join(_FORMATS)}")
     if find_spec("matplotlib") is None:
-        raise UsageError("plot: matplotlib is missing; install it with: pip install 'sessioner[plot]'")
+        raise UsageError("matplotlib is missing; install it with: pip install 'sessioner[plot]'")
 
 
 def new_picture(width: float, height: float) -> "Figure":

@@ -394,5 +394,5 @@ def test_a_picture_is_drawn_while_the_prompt_goes_on(free_ports: FreePorts, tmp_
         assert front.line() == f"{tmp_path / 'a.svg'} written"
         output, errors, code = front.end()
         assert code == 2
-        assert "a.gif ends with none of .png or .svg" in output + errors
+        assert f"plot: {tmp_path / 'a.gif'} ends with none of .png or .svg" in output + errors
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

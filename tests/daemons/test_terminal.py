@@ -112,8 +112,9 @@ class Terminal:
         return sum(line.startswith(self.prompt) for line in self._screen.display)
 
     def end(self) -> int:
-        """Draw until the daemon has ended, and return its exit code."""
+        """Draw until the daemon has ended, keep its text, and return its exit code."""
         self.child.expect(pexpect.EOF, timeout=PATIENCE)
+        self.text += self.child.before
         self.child.wait()
         self.child.close()
         return int(self.child.exitstatus)
@@ -460,6 +461,53 @@ def test_text_above_the_prompt_does_not_tear_it(start: Start, free_ports: FreePo
         terminal.until(lambda screen: screen.typed == "half a line")
 
 
+@contextmanager
+def dumped(terminal: Terminal, port: int) -> Iterator[None]:
+    """Have a responder show what it hears, and let something be heard."""
+    terminal.command("dump on all in")
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+        sock.sendall(b"heard just now")
+        assert sock.recv(1)
+        yield
+
+
+def test_what_comes_unasked_is_shown_before_the_answer_of_a_later_command(start: Start, free_ports: FreePorts) -> None:
+    port = free_ports(1)
+    terminal = start(*listening(port))
+    with dumped(terminal, port):
+        terminal.type("debug" + ENTER)
+        terminal.until(lambda screen: "heard just now" in screen.text and "Debug output enabled" in screen.text)
+    assert terminal.text.index("heard just now") < terminal.text.index("Debug output enabled")
+
+
+@pytest.mark.parametrize("leave", ["quit" + ENTER, CTRL_D, signal.SIGTERM], ids=["quit", "Ctrl-D", "TERM"])
+def test_what_comes_unasked_right_before_the_end_is_shown(
+    leave: str | signal.Signals, start: Start, free_ports: FreePorts
+) -> None:
+    port = free_ports(1)
+    terminal = start(*listening(port))
+    with dumped(terminal, port):
+        if isinstance(leave, str):
+            terminal.type(leave)
+        else:
+            terminal.child.kill(leave)
+        assert terminal.end() == 0
+    assert terminal.text.count("heard just now") == 1
+
+
+@pytest.mark.parametrize("how", ["--script", "--exec"])
+def test_the_report_of_a_script_at_a_terminal_is_shown(how: str, tmp_path: Path) -> None:
+    lines = ["wait held", "query 100 for 100ms", "wait query"]
+    script = tmp_path / "script"
+    script.write_text("\n".join(lines))
+    executed = [word for line in [*lines, "quit"] for word in ("--exec", line)]
+    arguments = ["--script", str(script)] if how == "--script" else executed
+    with Terminal("initiator", "--loopback", *arguments, state=tmp_path) as terminal:
+        assert terminal.end() == 0
+    assert "Queries: 100 a second, arrivals" in terminal.text
+    assert "Queries sent             : " in terminal.text
+
+
 def test_a_long_list_arrives_whole(start: Start, free_ports: FreePorts) -> None:
     port = free_ports(1)
     with ExitStack() as stack:
@@ -493,9 +541,8 @@ def test_a_terminal_that_is_not_read_stalls_nothing(start: Start, free_ports: Fr
         there.until(lambda now: now["received"] >= 3000 * 4)
         terminal.type("debug off" + ENTER)
         terminal.until(lambda screen: screen.typed == "" and screen.toolbar.startswith("3000 sessions held"))
-        # What was still to be shown may have pushed the answer off the screen; nothing pushes this one.
-        terminal.type("debug off" + ENTER)
-        terminal.until(lambda screen: "Debug output disabled" in screen.lines)
+        # What was still to be shown may have pushed the answer off the screen.
+        terminal.until(lambda screen: "Debug output disabled" in screen.text)
         terminal.type("half")
         terminal.until(lambda screen: screen.typed == "half")
 

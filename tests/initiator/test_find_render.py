@@ -136,7 +136,8 @@ def test_a_rate() -> None:
 
 
 def test_a_rate_that_this_host_bounds_or_that_was_not_found() -> None:
-    lines = list(found_text(replace(RATE, bad=None, taken=None, burst=None, host_bound=True)))
+    trials = [replace(trial, failures={}) for trial in RATE.trials]
+    lines = list(found_text(replace(RATE, trials=trials, bad=None, taken=None, burst=None, host_bound=True)))
     assert lines[2:5] == [
         "Highest rate             : at least 485.0 a second for 2.0s without a failure",
         "Lowest rate that failed  : none",
@@ -150,6 +151,16 @@ def test_a_rate_that_this_host_bounds_or_that_was_not_found() -> None:
     lines = list(found_text(replace(RATE, trials=[], good=0.0, done=False)))
     assert lines[0] == "Highest rate             : none found for 2.0s without a failure"
     assert lines[-1] == "The search ended by      : being stopped"
+
+
+@pytest.mark.parametrize("trials", [[], [RateTrial("ramp", 100.0, 0, 0.0, 50, {})], RATE.trials])
+@pytest.mark.parametrize(("running", "text"), [(True, "not known yet"), (False, "not known")])
+def test_a_burst_is_not_known_before_any_was_sent_or_once_some_failed(
+    trials: list[RateTrial], running: bool, text: str
+) -> None:
+    now = replace(RATE, trials=trials, running=running, done=False, taken=None, burst=None)
+    assert f"Burst beyond that rate   : {text}" in list(found_text(now))
+    assert found_table(now).summary.endswith(f"burst beyond that rate: {text}")
 
 
 def test_a_memory() -> None:
@@ -183,20 +194,23 @@ def test_a_memory_without_one_of_its_bounds(memory: Memory, lines: list[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("running", "done", "forgotten", "up_to", "why"),
+    ("running", "done", "groups", "forgotten", "up_to", "why"),
     [
-        (True, False, None, 6.0, "not tried yet: at the end, if the path has forgotten any group"),
-        (False, False, 3.0, 6.0, "not tried: the search ended before"),
-        (False, True, None, 6.0, "not tried: nothing was forgotten that it could have held"),
-        (False, True, 0.5, 1.0, "not tried: it takes 1 s at least, and an up-to that is longer"),
-        (False, True, 3.0, 6.0, "not tried: its sessions could not be opened"),
+        (True, False, 0, None, 6.0, "not tried yet: at the end, if the path has forgotten any group"),
+        (False, False, 0, None, 6.0, "not tried: the search ended before"),
+        (False, False, 82, 3.0, 6.0, "not tried: the search ended before"),
+        (False, True, 0, None, 6.0, "not tried: no session could be opened"),
+        (False, True, 82, None, 6.0, "not tried: nothing was forgotten that it could have held"),
+        (False, True, 82, 0.5, 1.0, "not tried: it takes 1 s at least, and an up-to that is longer"),
+        (False, True, 82, 3.0, 6.0, "not tried: its sessions could not be opened"),
     ],
 )
 def test_where_keepalive_was_not_tried_it_is_said_why(
-    running: bool, done: bool, forgotten: float | None, up_to: float, why: str
+    running: bool, done: bool, groups: int, forgotten: float | None, up_to: float, why: str
 ) -> None:
     memory = Memory(0.2, forgotten, {}, {}, 0)
-    now = replace(IDLE, settings=IdleSettings(up_to), running=running, done=done, memory=memory, keepalive=[])
+    settings = IdleSettings(up_to)
+    now = replace(IDLE, settings=settings, running=running, done=done, groups=groups, memory=memory, keepalive=[])
     assert f"Keepalive                : {why}" in list(found_text(now))
     assert found_table(now).summary.endswith(f"; keepalive {why}")
 

@@ -8,7 +8,7 @@ import pytest
 
 from initiator.engine import Engine
 from initiator.probes.figures import FIND, IdleFigures, IdleSettings
-from initiator.probes.idleness import idle_times
+from initiator.probes.idleness import idle_times, memory
 from tests.initiator.pauses import held_up
 from tests.initiator.probes.support import Server, initiating, probe, serving, until_gone
 from tests.support import Peer, until
@@ -136,9 +136,25 @@ async def test_where_nothing_is_forgotten_the_longest_is_the_bound() -> None:
 async def test_nobody_there() -> None:
     with Peer(backlog=None) as peer:
         async with initiating(peer.address) as engine:
-            found = await find(engine, 0.2)
-            assert (found.sessions, found.memory.remembered, found.memory.forgotten) == (0, 0.0, None)
+            # There is nothing to wait for: the time that sessions would have been left idle is not waited out.
+            found = await find(engine, 86_400.0)
+            assert (found.done, found.sessions, found.groups, found.memory) == (True, 0, 0, memory(()))
             assert set(found.failures) == {"refused"}
+
+
+class Fifty(Server):
+    """Takes only so many clients, and resets all others."""
+
+    def came(self) -> None:
+        if len(self.clients) > 50:
+            self.reset()
+
+
+async def test_only_groups_that_could_be_had_are_counted() -> None:
+    async with serving(Fifty) as (address, _), initiating(address) as engine:
+        found = await find(engine, 0.5)
+        assert sum(found.failures.values()) == len(idle_times(0.5)) * GROUP - found.sessions
+        assert 0 < found.groups <= found.sessions <= 50 < len(idle_times(0.5))
 
 
 async def test_stopped_it_keeps_what_is_known() -> None:

@@ -4,17 +4,20 @@ import asyncio
 from array import array
 from itertools import pairwise
 from time import monotonic
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.sockets import segments
 from initiator.engine import Engine
 from initiator.probes.attempts import Attempts, RatePart
 from initiator.probes.figures import FIND, RateFigures, RateSettings
 from initiator.probes.narrowing import Phase, Trial
 from initiator.probes.own import OwnSessions
-from initiator.probes.rate import together
+from initiator.probes.parts import Method, R
+from initiator.probes.rate import FindRate, together
 from tests.initiator.batches import behind_timers
 from tests.initiator.probes.support import initiating, probe, serving, until_gone
 from tests.support import Peer, full_queue, stall, until
@@ -65,6 +68,64 @@ async def test_stopped_it_keeps_what_is_known() -> None:
         assert first.sent + first.unsent >= 50
         assert found.connect and found.connect.highest > 0
         await until_gone(clients)
+
+
+class Plenty:
+    """The parts of a path that takes everything: thousands of sessions a trial, each in as many ms as trials."""
+
+    def __init__(self) -> None:
+        self._trials = 0
+        self._trial = Trial(Phase.RAMP, ())
+
+    async def ready(self, _sessions: int = 0) -> list[int]:
+        return [0]
+
+    async def ask(self, _number: int, method: Method[R], *arguments: Any) -> R | None:
+        if method.__name__ == RatePart.send.__name__:
+            self._trial = arguments[0]
+        return cast(R, self._attempts() if method.__name__ == RatePart.attempts.__name__ else False)
+
+    def now(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        pass
+
+    def _attempts(self) -> Attempts:
+        self._trials += 1
+        seconds, count = self._trial.seconds, 5000
+        sent = array("d", [seconds * place / count for place in range(count)])
+        return Attempts(sent, array("d", [self._trials / 1000] * count), {}, 0, False, seconds, False)
+
+
+async def test_a_trial_is_known_as_a_whole_or_not_at_all() -> None:
+    search = FindRate(Plenty(), RateSettings(0.2))
+    searching = asyncio.create_task(search.run())
+    seen = set()
+    while not searching.done():
+        found = await search.figures(running=True)
+        assert round(found.connect.highest * 1000) == len(found.trials) if found.connect else not found.trials
+        seen.add(len(found.trials))
+        await asyncio.sleep(0)
+    await searching
+    assert len(seen) > 5
+
+
+async def test_a_session_is_given_up_when_its_time_is_over_though_the_next_one_is_due_later() -> None:
+    """The kernel sends its SYN again after a second, which takes room on the path."""
+    with Peer(backlog=1) as peer, full_queue(peer):
+        async with initiating(peer.address) as engine:
+            reactor = engine._reactor
+            own = OwnSessions(reactor, engine._holder.dialer, engine._targets.values(), 0.2, fleeting=True)
+            part = RatePart(reactor, own)
+            sending = asyncio.create_task(part.send(Trial(Phase.RAMP, ((0.4, 3.0),)), 0, 1, None))
+            again = 0
+            while not sending.done():
+                again += sum(segments(session.descriptor)[2] for session in own.open)
+                await asyncio.wait((sending,), timeout=0.01)
+            attempts = await part.attempts()
+            assert (again, attempts.failed, attempts.known) == (0, {0: "timeout"}, True)
+            await part.close()
 
 
 async def test_none_is_begun_within_a_batch_of_events() -> None:

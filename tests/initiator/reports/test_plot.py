@@ -84,6 +84,6 @@ except UsageError as error:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True
     )
-    expected = "plot: matplotlib is missing; install it with: pip install 'sessioner[plot]'" if missing else "drawn"
+    expected = "matplotlib is missing; install it with: pip install 'sessioner[plot]'" if missing else "drawn"
     assert done.stdout == f"{expected}\n"
     assert done.stderr == ""
