@@ -201,7 +201,6 @@ class Opener:
             try:
                 add(descriptor, session, _EVENTS)
             except OSError as failure:
-                self._reactor.forget(descriptor)
                 sock.close()
                 self._count(target, reasons.reason_of(failure.errno))
                 self.pause(target, now)

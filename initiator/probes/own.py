@@ -112,9 +112,13 @@ class OwnSessions:
         if error != errno.EINPROGRESS:
             sock.close()
             return self._not_begun(session, error)
+        try:
+            self._reactor.add(sock.fileno(), session, _EVENTS)
+        except OSError as failure:
+            sock.close()
+            return self._not_begun(session, failure.errno or errno.EIO)
         session.descriptor = sock.detach()
         self.open.add(session)
-        self._reactor.add(session.descriptor, session, _EVENTS)
         return session
 
     async def establish(

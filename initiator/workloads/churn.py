@@ -194,13 +194,13 @@ class Churn:
             transaction = Transaction(self, sock, due, begun)
             try:
                 sent = transaction.send()
+                add(transaction.descriptor, transaction, _SENT if sent else _SENDING)
             except OSError as failure:
                 self._failed[transaction.reason(failure)] += 1
                 reset_at_close(transaction.descriptor)
                 sock.close()
                 continue
             under_way[transaction] = None
-            add(transaction.descriptor, transaction, _SENT if sent else _SENDING)
             if sent and not self.asks:
                 self.complete(transaction, transaction.connected)
 

@@ -22,8 +22,11 @@ from common.errors import SessionerError, UsageError
 from common.keepalive import Keepalive
 from common.paging import all_rows
 from initiator.engine import Engine
+from initiator.probes.figures import SessionsSettings
+from initiator.probes.own import State as OwnState
 from initiator.settings import Settings
 from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
+from initiator.workloads.churn import ChurnSettings
 from initiator.workloads.expressions import parse_message
 from initiator.workloads.query import QuerySettings
 from initiator.workloads.query_csv import FileCsv
@@ -485,6 +488,31 @@ async def test_attempts_that_the_kernel_grants_no_watch_for_fail_and_are_made_ag
         now = await status(engine, lambda now: now.held == 3)
         assert now.attempts == 0
         assert await engine.drop(address, False) == 3
+
+
+async def test_short_sessions_that_the_kernel_grants_no_watch_for_fail_and_leave_nothing(
+    monkeypatch: pytest.MonkeyPatch, logged: list[logging.LogRecord]
+) -> None:
+    async with both() as (engine, _, (address,)):
+        await engine.wait_held()
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        await engine.begin_rate(ChurnSettings(seconds=0.1), 100.0)
+        monkeypatch.setattr(engine._reactor, "_register", refuse_watch)
+        await engine.wait_rate()
+        tally = engine.tally()
+        assert tally
+        assert tally.due == tally.completed + sum(tally.failed.values()) + tally.unbegun
+        assert tally.failed["exhausted"] > 0
+        assert not any("bug" in record.getMessage() for record in logged)
+        target = engine._targets[address]
+        own = engine._own_of(SessionsSettings(), [target])
+        session = own.begin()
+        assert (session.state, session.failure, own.open) == (OwnState.ENDED, "exhausted", set())
+
+        async def all_are_closed() -> bool:
+            return len(list(Path("/proc/self/fd").iterdir())) == before
+
+        await until(all_are_closed)  # those of the responder as well
 
 
 def refuse_watch(_descriptor: int, _events: int) -> None:
