@@ -3,13 +3,13 @@
 import asyncio
 import errno
 import os
-from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from common.reactor import Reactor
 from common.timer import Timer
+from tests.support import descriptors
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -48,9 +48,9 @@ async def test_one_that_the_kernel_grants_no_watch_for_leaves_nothing_open(monke
 
     reactor = Reactor()
     monkeypatch.setattr(reactor, "_register", refuse)
-    before = list(Path("/proc/self/fd").iterdir())
+    before = descriptors()
     with pytest.raises(OSError, match="No space left"):
         Timer(reactor, lambda: None)
-    assert list(Path("/proc/self/fd").iterdir()) == before
+    assert descriptors() == before
     assert not any(reactor.handlers)
     reactor.close()

@@ -35,7 +35,7 @@ from initiator.workloads.schedule import constant
 from initiator.workloads.send import SendSettings
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
-from tests.support import PATIENCE, Peer, full_queue, reset, until
+from tests.support import PATIENCE, Peer, descriptors, full_queue, reset, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -473,6 +473,28 @@ async def test_an_answer_confirms_whatever_was_said_unasked_before_and_after_it(
             assert (now.confirmed, now.confirmed_last_minute) == (0, 0)
 
 
+async def test_what_was_heard_unasked_on_one_session_slows_the_answers_on_no_other(
+    logged: list[logging.LogRecord],
+) -> None:
+    """What confirms nothing new is not looked at: one answer a second and session is, and has a line in the log."""
+    with Peer() as peer:
+        async with both() as (engine, _, (address,)):
+            await engine.add_targets(peer.endpoint, None)
+            banner = await peer.accept()
+            await engine.wait_held()
+            banner.send(b"220 hello")
+            await status(engine, lambda now: now.traffic.received)
+            logging.getLogger("sessioner").setLevel(logging.DEBUG)
+            question = build_question("a.example", "A")
+            await engine.start_query(QuerySettings(constant(1000), 1, (question,), seconds=0.5, target=address))
+            await engine.wait_query()
+            query = (await engine.snapshot()).query
+            assert query
+            assert query.answered > 0
+            looked_at = sum("Received" in record.getMessage() for record in logged)
+            assert 0 < looked_at < query.answered / 10
+
+
 async def test_attempts_that_the_kernel_grants_no_watch_for_fail_and_are_made_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -495,7 +517,7 @@ async def test_short_sessions_that_the_kernel_grants_no_watch_for_fail_and_leave
 ) -> None:
     async with both() as (engine, _, (address,)):
         await engine.wait_held()
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = descriptors()
         await engine.begin_rate(ChurnSettings(seconds=0.1), 100.0)
         monkeypatch.setattr(engine._reactor, "_register", refuse_watch)
         await engine.wait_rate()
@@ -510,7 +532,7 @@ async def test_short_sessions_that_the_kernel_grants_no_watch_for_fail_and_leave
         assert (session.state, session.failure, own.open) == (OwnState.ENDED, "exhausted", set())
 
         async def all_are_closed() -> bool:
-            return len(list(Path("/proc/self/fd").iterdir())) == before
+            return descriptors() == before
 
         await until(all_are_closed)  # those of the responder as well
 
