@@ -282,9 +282,9 @@ class Engine(Campaigns, RateSearches, Probing):
         """Begin transactions at a rate (1/s); raises SessionerError."""
         targets = self._opened(settings.target)
         if (settings, targets) != self._goals_for:
-            self._goals_for = settings, targets
             goals = [Goal(target) async for target in in_turns(targets)]
             self._goals = each_in_turn(goals, len(self._settings.source_ips), settings.seed)
+            self._goals_for = settings, targets
         earlier = self._earlier.plus(churn=self._rates())
         try:
             self._churn = Churn(self._reactor, self._holder.dialer, self._goals, settings, rate)
@@ -358,7 +358,7 @@ class Engine(Campaigns, RateSearches, Probing):
         return self._holder.latencies.copy()
 
     async def sample_segments(self, most: int) -> Segments:
-        """Return the segments of at most so many held sessions, drawn at random; in slices, where few are held."""
+        """Return the segments of at most so many held sessions, drawn at random, in slices."""
         counts: list[tuple[int, int, int]] = []
         await self._reactor.run(self._draw_segments(most, counts))
         return Segments(len(counts), *(sum(column) for column in zip((0, 0, 0), *counts, strict=True)))
@@ -549,7 +549,7 @@ class Engine(Campaigns, RateSearches, Probing):
         return self._send
 
     def _opened(self, address: Address | None) -> list[Target]:
-        """Return the targets that sessions beside the held ones go to; raises UsageError."""
+        """Return the target of an address, or all; raises UsageError where there is none."""
         targets = [self._target(address)] if address else list(self._targets.values())
         if not targets:
             raise no_target()

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
@@ -65,9 +65,6 @@ _OWN: Final = 40
 # Workers whose counts of a latency are added up before others have their turn: two milliseconds.
 _MERGED: Final = 8
 
-# Rows of shares worked out before others have their turn: a few milliseconds.
-_ROWS: Final = 200
-
 
 def _rate_part(_number: int, count: int, rate: float | None) -> Sequence[Any]:
     return (rate / count if rate else rate,)
@@ -90,6 +87,10 @@ def _query_part(workers: "Workers", number: int, count: int, settings: QuerySett
 def _query_seconds(settings: QuerySettings) -> float:
     """Return for how long queries are sent: their end stays when they follow another schedule."""
     return settings.schedule.seconds if settings.seconds is None else settings.seconds
+
+
+def _no_queries() -> UsageError:
+    return UsageError("no queries are being sent; `query RATE` sends some")
 
 
 def _query_left(settings: QuerySettings, passed: float) -> QuerySettings | None:
@@ -223,6 +224,8 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
     async def set_hashsize(self, hashsize: int, address: Address | None) -> None:
         """Resize tables as the engine does, in workers that begin later as well."""
         async with self.pool.changing:
+            if address:
+                self._check_target(address)
             await self.ask("set_hashsize", _hashsize_part, (hashsize, address))
             for known in [address] if address else list(self._targets):
                 item, _ = self._targets[known]
@@ -240,32 +243,40 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
         """Let the queries follow another schedule as the engine does."""
         async with self.pool.changing:
             run = self.runs.get("query")
-            weights = self.weights(run.settings.target if run else None)
+            if not run or run.stopped:
+                raise _no_queries()
+            weights = self.weights(run.settings.target)
             await self.ask("change_query", lambda number, _: (schedule.scaled(weights[number]),), ())
-            if run:
-                left = _query_seconds(run.settings) - (monotonic() - run.begun)
-                settings = replace(run.settings, schedule=schedule, seconds=left)
-                self.runs["query"] = replace(run, settings=settings, begun=monotonic())
+            left = _query_seconds(run.settings) - (monotonic() - run.begun)
+            settings = replace(run.settings, schedule=schedule, seconds=left)
+            self.runs["query"] = replace(run, settings=settings, begun=monotonic())
 
     async def query_schedule(self) -> Schedule:
         """Return what is left of the schedule that all queries follow, as the engine does."""
         run = self.runs.get("query")
         left = run.left(run.settings, monotonic() - run.begun) if run and not run.stopped else None
         if not left:
-            raise UsageError("no queries are being sent; `query RATE` sends some")
+            raise _no_queries()
         schedule: Schedule = left.schedule
         return schedule
 
     async def change_send(self, rate: float) -> None:
         """Send so many messages a second and session as the engine does."""
         async with self.pool.changing:
+            run = self.runs.get("send")
+            if not run or run.stopped:
+                raise UsageError("no messages are being sent; `send TEXT` sends some")
             await self.ask("change_send", same, (rate,))
-            run = self.runs["send"]
             self.runs["send"] = replace(run, settings=replace(run.settings, rate=rate))
 
     async def begin_rate(self, settings: ChurnSettings, rate: float) -> None:
         """Begin transactions at a rate as the engine does, each worker a part of them."""
-        await self._begin_rate(settings, rate)
+        try:
+            await self._begin_rate(settings, rate)
+        except Exception:
+            with suppress(SessionerError):
+                await self.stop_rate()
+            raise
         # By now every worker has told of this rate, and nobody of the one before.
         self._remaining_tallies.clear()
 
@@ -412,12 +423,13 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             await self._take_in(await self.pool.grow(count))
 
     async def _take_in(self, begun: Sequence[Member[State]]) -> None:
-        """Let workers that were begun have all targets, and no session yet; raises SessionerError.
+        """Let workers that were begun have all targets, and no session yet, also while some are away.
 
-        They take no part in what runs: the others do all of what was asked for.
+        Raises SessionerError. They take no part in what runs: the others do all of what was asked for.
         """
-        for row in self._shares.values():
-            row += [0] * len(begun)
+        for table in [self._shares] if self._parts is self._shares else [self._shares, self._parts]:
+            async for row in in_turns(table.values()):
+                row += [0] * len(begun)
         for member in begun:
             await self._settle_in(member)
         await self.repeat(self.pool.members)
@@ -430,7 +442,8 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
         """Change the shares so that the targets have as many sessions as wanted."""
         rows = list(self._shares.values())
         sums = [wanted.get(address, sum(row)) for address, row in self._shares.items()]
-        await _in_turns(respread(rows, sums))
+        async for _ in in_turns(respread(rows, sums)):
+            pass
         await self._part()
 
     async def _part(self) -> None:
@@ -440,7 +453,8 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             self._parts = self._shares
             return
         rows = [[row[number] for number in present] for row in self._shares.values()]
-        await _in_turns(respread(rows, list(map(sum, self._shares.values())) if present else [0] * len(rows)))
+        async for _ in in_turns(respread(rows, list(map(sum, self._shares.values())) if present else [0] * len(rows))):
+            pass
         self._parts = dict(zip(self._shares, rows, strict=True))
 
     async def _set_shares(self) -> None:
@@ -518,12 +532,6 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
     async def _settle_in(self, member: Member[State]) -> None:
         await self.pool.call(member, "hold_targets", self._rows_of(member, list(self._targets)))
         await self.repeat([member])
-
-
-async def _in_turns(steps: Iterator[None]) -> None:
-    for number, _ in enumerate(steps):
-        if number % _ROWS == 0:
-            await asyncio.sleep(0)
 
 
 AnyEngine = Engine | Workers | Fleet
