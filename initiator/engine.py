@@ -128,14 +128,15 @@ class Engine(Campaigns, RateSearches, Probing):
             async for target, share in in_turns(zip(targets, shares, strict=True)):
                 self._holder.ask(target, share)
 
-    async def set_shares(self, shares: Sequence[int], processes: int) -> None:
-        """Ask for so many sessions of each target, in the order in which they were added.
+    async def set_shares(self, start: int, shares: Sequence[int], processes: int) -> None:
+        """Ask for so many sessions of each of some targets, in the order in which they were added, from `start` on.
 
         So many processes of ours, with this one, do that at the same time.
         """
         async with self._changing:
             self._holder.processes = processes
-            async for target, share in in_turns(zip(list(self._targets.values()), shares, strict=True)):
+            targets = list(self._targets.values())[start : start + len(shares)]
+            async for target, share in in_turns(zip(targets, shares, strict=True)):
                 if share != target.share:
                     self._holder.ask(target, share)
 

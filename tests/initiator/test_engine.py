@@ -304,7 +304,7 @@ async def test_others_have_turns_while_many_targets_are_changed() -> None:
         for change, asked in (
             (engine.add_targets(MANY, 1), range(2001)),
             (engine.set_sessions(6000, None), range(2000, 6001)),
-            (engine.set_shares([1] * 2000, 1), range(2000, 6001)),
+            (engine.set_shares(0, [1] * 2000, 1), range(2000, 6001)),
             (engine.remove_targets(MANY), range(2001)),
         ):
             seen.clear()

@@ -7,7 +7,8 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from itertools import count
@@ -217,6 +218,38 @@ async def test_targets_that_two_add_or_remove_at_the_same_time_are_added_and_rem
         assert (await workers.snapshot()).held == 2
         found = await twice(lambda: workers.remove_targets(endpoint))
         assert sorted(map(str, found)) == ["1", f"{endpoint} is no target; `details` shows the targets"]
+
+
+async def test_others_have_turns_while_many_targets_are_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one call tells a worker is made, and sent, in one turn."""
+    longest: Counter[str] = Counter()
+    asked: set[int] = set()
+
+    class Noting(Caller):
+        async def call(self, method: str, arguments: Sequence[Any], *rest: Any, **more: Any) -> Any:
+            if isinstance(arguments[0] if arguments else None, list):
+                longest[method] = max(longest[method], len(arguments[0]))
+            return await super().call(method, arguments, *rest, **more)
+
+    async def watch(workers: Workers) -> None:
+        while True:
+            await asyncio.sleep(0)
+            asked.add((await workers.snapshot()).asked)
+
+    monkeypatch.setattr("common.workers.process.Caller", Noting)
+    many = Endpoint("127.0.0.1", 2000, 3999)
+    async with both(2, 0, connect_rate=0.1) as (workers, _, _):
+        await workers.add_targets(many, 1)
+        await workers.set_sessions(6000, None)
+        await workers.set_sessions(1, Address("127.0.0.1", 2000))
+        assert (await workers.snapshot()).asked == 5998
+        watching = asyncio.create_task(watch(workers))
+        await workers.remove_targets(many)
+        watching.cancel()
+        await asyncio.wait([watching])
+        assert (await workers.snapshot()).asked == 0
+    assert len(asked) > 10
+    assert longest == {"hold_targets": 512, "forget_targets": 512}
 
 
 async def test_a_worker_that_dies_twice_is_replaced_twice() -> None:
