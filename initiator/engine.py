@@ -279,8 +279,8 @@ class Engine(Campaigns, RateSearches, Probing):
         """Return what became of the queries, messages and short sessions of all runs."""
         return self._over_held_sessions().plus(churn=self._rates())
 
-    async def begin_rate(self, settings: ChurnSettings, rate: float) -> None:
-        """Begin transactions at a rate (1/s); raises SessionerError."""
+    async def begin_rate(self, settings: ChurnSettings, rate: float, number: int) -> None:
+        """Begin transactions at a rate (1/s), whose tally has this number; raises SessionerError."""
         targets = self._opened(settings.target)
         if (settings, targets) != self._goals_for:
             goals = [Goal(target) async for target in in_turns(targets)]
@@ -288,7 +288,7 @@ class Engine(Campaigns, RateSearches, Probing):
             self._goals_for = settings, targets
         earlier = self._earlier.plus(churn=self._rates())
         try:
-            self._churn = Churn(self._reactor, self._holder.dialer, self._goals, settings, rate)
+            self._churn = Churn(self._reactor, self._holder.dialer, self._goals, settings, rate, number)
         except OSError as failure:
             raise _no_timer("churn", failure) from None
         self._earlier = earlier

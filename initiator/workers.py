@@ -115,9 +115,9 @@ def _send_left(settings: SendSettings, passed: float) -> SendSettings | None:
     return replace(settings, seconds=settings.seconds - passed) if passed < settings.seconds else None
 
 
-def _churn_part(number: int, count: int, settings: ChurnSettings, rate: float) -> Sequence[Any]:
-    phase = (number + settings.phase) / count
-    return replace(settings, seed=seed_of(settings.seed, number), phase=phase), rate / count
+def _churn_part(worker: int, count: int, settings: ChurnSettings, rate: float, number: int) -> Sequence[Any]:
+    phase = (worker + settings.phase) / count
+    return replace(settings, seed=seed_of(settings.seed, worker), phase=phase), rate / count, number
 
 
 def _add_segments(parts: Sequence[Segments]) -> Segments:
@@ -145,6 +145,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
         self._parts = self._shares
         self._loads: list[int] = []
         self._asked = 0
+        self._rate_number = 0
         self._ping = settings.ping
         self._stopping: asyncio.Task[None] | None = None
         self._remains: list[Snapshot] = []
@@ -280,16 +281,16 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             await self.ask("change_send", same, (rate,))
             self.runs["send"] = replace(run, settings=replace(run.settings, rate=rate))
 
-    async def begin_rate(self, settings: ChurnSettings, rate: float) -> None:
+    async def begin_rate(self, settings: ChurnSettings, rate: float, number: int) -> None:
         """Begin transactions at a rate as the engine does, each worker a part of them."""
+        self._rate_number = number
+        self._remaining_tallies.clear()
         try:
-            await self._begin_rate(settings, rate)
+            await self._begin_rate(settings, rate, number)
         except Exception:
             with suppress(SessionerError):
                 await self.stop_rate()
             raise
-        # By now every worker has told of this rate, and nobody of the one before.
-        self._remaining_tallies.clear()
 
     async def refresh(self) -> None:
         """Have the workers tell how they are now."""
@@ -301,8 +302,9 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
 
     def tally(self) -> Tally | None:
         """Return what has become of the transactions at a rate, as it was told last."""
-        found = [tally for told in self.pool.states() if (tally := told.state.churn)]
-        found += self._remaining_tallies
+        known = [tally for told in self.pool.states() if (tally := told.state.churn)]
+        # One that is silent has told of an earlier rate last.
+        found = [tally for tally in known if tally.number == self._rate_number] + self._remaining_tallies
         return merge_tallies(found) if found else None
 
     def check_open(self, target: Address | None) -> None:
@@ -551,7 +553,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             remaining = {name: state.latency(name) for name in LATENCIES}
             self._remains = [merged([*self._remains, remains(state.snapshot)], RULES)]
             self._remaining_totals = [merged([*self._remaining_totals, totals], {})]
-            if tally:
+            if tally and tally.number == self._rate_number:
                 self._remaining_tallies.append(remaining_tally(tally))
             if self._remaining_latencies:
                 known = self._remaining_latencies[0]

@@ -518,7 +518,7 @@ async def test_short_sessions_that_the_kernel_grants_no_watch_for_fail_and_leave
     async with both() as (engine, _, (address,)):
         await engine.wait_held()
         before = descriptors()
-        await engine.begin_rate(ChurnSettings(seconds=0.1), 100.0)
+        await engine.begin_rate(ChurnSettings(seconds=0.1), 100.0, 1)
         monkeypatch.setattr(engine._reactor, "_register", refuse_watch)
         await engine.wait_rate()
         tally = engine.tally()

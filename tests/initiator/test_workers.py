@@ -465,6 +465,33 @@ async def test_workers_that_were_there_are_not_told_again_what_is_the_same(
         assert followed() == one
 
 
+async def test_a_worker_that_is_silent_when_a_rate_begins_tells_nothing_of_it() -> None:
+    settings = ChurnSettings(seconds=0.5, request=b"hello", seed=3)
+    async with both(2) as (workers, _, _):
+        await workers.wait_held()
+        await workers.start_churn((100.0,), settings)
+        await workers.wait_churn()
+        silent = workers.pool.states()[0].process
+        os.kill(silent, signal.SIGSTOP)
+
+        async def is_under_way() -> bool:
+            figures = (await workers.snapshot()).churn
+            return bool(figures and figures.now)
+
+        try:
+            await workers.start_churn((100.0,), settings)
+            await until(is_under_way)
+            tally = workers.tally()
+        finally:
+            os.kill(silent, signal.SIGCONT)
+        assert tally
+        assert tally.asked == 50.0
+        await workers.wait_churn()
+        figures = (await workers.snapshot()).churn
+        assert figures
+        assert [(row.asked, row.due) for row in figures.rows] == [(100.0, 50)]
+
+
 async def test_churn_of_workers_is_stopped() -> None:
     async with both(2) as (workers, _, _):
         await workers.start_saturation(Search(50.0), ChurnSettings(seconds=20, seed=1))
