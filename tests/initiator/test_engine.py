@@ -505,10 +505,10 @@ async def test_attempts_that_the_kernel_grants_no_watch_for_fail_and_are_made_ag
         await engine.set_sessions(3, None)
         now = await status(engine, lambda now: now.failures)
         assert now.failures["exhausted"] >= 1
-        assert (now.held, now.exhausted) == (1, ("memory",))
+        assert (now.held, now.exhausted) == (1, ("epoll watches",))
         monkeypatch.undo()
         now = await status(engine, lambda now: now.held == 3)
-        assert now.attempts == 0
+        assert (now.attempts, now.exhausted) == (0, ())
         assert await engine.drop(address, False) == 3
 
 
@@ -529,7 +529,8 @@ async def test_short_sessions_that_the_kernel_grants_no_watch_for_fail_and_leave
         target = engine._targets[address]
         own = engine._own_of(SessionsSettings(), [target])
         session = own.begin()
-        assert (session.state, session.failure, own.open) == (OwnState.ENDED, "exhausted", set())
+        assert (session.state, session.failure, own.short_of) == (OwnState.ENDED, "exhausted", "epoll watches")
+        assert not own.open
 
         async def all_are_closed() -> bool:
             return descriptors() == before
