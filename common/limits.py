@@ -81,6 +81,7 @@ class System:
     nr_open: int | None = None
     file_max: int | None = None
     files_in_use: int | None = None
+    epoll_watches: int | None = None
     port_low: int | None = None
     port_high: int | None = None
     reserved_ports: int | None = None  # how many of the range are reserved
@@ -181,6 +182,15 @@ def _descriptors(system: System, demand: Demand) -> Iterator[Limit]:
         system.file_max,
         files,
         f"sysctl -w fs.file-max={_step_up(files)}",
+    )
+    # man epoll(7): what all processes of a user have in any epoll.
+    watches = demand.sessions + demand.listeners * demand.workers + DESCRIPTOR_RESERVE
+    yield _at_least(
+        "fs.epoll.max_user_watches",
+        "sessions and listeners of one user",
+        system.epoll_watches,
+        watches,
+        f"sysctl -w fs.epoll.max_user_watches={_step_up(watches)}",
     )
 
 

@@ -77,13 +77,20 @@ class Reactor:
         self._beat_again()
 
     def add(self, descriptor: int, handler: Handler, events: int) -> None:
-        """Call the handler whenever one of `events` (an epoll mask) is reported for the descriptor."""
+        """Call the handler whenever one of `events` (an epoll mask) is reported for the descriptor.
+
+        Raises OSError where the kernel grants no more, and knows nothing of the handler then.
+        """
         try:
             self.handlers[descriptor] = handler
         except IndexError:
             self.handlers.extend([None] * (descriptor + _SPARE - len(self.handlers)))
             self.handlers[descriptor] = handler
-        self._register(descriptor, events)
+        try:
+            self._register(descriptor, events)
+        except OSError:
+            self.handlers[descriptor] = None
+            raise
 
     def modify(self, descriptor: int, events: int) -> None:
         """Report these events from now on; those that are pending already are reported again."""
@@ -107,20 +114,27 @@ class Reactor:
         self._call_soon()
 
     def run(self, job: Job) -> "asyncio.Future[None]":
-        """Step a job as `start` does; the future is done when the job has ended, with what it raised."""
+        """Step a job as `start` does; the future is done when the job has ended, with what it raised.
+
+        A job that is ended by `close` has ended as well. What one raises that nobody awaits any more is logged.
+        """
         done: asyncio.Future[None] = self._loop.create_future()
 
         def tell_end() -> Job:
             try:
+                yield
                 yield from job
             except Exception as error:
-                if not done.done():
-                    done.set_exception(error)
+                if done.done():
+                    raise
+                done.set_exception(error)
             finally:
                 if not done.done():
                     done.set_result(None)
 
-        self.start(tell_end())
+        ending = tell_end()
+        next(ending)  # one that has not begun would be closed without a word
+        self.start(ending)
         return done
 
     def walk(self, visit: Callable[[Handler], bool | None]) -> Job:

@@ -20,6 +20,7 @@ def read_system(proc: Path = _PROC) -> System:
         nr_open=_number(proc, "sys/fs/nr_open"),
         file_max=_number(proc, "sys/fs/file-max"),
         files_in_use=_number(proc, "sys/fs/file-nr"),
+        epoll_watches=_number(proc, "sys/fs/epoll/max_user_watches"),
         port_low=low,
         port_high=high,
         reserved_ports=_reserved_ports(proc, low, high),

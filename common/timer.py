@@ -27,7 +27,7 @@ class _Setting(ctypes.Structure):
 
 
 class Timer:
-    """Calls back once at a monotonic time; armed again, the former time is forgotten.
+    """Calls back once at a monotonic time; armed again, the former time is forgotten. Raises OSError for none left.
 
     It is edge-triggered, and arming it clears what it counted, so nobody has to read it: timerfd_create(2).
     """
@@ -41,7 +41,11 @@ class Timer:
         if self._descriptor < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
-        reactor.add(self._descriptor, self, _EXPIRED | EDGE)
+        try:
+            reactor.add(self._descriptor, self, _EXPIRED | EDGE)
+        except OSError:
+            os.close(self._descriptor)
+            raise
 
     def arm(self, when: float) -> None:
         """Call back at `when` (monotonic seconds), or at once if that is past, or never for infinite."""

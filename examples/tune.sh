@@ -94,6 +94,7 @@ apply() {
     in_use=$(value_of fs.file-nr)
     at_least fs.file-max $((${in_use%% *} + 2 * sessions + 10000))
     at_least fs.nr_open $((sessions + 1000))
+    at_least fs.epoll.max_user_watches $((2 * sessions + 10000))
     widen_ports
     reuse_ports
     # Older kernels refuse a longer queue; without cookies a quarter of the SYN queue is kept for known peers.

@@ -54,9 +54,11 @@ class ChurnCounts:
 class Tally(ChurnCounts):
     """The counts of one rate so far; the other fields are as in ChurnRow, latencies with all counts.
 
-    Those of several processes can be merged, for nothing is summed up yet.
+    `number` is that of the rate, which tells it from others of the same initiator. Those of several processes can be
+    merged, for nothing is summed up yet.
     """
 
+    number: int
     asked: float
     seconds: float
     sent: int

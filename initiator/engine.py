@@ -128,14 +128,15 @@ class Engine(Campaigns, RateSearches, Probing):
             async for target, share in in_turns(zip(targets, shares, strict=True)):
                 self._holder.ask(target, share)
 
-    async def set_shares(self, shares: Sequence[int], processes: int) -> None:
-        """Ask for so many sessions of each target, in the order in which they were added.
+    async def set_shares(self, start: int, shares: Sequence[int], processes: int) -> None:
+        """Ask for so many sessions of each of some targets, in the order in which they were added, from `start` on.
 
         So many processes of ours, with this one, do that at the same time.
         """
         async with self._changing:
             self._holder.processes = processes
-            async for target, share in in_turns(zip(list(self._targets.values()), shares, strict=True)):
+            targets = list(self._targets.values())[start : start + len(shares)]
+            async for target, share in in_turns(zip(targets, shares, strict=True)):
                 if share != target.share:
                     self._holder.ask(target, share)
 
@@ -278,16 +279,16 @@ class Engine(Campaigns, RateSearches, Probing):
         """Return what became of the queries, messages and short sessions of all runs."""
         return self._over_held_sessions().plus(churn=self._rates())
 
-    async def begin_rate(self, settings: ChurnSettings, rate: float) -> None:
-        """Begin transactions at a rate (1/s); raises SessionerError."""
+    async def begin_rate(self, settings: ChurnSettings, rate: float, number: int) -> None:
+        """Begin transactions at a rate (1/s), whose tally has this number; raises SessionerError."""
         targets = self._opened(settings.target)
         if (settings, targets) != self._goals_for:
-            self._goals_for = settings, targets
             goals = [Goal(target) async for target in in_turns(targets)]
             self._goals = each_in_turn(goals, len(self._settings.source_ips), settings.seed)
+            self._goals_for = settings, targets
         earlier = self._earlier.plus(churn=self._rates())
         try:
-            self._churn = Churn(self._reactor, self._holder.dialer, self._goals, settings, rate)
+            self._churn = Churn(self._reactor, self._holder.dialer, self._goals, settings, rate, number)
         except OSError as failure:
             raise _no_timer("churn", failure) from None
         self._earlier = earlier
@@ -358,7 +359,7 @@ class Engine(Campaigns, RateSearches, Probing):
         return self._holder.latencies.copy()
 
     async def sample_segments(self, most: int) -> Segments:
-        """Return the segments of at most so many held sessions, drawn at random; in slices, where few are held."""
+        """Return the segments of at most so many held sessions, drawn at random, in slices."""
         counts: list[tuple[int, int, int]] = []
         await self._reactor.run(self._draw_segments(most, counts))
         return Segments(len(counts), *(sum(column) for column in zip((0, 0, 0), *counts, strict=True)))
@@ -549,7 +550,7 @@ class Engine(Campaigns, RateSearches, Probing):
         return self._send
 
     def _opened(self, address: Address | None) -> list[Target]:
-        """Return the targets that sessions beside the held ones go to; raises UsageError."""
+        """Return the target of an address, or all; raises UsageError where there is none."""
         targets = [self._target(address)] if address else list(self._targets.values())
         if not targets:
             raise no_target()

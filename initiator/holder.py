@@ -299,7 +299,8 @@ class Holder:
         if stream:
             stream.heard(self._buffer, count, now)
         moment = self._coarse.of(now)
-        if session.state is _ESTABLISHED and stream and session.heard >= self._coarse.second and not self._answered:
+        heard = session.heard
+        if session.state is _ESTABLISHED and stream and heard >= self._coarse.second and session not in self._answered:
             # Another answer in the same second confirms nothing new.
             session.heard = moment
             return count

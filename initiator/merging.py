@@ -103,6 +103,7 @@ def merge_histograms(parts: Sequence[Histogram]) -> Histogram:
 
 
 _TALLY_RULES: Final[Mapping[str, Rule]] = {
+    "number": first,
     "seconds": max,
     "busy": max,
     "time_wait": max,

@@ -201,7 +201,6 @@ class Opener:
             try:
                 add(descriptor, session, _EVENTS)
             except OSError as failure:
-                self._reactor.forget(descriptor)
                 sock.close()
                 self._count(target, reasons.reason_of(failure.errno))
                 self.pause(target, now)
@@ -238,10 +237,11 @@ class Opener:
 
     def _no_room(self, error: int | None) -> bool:
         """Take note that there is no room for any attempt now, and return False for that."""
-        self.shortages.begin(shortages.DESCRIPTORS if error in reasons.NO_DESCRIPTORS else shortages.MEMORY)
+        self.shortages.begin(shortages.kind_of(error) or shortages.MEMORY)
         return False
 
     def _all_begun(self) -> None:
         """Take note that nothing more is wanted for now: what had run out has sufficed."""
         self.shortages.end(shortages.DESCRIPTORS)
         self.shortages.end(shortages.MEMORY)
+        self.shortages.end(shortages.WATCHES)

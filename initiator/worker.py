@@ -67,7 +67,7 @@ async def state_of(engine: Engine, before: State | None) -> State:
 
 def tally_mark(tally: Tally) -> object:
     """Return what differs when anything has come to a tally, but for how busy the process is."""
-    return tally.asked, tally.seconds, tally.sent, tally.received, tally.time_wait, counts_of(tally)
+    return tally.number, tally.asked, tally.seconds, tally.sent, tally.received, tally.time_wait, counts_of(tally)
 
 
 def _at_node(settings: Settings) -> Engine:

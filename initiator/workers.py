@@ -2,12 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from operator import add, sub
 from random import Random
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from common.addresses import Address, Endpoint
 from common.errors import SessionerError, UsageError
@@ -56,17 +57,20 @@ from initiator.workloads.rate_search import RateSearches
 from initiator.workloads.schedule import Schedule
 from initiator.workloads.send import SendSettings
 
+T = TypeVar("T")
+
 _MODULE: Final = "initiator.worker"
 
 # Descriptors of a worker that are no sessions: its loop, its timers, its connection, sessions that end and are
 # replaced at the same time.
 _OWN: Final = 40
 
+# Targets, and shares of targets, that all workers together are told before others have their turn: five milliseconds.
+_TOLD_TARGETS: Final = 1024
+_TOLD_SHARES: Final = 16_384
+
 # Workers whose counts of a latency are added up before others have their turn: two milliseconds.
 _MERGED: Final = 8
-
-# Rows of shares worked out before others have their turn: a few milliseconds.
-_ROWS: Final = 200
 
 
 def _rate_part(_number: int, count: int, rate: float | None) -> Sequence[Any]:
@@ -92,6 +96,10 @@ def _query_seconds(settings: QuerySettings) -> float:
     return settings.schedule.seconds if settings.seconds is None else settings.seconds
 
 
+def _no_queries() -> UsageError:
+    return UsageError("no queries are being sent; `query RATE` sends some")
+
+
 def _query_left(settings: QuerySettings, passed: float) -> QuerySettings | None:
     seconds = _query_seconds(settings) - passed
     return replace(settings, schedule=settings.schedule.after(passed), seconds=seconds) if seconds > 0 else None
@@ -107,9 +115,9 @@ def _send_left(settings: SendSettings, passed: float) -> SendSettings | None:
     return replace(settings, seconds=settings.seconds - passed) if passed < settings.seconds else None
 
 
-def _churn_part(number: int, count: int, settings: ChurnSettings, rate: float) -> Sequence[Any]:
-    phase = (number + settings.phase) / count
-    return replace(settings, seed=seed_of(settings.seed, number), phase=phase), rate / count
+def _churn_part(worker: int, count: int, settings: ChurnSettings, rate: float, number: int) -> Sequence[Any]:
+    phase = (worker + settings.phase) / count
+    return replace(settings, seed=seed_of(settings.seed, worker), phase=phase), rate / count, number
 
 
 def _add_segments(parts: Sequence[Segments]) -> Segments:
@@ -119,8 +127,8 @@ def _add_segments(parts: Sequence[Segments]) -> Segments:
 class Workers(Divided, Campaigns, RateSearches, Probing):
     """Targets whose sessions are spread over workers; None for `count` begins as many as are needed.
 
-    `_shares` has a row for each target, and in it a number for each worker. `_parts` is what those hold that are not
-    away: the same, unless some are.
+    `_shares` has a row for each target, and in it a number for each worker; `_asked` is their sum. `_parts` is what
+    those hold that are not away: the same, unless some are. `_loads` are the sums of its columns.
     """
 
     def __init__(self, settings: Settings, count: int | None, origin: Origin) -> None:
@@ -135,6 +143,9 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
         self._targets: dict[Address, tuple[SocketAddress, int]] = {}
         self._shares: dict[Address, list[int]] = {}
         self._parts = self._shares
+        self._loads: list[int] = []
+        self._asked = 0
+        self._rate_number = 0
         self._ping = settings.ping
         self._stopping: asyncio.Task[None] | None = None
         self._remains: list[Snapshot] = []
@@ -175,14 +186,12 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             found = await new_targets(endpoint, resolved, self._targets)
             size = table_size(hashsize, len(found))
             await self._grow(self._asked + len(found))
-            known = list(self._targets)
+            known = len(self._targets)
             async for item in in_turns(found):
                 self._targets[item.address] = item, size
                 self._shares[item.address] = [0] * len(self.pool.members)
             await self._spread({item.address: 1 for item in found})
-            new = list(self._targets)[len(known) :]
-            present = self.pool.present()
-            await self.pool.each("hold_targets", [[self._rows_of(member, new)] for member in present], present)
+            await self._hold(list(self._targets)[known:], self.pool.present())
         return len(found)
 
     async def remove_targets(self, endpoint: Endpoint) -> int:
@@ -190,10 +199,14 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
         resolved = await resolve(endpoint)
         async with self.pool.changing:
             known = await known_targets(endpoint, resolved, self._targets)
-            for address in known:
+            async for address in in_turns(known):
+                self._loads = list(map(sub, self._loads, self._parts[address]))
+                self._asked -= sum(self._shares[address])
                 del self._targets[address], self._shares[address]
                 self._parts.pop(address, None)
-            await self.ask("forget_targets", same, (known,))
+            await self._tell(
+                "forget_targets", known, _TOLD_TARGETS, self.pool.present(), lambda _member, _start, some: (some,)
+            )
         return len(known)
 
     async def set_sessions(self, count: int, address: Address | None) -> None:
@@ -202,13 +215,13 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             if address:
                 self._check_target(address)
                 wanted = {address: count}
+                others = self._asked - sum(self._shares[address])
             elif self._targets:
                 wanted = dict(zip(self._targets, share_out(count, len(self._targets)), strict=True))
+                others = 0
             else:
                 raise no_target()
-            await self._grow(
-                sum(wanted.values()) + sum(sum(row) for at, row in self._shares.items() if at not in wanted)
-            )
+            await self._grow(count + others)
             await self._spread(wanted)
             await self._set_shares()
 
@@ -223,8 +236,10 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
     async def set_hashsize(self, hashsize: int, address: Address | None) -> None:
         """Resize tables as the engine does, in workers that begin later as well."""
         async with self.pool.changing:
+            if address:
+                self._check_target(address)
             await self.ask("set_hashsize", _hashsize_part, (hashsize, address))
-            for known in [address] if address else list(self._targets):
+            async for known in in_turns([address] if address else list(self._targets)):
                 item, _ = self._targets[known]
                 self._targets[known] = item, hashsize
 
@@ -240,34 +255,42 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
         """Let the queries follow another schedule as the engine does."""
         async with self.pool.changing:
             run = self.runs.get("query")
-            weights = self.weights(run.settings.target if run else None)
+            if not run or run.stopped:
+                raise _no_queries()
+            weights = self.weights(run.settings.target)
             await self.ask("change_query", lambda number, _: (schedule.scaled(weights[number]),), ())
-            if run:
-                left = _query_seconds(run.settings) - (monotonic() - run.begun)
-                settings = replace(run.settings, schedule=schedule, seconds=left)
-                self.runs["query"] = replace(run, settings=settings, begun=monotonic())
+            left = _query_seconds(run.settings) - (monotonic() - run.begun)
+            settings = replace(run.settings, schedule=schedule, seconds=left)
+            self.runs["query"] = replace(run, settings=settings, begun=monotonic())
 
     async def query_schedule(self) -> Schedule:
         """Return what is left of the schedule that all queries follow, as the engine does."""
         run = self.runs.get("query")
         left = run.left(run.settings, monotonic() - run.begun) if run and not run.stopped else None
         if not left:
-            raise UsageError("no queries are being sent; `query RATE` sends some")
+            raise _no_queries()
         schedule: Schedule = left.schedule
         return schedule
 
     async def change_send(self, rate: float) -> None:
         """Send so many messages a second and session as the engine does."""
         async with self.pool.changing:
+            run = self.runs.get("send")
+            if not run or run.stopped:
+                raise UsageError("no messages are being sent; `send TEXT` sends some")
             await self.ask("change_send", same, (rate,))
-            run = self.runs["send"]
             self.runs["send"] = replace(run, settings=replace(run.settings, rate=rate))
 
-    async def begin_rate(self, settings: ChurnSettings, rate: float) -> None:
+    async def begin_rate(self, settings: ChurnSettings, rate: float, number: int) -> None:
         """Begin transactions at a rate as the engine does, each worker a part of them."""
-        await self._begin_rate(settings, rate)
-        # By now every worker has told of this rate, and nobody of the one before.
+        self._rate_number = number
         self._remaining_tallies.clear()
+        try:
+            await self._begin_rate(settings, rate, number)
+        except Exception:
+            with suppress(SessionerError):
+                await self.stop_rate()
+            raise
 
     async def refresh(self) -> None:
         """Have the workers tell how they are now."""
@@ -279,8 +302,9 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
 
     def tally(self) -> Tally | None:
         """Return what has become of the transactions at a rate, as it was told last."""
-        found = [tally for told in self.pool.states() if (tally := told.state.churn)]
-        found += self._remaining_tallies
+        known = [tally for told in self.pool.states() if (tally := told.state.churn)]
+        # One that is silent has told of an earlier rate last.
+        found = [tally for tally in known if tally.number == self._rate_number] + self._remaining_tallies
         return merge_tallies(found) if found else None
 
     def check_open(self, target: Address | None) -> None:
@@ -365,14 +389,10 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
         await self.end_probes()
         await self.pool.close()
 
-    @property
-    def _asked(self) -> int:
-        return sum(map(sum, self._shares.values()))
-
     def weights(self, target: Address | None) -> list[float]:
         """Return which part of what goes over the sessions, or over those of a target, each worker is to do."""
-        rows = [self._parts[target]] if target in self._parts else list(self._parts.values())
-        return weights_of([sum(column) for column in zip(*rows, strict=True)] or [0] * len(self.pool.present()))
+        loads = self._parts[target] if target else self._loads
+        return weights_of(loads or [0] * len(self.pool.present()))
 
     def forget_run(self, name: str) -> None:
         """Drop what workers that have ended left of earlier runs."""
@@ -396,9 +416,30 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             place=place,
         )
 
-    def _column_of(self, member: Member[State]) -> list[int]:
-        place = self.pool.present().index(member)
-        return [row[place] for row in self._parts.values()]
+    async def _tell(
+        self,
+        method: str,
+        items: list[T],
+        at_once: int,
+        members: Sequence[Member[State]],
+        part: Callable[[Member[State], int, list[T]], Sequence[Any]],
+    ) -> None:
+        """Call a method of some workers with a page of the items after the other, so many for all of them `at_once`.
+
+        `part` gives one's arguments, from (the worker, where the page starts, its items). How a worker is then, it
+        tells after the last page alone.
+        """
+        step = max(1, at_once // max(1, len(members)))
+        for start in range(0, len(items), step):
+            some = items[start : start + step]
+            arguments = [part(member, start, some) for member in members]
+            await self.pool.each(method, arguments, members, reading=start + step < len(items))
+
+    async def _hold(self, addresses: list[Address], members: Sequence[Member[State]]) -> None:
+        """Let some workers have these targets, each with its share of the sessions."""
+        await self._tell(
+            "hold_targets", addresses, _TOLD_TARGETS, members, lambda member, _, some: (self._rows_of(member, some),)
+        )
 
     def _rows_of(self, member: Member[State], addresses: Sequence[Address]) -> list[tuple[SocketAddress, int, int]]:
         count, place = len(self.pool.members), self.pool.present().index(member)
@@ -412,12 +453,14 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             await self._take_in(await self.pool.grow(count))
 
     async def _take_in(self, begun: Sequence[Member[State]]) -> None:
-        """Let workers that were begun have all targets, and no session yet; raises SessionerError.
+        """Let workers that were begun have all targets, and no session yet, also while some are away.
 
-        They take no part in what runs: the others do all of what was asked for.
+        Raises SessionerError. They take no part in what runs: the others do all of what was asked for.
         """
-        for row in self._shares.values():
-            row += [0] * len(begun)
+        self._loads += [0] * len(begun)
+        for table in [self._shares] if self._parts is self._shares else [self._shares, self._parts]:
+            async for row in in_turns(table.values()):
+                row += [0] * len(begun)
         for member in begun:
             await self._settle_in(member)
         await self.repeat(self.pool.members)
@@ -429,23 +472,36 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
     async def _spread(self, wanted: dict[Address, int]) -> None:
         """Change the shares so that the targets have as many sessions as wanted."""
         rows = list(self._shares.values())
-        sums = [wanted.get(address, sum(row)) for address, row in self._shares.items()]
-        await _in_turns(respread(rows, sums))
+        shares = in_turns(self._shares.items())
+        sums = [wanted[address] if address in wanted else sum(row) async for address, row in shares]
+        async for _ in in_turns(respread(rows, sums)):
+            pass
+        self._asked = sum(sums)
         await self._part()
 
     async def _part(self) -> None:
         """Work out who holds what: each its own, and those that are there also what those that are away held."""
         present = [member.number for member in self.pool.present()]
-        if len(present) == len(self.pool.members):
-            self._parts = self._shares
-            return
-        rows = [[row[number] for number in present] for row in self._shares.values()]
-        await _in_turns(respread(rows, list(map(sum, self._shares.values())) if present else [0] * len(rows)))
-        self._parts = dict(zip(self._shares, rows, strict=True))
+        parts = self._shares
+        if len(present) < len(self.pool.members):
+            rows = [[row[number] for number in present] async for row in in_turns(self._shares.values())]
+            sums = [sum(row) if present else 0 async for row in in_turns(self._shares.values())]
+            async for _ in in_turns(respread(rows, sums)):
+                pass
+            parts = dict(zip(self._shares, rows, strict=True))
+        loads = [0] * len(present)
+        async for row in in_turns(parts.values()):
+            loads = list(map(add, loads, row))
+        self._parts, self._loads = parts, loads
 
     async def _set_shares(self) -> None:
         present = self.pool.present()
-        await self.pool.each("set_shares", [[self._column_of(member), len(present)] for member in present], present)
+
+        def part(member: Member[State], start: int, rows: list[list[int]]) -> Sequence[Any]:
+            place = present.index(member)
+            return start, [row[place] for row in rows], len(present)
+
+        await self._tell("set_shares", list(self._parts.values()), _TOLD_SHARES, present, part)
 
     async def _cover(self) -> None:
         """Let those that are there do what those that are away did."""
@@ -497,7 +553,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             remaining = {name: state.latency(name) for name in LATENCIES}
             self._remains = [merged([*self._remains, remains(state.snapshot)], RULES)]
             self._remaining_totals = [merged([*self._remaining_totals, totals], {})]
-            if tally:
+            if tally and tally.number == self._rate_number:
                 self._remaining_tallies.append(remaining_tally(tally))
             if self._remaining_latencies:
                 known = self._remaining_latencies[0]
@@ -516,14 +572,8 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             await self._divide_query([other for other in self.pool.present() if other is not member])
 
     async def _settle_in(self, member: Member[State]) -> None:
-        await self.pool.call(member, "hold_targets", self._rows_of(member, list(self._targets)))
+        await self._hold(list(self._targets), [member])
         await self.repeat([member])
-
-
-async def _in_turns(steps: Iterator[None]) -> None:
-    for number, _ in enumerate(steps):
-        if number % _ROWS == 0:
-            await asyncio.sleep(0)
 
 
 AnyEngine = Engine | Workers | Fleet

@@ -15,7 +15,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from common.errors import UsageError
 from common.fleet.hosted import Answer, News, NodeTold
-from common.workers.calls import GoneError
+from common.workers.calls import GoneError, forget
 
 log = logging.getLogger("sessioner")
 
@@ -135,9 +135,3 @@ class ActorCaller:
 async def result_of(reference: Any) -> Any:
     """Return what an actor's method has returned; raises RayError."""
     return await reference
-
-
-def forget(call: "asyncio.Future[Any]") -> None:
-    """Take note of what a late answer was, which is of no use any more."""
-    if not call.cancelled():
-        call.exception()

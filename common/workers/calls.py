@@ -237,6 +237,12 @@ class Server:
         raise SessionerError(f"no descriptors left for {format_count(count, 'listener')}: raise ulimit -n")
 
 
+def forget(call: "asyncio.Future[Any]") -> None:
+    """Take note of what a late answer was, which is of no use any more."""
+    if not call.cancelled():
+        call.exception()
+
+
 def _close(sockets: Iterable[SocketType]) -> None:
     for sock in sockets:
         sock.close()

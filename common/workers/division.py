@@ -1,6 +1,7 @@
 """How what is asked of a daemon is divided among its workers; pure."""
 
 from collections.abc import Iterator, Sequence
+from operator import add
 from random import Random
 from typing import Final
 
@@ -90,19 +91,20 @@ def respread(shares: list[list[int]], wanted: Sequence[int]) -> Iterator[None]:
     No more is moved than must be: a target's shares all grow or all shrink. What is added evens out the workers' loads,
     what is taken away is taken in proportion. Yields after each row, for it may take long.
     """
+    loads = [0] * len(shares[0]) if shares else []
     for row, sum_wanted in zip(shares, wanted, strict=True):
         if sum_wanted < sum(row):
             row[:] = portions(row, sum_wanted)
-            yield
-    loads = [sum(column) for column in zip(*shares, strict=True)]
-    missing = [sum_wanted - sum(row) for row, sum_wanted in zip(shares, wanted, strict=True)]
-    left = sum(missing)
+        loads = list(map(add, loads, row))
+        yield
+    left = sum(wanted) - sum(loads)
     given = fill(loads, left)
-    for row, more in zip(shares, missing, strict=True):
+    for row, sum_wanted in zip(shares, wanted, strict=True):
+        more = sum_wanted - sum(row)
         if more:
             _grow(row, more, given, left)
             left -= more
-            yield
+        yield
 
 
 def _grow(row: list[int], more: int, given: list[int], left: int) -> None:

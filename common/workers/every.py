@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from common.dump import Dump
-from common.errors import SessionerError, UsageError
+from common.errors import SessionerError
 from common.workers.division import portions
 from common.workers.pool import Member, Pool
 
@@ -74,21 +74,27 @@ class Divided:
         if not answers:
             log.warning("No worker answers; what is asked for, they do when they go on")
         if keep:
-            self.keep(method, divide, arguments)
+            key = self.keep(method, divide, arguments)
+            for member, part in zip(members, parts, strict=True):
+                member.kept[key] = part
         return answers
 
-    def keep(self, method: str, divide: Divide, arguments: Sequence[Any]) -> None:
-        """Have a call made to workers that begin later as well, instead of the one before it."""
+    def keep(self, method: str, divide: Divide, arguments: Sequence[Any]) -> tuple[Any, ...]:
+        """Have a call made to workers that begin later as well, instead of the one before it; return what it is by."""
         key = (method, *arguments[1:])
         self._kept.pop(key, None)
         self._kept[key] = method, divide, arguments
+        return key
 
     async def repeat(self, members: Sequence[Member[Any]]) -> None:
-        """Make the calls that are kept to some workers."""
+        """Make the calls that are kept to some workers: to each those whose part it has not had yet."""
         present = self.pool.present()
-        for method, divide, arguments in self._kept.values():
-            parts = [divide(present.index(member), len(present), *arguments) for member in members]
-            await self.pool.each(method, parts, members)
+        for key, (method, divide, arguments) in self._kept.items():
+            parts = {member: divide(present.index(member), len(present), *arguments) for member in members}
+            due = [member for member, part in parts.items() if member.kept.get(key) != part]
+            for member in due:
+                member.kept[key] = parts[member]
+            await self.pool.each(method, [parts[member] for member in due], due)
 
     async def resume(self, member: Member[Any]) -> None:
         """Let a worker that takes the place of another one do its part of what runs."""
@@ -101,11 +107,13 @@ class Divided:
     async def set_dump(self, dump: Dump | None) -> Dump | None:
         """Show traffic as the engine does; that of one session is shown where most of them are."""
         async with self.pool.changing:
-            held = [member.told.state.snapshot.held if member.told else 0 for member in self.pool.present()]
-            fullest = held.index(max(held, default=0)) if held else 0
+            present = self.pool.present()
+            held = {member.number: member.told.state.snapshot.held if member.told else 0 for member in present}
+            fullest = max(held, key=held.__getitem__, default=0)
 
             def part(number: int, _count: int) -> Sequence[Any]:
-                return (dump if dump and (dump.every or number == fullest) else None,)
+                follows = self.pool.present()[number].number == fullest
+                return (dump if dump and (dump.every or follows) else None,)
 
             before = [found for found in await self.ask("set_dump", part, (), keep=True) if found]
         if before:
@@ -124,11 +132,6 @@ def same(_number: int, _count: int, *arguments: Any) -> Sequence[Any]:
 
 def nothing(_answers: Sequence[Any]) -> None:
     """Return nothing, as the method does."""
-
-
-def first(answers: Sequence[R]) -> R:
-    """Return one answer, where all are the same."""
-    return answers[0]
 
 
 def every(
@@ -171,7 +174,7 @@ def begins(
     divide: Callable[[Any, int, int, T], T],
     left: Left[T],
 ) -> Callable[[Any, T], Coroutine[Any, Any, None]]:
-    """Return a method that begins a run in every worker, in all of them or in none.
+    """Return a method that begins a run in every worker, in all of them or in none: it raises what one of them raises.
 
     `divide` gives the settings of one worker's part, from (the workers, its number, their count, the settings), and
     `left` what is left for one that joins later. `name` is that of the run's figures in a snapshot.
@@ -183,10 +186,11 @@ def begins(
             members = self.pool.present()
             parts = [divide(self, number, len(members), settings) for number in range(len(members))]
             outcomes = await self.pool.outcomes(begin, [(part,) for part in parts], members)
-            refusals = [outcome for outcome in outcomes if isinstance(outcome, UsageError)]
+            refusals = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
             if refusals:
-                begun = [member for member, outcome in zip(members, outcomes, strict=True) if outcome == [None]]
-                await self.pool.each(end, [()] * len(begun), begun)
+                # One that does not answer begins when it goes on, and ends then.
+                others = [each for each, outcome in zip(members, outcomes, strict=True) if isinstance(outcome, list)]
+                await self.pool.outcomes(end, [()] * len(others), others)
                 raise refusals[0]
             self.forget_run(name)
             self.runs[name] = Run(settings, settings, monotonic(), begin, divide, left)

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from common.errors import SessionerError, UsageError
 from common.logs import ROOT
-from common.workers.calls import GoneError
+from common.workers.calls import GoneError, forget
 from common.workers.merge import WorkerFigures
 from common.workers.serving import REFRESH, SET_LOG_LEVEL, Birth, Logged, Part, Told
 
@@ -80,7 +80,7 @@ class Member(Generic[S]):
     """A worker as its console sees it: `told` is what it told last, None before that.
 
     `first` is done when it has told something, `replaced` when another one has taken its place, or all others its part:
-    then it is `away`.
+    then it is `away`. `kept` are the arguments of the calls that it was given and others will be given as well.
     """
 
     def __init__(self, number: int, name: str) -> None:
@@ -92,6 +92,7 @@ class Member(Generic[S]):
         self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.replaced = asyncio.Event()
         self.missed = False
+        self.kept: dict[tuple[Any, ...], Sequence[Any]] = {}
         self.caller: Calls
         self.listening: asyncio.Task[None]
 
@@ -396,7 +397,7 @@ class Pool(Generic[S]):
             raise
         if not done:
             # What was asked for is done when it goes on; nobody waits for the answer then.
-            calling.add_done_callback(_forget)
+            calling.add_done_callback(forget)
             if not member.missed:
                 member.missed = True
                 log.warning("%s does not answer; what is asked for, it does when it goes on", member.name)
@@ -423,9 +424,3 @@ class Pool(Generic[S]):
             await asyncio.sleep(_BEAT)
             if level != (level := logging.getLogger(ROOT).level):
                 await self.each(SET_LOG_LEVEL, [(level,)] * len(self.members))
-
-
-def _forget(call: "asyncio.Future[Any]") -> None:
-    """Take note of what a late answer was, which is of no use any more."""
-    if not call.cancelled():
-        call.exception()

@@ -112,9 +112,13 @@ class OwnSessions:
         if error != errno.EINPROGRESS:
             sock.close()
             return self._not_begun(session, error)
+        try:
+            self._reactor.add(sock.fileno(), session, _EVENTS)
+        except OSError as failure:
+            sock.close()
+            return self._not_begun(session, failure.errno or errno.EIO)
         session.descriptor = sock.detach()
         self.open.add(session)
-        self._reactor.add(session.descriptor, session, _EVENTS)
         return session
 
     async def establish(
@@ -192,12 +196,7 @@ class OwnSessions:
         return error
 
     def _not_begun(self, session: OwnSession, error: int) -> OwnSession:
-        if error in reasons.NO_DESCRIPTORS:
-            self.short_of = shortages.DESCRIPTORS
-        elif error in reasons.NO_MEMORY:
-            self.short_of = shortages.MEMORY
-        elif error == errno.EADDRNOTAVAIL:
-            self.short_of = shortages.PORTS
+        self.short_of = shortages.kind_of(error) or self.short_of
         session.state = State.ENDED
         session.failure = reasons.reason_of(error)
         return session

@@ -50,6 +50,7 @@ class Campaigns:
 
     def __init__(self) -> None:
         self._campaign: Campaign | None = None
+        self._tried = 0
 
     async def start_churn(self, rates: Sequence[float], settings: ChurnSettings) -> None:
         """Open sessions beside those held at one rate (1/s) after the other; raises UsageError."""
@@ -80,8 +81,13 @@ class Campaigns:
         """Return what is known of the one that runs, or ran last."""
         return self._campaign.figures() if self._campaign else None
 
-    async def begin_rate(self, settings: ChurnSettings, rate: float) -> None:
-        """Begin transactions at a rate (1/s); raises SessionerError."""
+    async def try_rate(self, settings: ChurnSettings, rate: float) -> None:
+        """Begin transactions at a rate (1/s), with a number of its own; raises SessionerError."""
+        self._tried += 1
+        await self.begin_rate(settings, rate, self._tried)
+
+    async def begin_rate(self, settings: ChurnSettings, rate: float, number: int) -> None:
+        """Begin transactions at a rate (1/s), whose tally has this number; raises SessionerError."""
         raise NotImplementedError
 
     async def wait_rate(self) -> None:
@@ -163,7 +169,7 @@ class Campaign:
 
     async def _try(self, rate: float) -> ChurnRow | None:
         """Return what has become of a rate; None where nothing is known, for what tried it has ended."""
-        await self._engine.begin_rate(self._settings, rate)
+        await self._engine.try_rate(self._settings, rate)
         self._trying, self._until = True, monotonic() + self._settings.seconds
         try:
             if self._stopped.is_set():

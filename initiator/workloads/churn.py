@@ -73,7 +73,13 @@ class Churn:
     """Transactions at one rate; it is over when its time is and none is under way any more."""
 
     def __init__(
-        self, reactor: Reactor, dialer: Dialer, goals: Iterator[Goal], settings: ChurnSettings, rate: float
+        self,
+        reactor: Reactor,
+        dialer: Dialer,
+        goals: Iterator[Goal],
+        settings: ChurnSettings,
+        rate: float,
+        number: int,
     ) -> None:
         self.reactor = reactor
         self.buffer = bytearray(BUFFER)
@@ -86,6 +92,7 @@ class Churn:
         self.sent = self.received = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._rate = rate
+        self._number = number
         self._timeout = settings.timeout
         self._goals = goals
         self._open_socket, self._dial = dialer.open, dialer.connect
@@ -194,13 +201,13 @@ class Churn:
             transaction = Transaction(self, sock, due, begun)
             try:
                 sent = transaction.send()
+                add(transaction.descriptor, transaction, _SENT if sent else _SENDING)
             except OSError as failure:
                 self._failed[transaction.reason(failure)] += 1
                 reset_at_close(transaction.descriptor)
                 sock.close()
                 continue
             under_way[transaction] = None
-            add(transaction.descriptor, transaction, _SENT if sent else _SENDING)
             if sent and not self.asks:
                 self.complete(transaction, transaction.connected)
 
@@ -283,6 +290,7 @@ class Churn:
         elapsed = now - self._begun_at
         seconds = max(min(now, self._ends), self._last_at) - self._begun_at
         return Tally(
+            number=self._number,
             asked=self._rate,
             seconds=seconds,
             due=self._due,

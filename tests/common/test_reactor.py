@@ -6,6 +6,7 @@ import os
 import select
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -298,6 +299,34 @@ async def test_closing_ends_a_run_that_is_awaited(pause: float | None) -> None:
     await beat(reactor)
     reactor.close()
     await done
+
+
+async def test_closing_ends_a_run_that_has_not_begun() -> None:
+    record: list[str] = []
+    reactor = Reactor()
+    done = reactor.run(steps(record, "a", 3))
+    reactor.close()
+    await done
+    assert not record
+
+
+async def test_what_a_run_raises_that_nobody_awaits_any_more_is_logged(logged: list[logging.LogRecord]) -> None:
+    def broken() -> Job:
+        yield
+        fail()
+
+    with closing(Reactor()) as reactor:
+        reactor.run(broken()).cancel()
+        await once(lambda: logged)
+    assert "This is a bug" in logged[0].getMessage()
+
+
+async def test_a_descriptor_that_epoll_refuses_has_no_handler(tmp_path: Path) -> None:
+    """A regular file is always ready: epoll_ctl(2) refuses it."""
+    with closing(Reactor()) as reactor, (tmp_path / "file").open("w") as file:
+        with pytest.raises(PermissionError):
+            reactor.add(file.fileno(), Called(), READ)
+        assert reactor.handlers[file.fileno()] is None
 
 
 async def test_a_walk_visits_every_handler_by_descriptor(open_pipes: OpenPipes) -> None:

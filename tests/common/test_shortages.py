@@ -6,10 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.shortages import DESCRIPTORS, MEMORY, PORTS, Shortages, highest_descriptor
+from common.shortages import DESCRIPTORS, MEMORY, PORTS, WATCHES, Shortages, highest_descriptor
 
-KINDS = [DESCRIPTORS, PORTS, MEMORY]
-REMEDIES = {DESCRIPTORS: "ulimit -n", PORTS: "--source-ip", MEMORY: "net.ipv4.tcp_mem"}
+REMEDIES = {
+    DESCRIPTORS: "ulimit -n",
+    PORTS: "--source-ip",
+    MEMORY: "net.ipv4.tcp_mem",
+    WATCHES: "fs.epoll.max_user_watches",
+}
+KINDS = list(REMEDIES)
 
 
 @pytest.fixture
@@ -55,10 +60,10 @@ def test_kinds_are_kept_apart(logged: list[logging.LogRecord]) -> None:
     for kind in KINDS:
         shortages.begin(kind)
     shortages.end(PORTS)
-    assert shortages.kinds == {DESCRIPTORS, MEMORY}
+    assert shortages.kinds == set(KINDS) - {PORTS}
     shortages.begin(PORTS)
     assert shortages.kinds == set(KINDS)
-    assert len(logged) == 5
+    assert len(logged) == len(KINDS) + 2
 
 
 @pytest.mark.parametrize(("limit", "highest"), [(1024, 960), (256, 192), (100, 75), (64, 48)])

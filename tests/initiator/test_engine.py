@@ -22,8 +22,11 @@ from common.errors import SessionerError, UsageError
 from common.keepalive import Keepalive
 from common.paging import all_rows
 from initiator.engine import Engine
+from initiator.probes.figures import SessionsSettings
+from initiator.probes.own import State as OwnState
 from initiator.settings import Settings
 from initiator.snapshot import Segments, SessionRow, Snapshot, TargetSnapshot
+from initiator.workloads.churn import ChurnSettings
 from initiator.workloads.expressions import parse_message
 from initiator.workloads.query import QuerySettings
 from initiator.workloads.query_csv import FileCsv
@@ -32,7 +35,7 @@ from initiator.workloads.schedule import constant
 from initiator.workloads.send import SendSettings
 from responder.engine import Engine as Responder
 from responder.settings import Settings as ResponderSettings
-from tests.support import PATIENCE, Peer, full_queue, reset, until
+from tests.support import PATIENCE, Peer, descriptors, full_queue, reset, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -301,7 +304,7 @@ async def test_others_have_turns_while_many_targets_are_changed() -> None:
         for change, asked in (
             (engine.add_targets(MANY, 1), range(2001)),
             (engine.set_sessions(6000, None), range(2000, 6001)),
-            (engine.set_shares([1] * 2000, 1), range(2000, 6001)),
+            (engine.set_shares(0, [1] * 2000, 1), range(2000, 6001)),
             (engine.remove_targets(MANY), range(2001)),
         ):
             seen.clear()
@@ -470,6 +473,28 @@ async def test_an_answer_confirms_whatever_was_said_unasked_before_and_after_it(
             assert (now.confirmed, now.confirmed_last_minute) == (0, 0)
 
 
+async def test_what_was_heard_unasked_on_one_session_slows_the_answers_on_no_other(
+    logged: list[logging.LogRecord],
+) -> None:
+    """What confirms nothing new is not looked at: one answer a second and session is, and has a line in the log."""
+    with Peer() as peer:
+        async with both() as (engine, _, (address,)):
+            await engine.add_targets(peer.endpoint, None)
+            banner = await peer.accept()
+            await engine.wait_held()
+            banner.send(b"220 hello")
+            await status(engine, lambda now: now.traffic.received)
+            logging.getLogger("sessioner").setLevel(logging.DEBUG)
+            question = build_question("a.example", "A")
+            await engine.start_query(QuerySettings(constant(1000), 1, (question,), seconds=0.5, target=address))
+            await engine.wait_query()
+            query = (await engine.snapshot()).query
+            assert query
+            assert query.answered > 0
+            looked_at = sum("Received" in record.getMessage() for record in logged)
+            assert 0 < looked_at < query.answered / 10
+
+
 async def test_attempts_that_the_kernel_grants_no_watch_for_fail_and_are_made_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -480,11 +505,37 @@ async def test_attempts_that_the_kernel_grants_no_watch_for_fail_and_are_made_ag
         await engine.set_sessions(3, None)
         now = await status(engine, lambda now: now.failures)
         assert now.failures["exhausted"] >= 1
-        assert (now.held, now.exhausted) == (1, ("memory",))
+        assert (now.held, now.exhausted) == (1, ("epoll watches",))
         monkeypatch.undo()
         now = await status(engine, lambda now: now.held == 3)
-        assert now.attempts == 0
+        assert (now.attempts, now.exhausted) == (0, ())
         assert await engine.drop(address, False) == 3
+
+
+async def test_short_sessions_that_the_kernel_grants_no_watch_for_fail_and_leave_nothing(
+    monkeypatch: pytest.MonkeyPatch, logged: list[logging.LogRecord]
+) -> None:
+    async with both() as (engine, _, (address,)):
+        await engine.wait_held()
+        before = descriptors()
+        await engine.begin_rate(ChurnSettings(seconds=0.1), 100.0, 1)
+        monkeypatch.setattr(engine._reactor, "_register", refuse_watch)
+        await engine.wait_rate()
+        tally = engine.tally()
+        assert tally
+        assert tally.due == tally.completed + sum(tally.failed.values()) + tally.unbegun
+        assert tally.failed["exhausted"] > 0
+        assert not any("bug" in record.getMessage() for record in logged)
+        target = engine._targets[address]
+        own = engine._own_of(SessionsSettings(), [target])
+        session = own.begin()
+        assert (session.state, session.failure, own.short_of) == (OwnState.ENDED, "exhausted", "epoll watches")
+        assert not own.open
+
+        async def all_are_closed() -> bool:
+            return descriptors() == before
+
+        await until(all_are_closed)  # those of the responder as well
 
 
 def refuse_watch(_descriptor: int, _events: int) -> None:

@@ -51,14 +51,15 @@ async def test_counts_are_told_when_they_change_and_known_afterwards() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*(field.name for field in fields(ChurnCounts)), "asked", "seconds", "sent", "received", "time_wait"]
+    "name",
+    [*(field.name for field in fields(ChurnCounts)), "number", "asked", "seconds", "sent", "received", "time_wait"],
 )
 async def test_the_mark_of_a_tally_has_every_count(name: str) -> None:
     """Out of ports, say, nothing else changes while `seconds` stand still."""
     async with aclosing(Engine(Settings(seed=1))) as engine:
         await engine.add_targets(Endpoint("127.0.0.1", 1, 1), None)
         await engine.set_sessions(0, None)
-        await engine.begin_rate(ChurnSettings(seconds=0.01), 1.0)
+        await engine.begin_rate(ChurnSettings(seconds=0.01), 1.0, 1)
         await engine.wait_rate()
         tally = engine.tally()
     assert tally

@@ -3,17 +3,22 @@
 import asyncio
 import csv
 import inspect
+import logging
 import os
+import resource
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from common.addresses import Address, Endpoint
+from common.dump import LEVEL, Dump
 from common.errors import SessionerError, UsageError
 from common.options import Process
 from common.paging import all_rows
@@ -215,6 +220,38 @@ async def test_targets_that_two_add_or_remove_at_the_same_time_are_added_and_rem
         assert sorted(map(str, found)) == ["1", f"{endpoint} is no target; `details` shows the targets"]
 
 
+async def test_others_have_turns_while_many_targets_are_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one call tells a worker is made, and sent, in one turn."""
+    longest: Counter[str] = Counter()
+    asked: set[int] = set()
+
+    class Noting(Caller):
+        async def call(self, method: str, arguments: Sequence[Any], *rest: Any, **more: Any) -> Any:
+            if isinstance(arguments[0] if arguments else None, list):
+                longest[method] = max(longest[method], len(arguments[0]))
+            return await super().call(method, arguments, *rest, **more)
+
+    async def watch(workers: Workers) -> None:
+        while True:
+            await asyncio.sleep(0)
+            asked.add((await workers.snapshot()).asked)
+
+    monkeypatch.setattr("common.workers.process.Caller", Noting)
+    many = Endpoint("127.0.0.1", 2000, 3999)
+    async with both(2, 0, connect_rate=0.1) as (workers, _, _):
+        await workers.add_targets(many, 1)
+        await workers.set_sessions(6000, None)
+        await workers.set_sessions(1, Address("127.0.0.1", 2000))
+        assert (await workers.snapshot()).asked == 5998
+        watching = asyncio.create_task(watch(workers))
+        await workers.remove_targets(many)
+        watching.cancel()
+        await asyncio.wait([watching])
+        assert (await workers.snapshot()).asked == 0
+    assert len(asked) > 10
+    assert longest == {"hold_targets": 512, "forget_targets": 512}
+
+
 async def test_a_worker_that_dies_twice_is_replaced_twice() -> None:
     async with both(2) as (workers, _, _):
         await workers.set_sessions(20, None)
@@ -335,6 +372,124 @@ async def test_queries_whose_rate_was_changed_end_with_their_schedule_in_a_repla
 
 async def _replaced(workers: Workers, times: int) -> bool:
     return (await workers.snapshot()).workers.replaced == times  # type: ignore[union-attr]
+
+
+@contextmanager
+def without_room(process: int) -> Iterator[None]:
+    """Let a worker open no descriptor."""
+    limits = resource.prlimit(process, resource.RLIMIT_NOFILE)
+    opened = {int(path.name) for path in Path(f"/proc/{process}/fd").iterdir()}
+    lowest = next(number for number in count() if number not in opened)
+    resource.prlimit(process, resource.RLIMIT_NOFILE, (lowest, limits[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(process, resource.RLIMIT_NOFILE, limits)
+
+
+async def test_what_one_worker_has_no_room_for_begins_in_none() -> None:
+    query = QuerySettings(constant(100), 1, (build_question("a.example", "A"),))
+    send = SendSettings(seed=1, messages=(parse_message(b"hello;", 1),), rate=10.0)
+    async with both(2) as (workers, _, _):
+        await workers.set_sessions(10, None)
+        await workers.wait_held()
+        with without_room(workers.pool.states()[0].process):
+            with pytest.raises(SessionerError, match="query: no timer could be made"):
+                await workers.start_query(query)
+            await workers.wait_query()
+            with pytest.raises(SessionerError, match="send: no timer could be made"):
+                await workers.start_send(send)
+            await workers.wait_send()
+        assert not workers.runs
+        await workers.start_send(send)
+        await workers.stop_send()
+        await workers.wait_send()
+
+
+async def test_a_rate_that_one_worker_has_no_room_for_is_tried_by_none() -> None:
+    async with both(2) as (workers, _, _):
+        await workers.wait_held()
+        with without_room(workers.pool.states()[0].process):
+            await workers.start_churn((100.0,), ChurnSettings(seconds=10.0, request=b"hello", seed=3))
+            with pytest.raises(SessionerError, match="churn: no timer could be made"):
+                await workers.wait_churn()
+            await workers.wait_rate()
+        await workers.refresh()
+        tally = workers.tally()
+        assert tally
+        assert tally.due < 500
+
+
+async def test_what_cannot_be_done_is_refused_when_no_worker_answers_as_well() -> None:
+    async with both(2) as (workers, _, _):
+        await workers.wait_held()
+        processes = [told.process for told in workers.pool.states()]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            with pytest.raises(UsageError, match="is no target"):
+                await workers.set_hashsize(10, Address("127.0.0.1", 1))
+            with pytest.raises(UsageError, match="no messages are being sent"):
+                await workers.change_send(5.0)
+            with pytest.raises(UsageError, match="no queries are being sent"):
+                await workers.change_query(constant(5.0))
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
+
+
+async def test_workers_that_were_there_are_not_told_again_what_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, logged: list[logging.LogRecord]
+) -> None:
+    """A session that is followed is followed on."""
+    monkeypatch.setattr("initiator.workers.highest_descriptor", lambda: 40 + 20)  # 20 sessions each
+
+    def followed() -> set[str]:
+        return {record.getMessage().split()[1] for record in logged if record.levelno == LEVEL}
+
+    async def is_followed() -> bool:
+        return bool(followed())
+
+    async with both(None, 1) as (workers, _, _):
+        await workers.set_sessions(20 * len(workers.pool.members), None)
+        await workers.wait_held()
+        await workers.set_ping_interval((0.02, 0.04))
+        await workers.set_ping(True)
+        await workers.set_dump(Dump(every=False, incoming=False, outgoing=True))
+        await until(is_followed)
+        one, before = followed(), len(workers.pool.members)
+        await workers.set_sessions(20 * len(workers.pool.members) + 20, None)
+        assert len(workers.pool.members) > before
+        logged.clear()
+        await until(is_followed)
+        assert followed() == one
+
+
+async def test_a_worker_that_is_silent_when_a_rate_begins_tells_nothing_of_it() -> None:
+    settings = ChurnSettings(seconds=0.5, request=b"hello", seed=3)
+    async with both(2) as (workers, _, _):
+        await workers.wait_held()
+        await workers.start_churn((100.0,), settings)
+        await workers.wait_churn()
+        silent = workers.pool.states()[0].process
+        os.kill(silent, signal.SIGSTOP)
+
+        async def is_under_way() -> bool:
+            figures = (await workers.snapshot()).churn
+            return bool(figures and figures.now)
+
+        try:
+            await workers.start_churn((100.0,), settings)
+            await until(is_under_way)
+            tally = workers.tally()
+        finally:
+            os.kill(silent, signal.SIGCONT)
+        assert tally
+        assert tally.asked == 50.0
+        await workers.wait_churn()
+        figures = (await workers.snapshot()).churn
+        assert figures
+        assert [(row.asked, row.due) for row in figures.rows] == [(100.0, 50)]
 
 
 async def test_churn_of_workers_is_stopped() -> None:

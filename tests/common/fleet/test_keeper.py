@@ -1,18 +1,23 @@
 """Tests of nodes that join a fleet, with processes in the place of its nodes."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, cast
 
 import pytest
 
+from common.addresses import Endpoint
 from common.errors import SessionerError
 from common.workers.calls import Caller
 from common.workers.process import Zygote
 from common.workers.serving import Birth
 from initiator.settings import Settings
 from initiator.workers import Workers
+from responder.engine import Engine as Responder
+from responder.settings import Settings as ResponderSettings
 from tests.support import until
 
 pytest.importorskip("ray")
@@ -24,18 +29,29 @@ pytestmark = pytest.mark.usefixtures("run")
 
 
 class Nodes(Zygote):
-    """Processes for nodes: one that there is, and `new` ones, whose engines are begun once they are `ready`."""
+    """Processes for nodes: those that there are, and `new` ones, whose engines are begun once they are `ready`.
 
-    def __init__(self) -> None:
+    One that has ended comes back when it is `there`; until then the others do its part.
+    """
+
+    covers = True
+    back = "is back"
+
+    def __init__(self, *names: str) -> None:
         super().__init__("initiator.worker", "asyncio")
-        self.places = [Place("one", "one", "one", 1)]
+        self.places = [Place(name, name, name, 1) for name in names]
+        self.first = len(names)
+        self.there = asyncio.Event()
+        self.there.set()
         self.new: list[Place] = []
         self.ready = asyncio.Event()
         self.beginning = asyncio.Event()
         self.failure: Exception | None = None
 
     async def begin(self, number: int, birth: Birth, told: Callable[[Any], None]) -> Caller:
-        if number:
+        if number < self.first:
+            await self.there.wait()
+        else:
             self.beginning.set()
             await self.ready.wait()
             if self.failure:
@@ -57,10 +73,10 @@ class Nodes(Zygote):
 
 
 @asynccontextmanager
-async def fleet() -> AsyncIterator[tuple[Workers, Nodes]]:
-    """Give workers on one node that others can join."""
-    nodes = Nodes()
-    async with aclosing(Workers(Settings(seed=1), 1, nodes)) as workers:
+async def fleet(*names: str) -> AsyncIterator[tuple[Workers, Nodes]]:
+    """Give workers on one node, or on those with these names, that others can join."""
+    nodes = Nodes(*names or ("one",))
+    async with aclosing(Workers(Settings(seed=1), nodes.first, nodes)) as workers:
         await workers.open()
         joining = Joining(cast(Actors, nodes), workers.pool, workers._take_in)
         try:
@@ -68,6 +84,7 @@ async def fleet() -> AsyncIterator[tuple[Workers, Nodes]]:
         finally:
             joining.close()
             nodes.ready.set()
+            nodes.there.set()
 
 
 async def joined(workers: Workers) -> None:
@@ -88,6 +105,42 @@ async def test_a_node_that_takes_long_to_join_holds_up_no_change() -> None:
         assert len(workers.pool.members) == 1
         nodes.ready.set()
         await joined(workers)
+
+
+async def test_a_node_that_is_lost_while_another_one_joins_is_covered_and_comes_back() -> None:
+    async with aclosing(Responder(ResponderSettings())) as responder, fleet("one", "two") as (workers, nodes):
+        ((host, port),) = await responder.add_listeners(Endpoint("127.0.0.1", 0, 0))
+        await workers.add_targets(Endpoint(host, port, port), None)
+        await workers.set_sessions(30, None)
+        await workers.wait_held()
+
+        async def held() -> list[int]:
+            await workers.wait_held()
+            await workers.refresh()
+            return [told.state.snapshot.held for told in workers.pool.states()]
+
+        async def one_is_away() -> bool:
+            return len(workers.pool.present()) == 1
+
+        async def are_there(count: int) -> bool:
+            return len(workers.pool.present()) == count
+
+        nodes.new.append(Place("three", "three", "three", 1))
+        await nodes.beginning.wait()
+        nodes.there.clear()
+        os.kill(workers.pool.states()[0].process, signal.SIGKILL)
+        await until(one_is_away)
+        nodes.ready.set()
+        await until(lambda: are_there(2))
+        async with workers.pool.changing:
+            pass  # it has joined by then
+        assert await held() == [30, 0]
+        await workers.set_sessions(60, None)
+        assert await held() == [30, 30]
+        nodes.there.set()
+        await until(lambda: are_there(3))
+        await workers.set_sessions(90, None)
+        assert await held() == [30, 30, 30]
 
 
 async def test_nodes_join_after_an_error_that_nobody_expected(logged: list[Any]) -> None:

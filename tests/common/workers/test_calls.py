@@ -5,7 +5,6 @@ import os
 import resource
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from pathlib import Path
 from socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from common.errors import SessionerError, UsageError
 from common.workers.calls import Caller, GoneError, Server, Wire
-from tests.support import until
+from tests.support import descriptors, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -183,11 +182,6 @@ async def test_descriptors_for_one_that_takes_none_are_an_error() -> None:
         with socket() as sock, pytest.raises(SessionerError, match="cannot be given a listener"):
             for _ in range(10_000):
                 both.caller.hand_over(0, [sock])
-
-
-def descriptors() -> int:
-    """Return how many descriptors this process has."""
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @contextmanager

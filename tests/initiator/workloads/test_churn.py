@@ -145,11 +145,26 @@ async def test_one_that_refuses_does_not_end_it_whatever_descriptors_the_others_
             assert set(row.failed) == {"refused", "timeout"}
 
 
+async def test_a_rate_that_is_given_up_while_its_goals_are_made_takes_none_from_the_next_one() -> None:
+    async with towards(connect_rate=1.0) as engine:
+        await engine.add_targets(Endpoint("127.0.0.1", 2000, 2999), 1)
+        await engine.set_sessions(0, None)
+        beginning = asyncio.create_task(engine.begin_rate(settings(), 10, 1))
+        await asyncio.sleep(0)  # its first turn ends among the targets
+        beginning.cancel()
+        await asyncio.wait([beginning])
+        await engine.begin_rate(settings(), 10, 1)
+        await engine.wait_rate()
+        tally = engine.tally()
+        assert tally
+        assert (tally.due, tally.begun) == (2, 2)
+
+
 async def test_none_is_begun_within_a_batch_of_events() -> None:
     """It might have the descriptor of a session that the batch has closed, and be told what is reported for that."""
     with Peer() as peer:
         async with towards(peer.address) as engine:
-            await engine.begin_rate(settings(seconds=0.1, timeout=0.1), 10)
+            await engine.begin_rate(settings(seconds=0.1, timeout=0.1), 10, 1)
 
             def begun() -> int:
                 tally = engine.tally()
