@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from socket import SocketType
@@ -300,16 +300,19 @@ class Workers(Divided):
 
     async def _withdraw(self, addresses: Sequence[Address]) -> None:
         """Listen on some addresses no more."""
-        await _close([self._listeners.pop(address) for address in addresses])
-        for address in addresses:
-            for counts in (self._remaining_counts, *self._departed):
-                counts.pop(address, None)
+        await _close(map(self._forget, addresses))
         await self.ask("close_listeners", same, (_plain(addresses),))
+
+    def _forget(self, address: Address) -> Listener:
+        """Return a listener, of which nothing is known any more."""
+        for counts in (self._remaining_counts, *self._departed):
+            counts.pop(address, None)
+        return self._listeners.pop(address)
 
     async def _restore(self, member: Member[State]) -> None:
         """Let a new worker do what its place is."""
         await self._make_alike(member)
-        await self._seat(member, self._seat_of[member.number], _GIVEN_AT_ONCE)
+        await self._seat(member, self._seat_of[member.number])
 
     async def _make_alike(self, member: Member[State]) -> None:
         """Let a new worker be as the others are, apart from the listeners."""
@@ -317,8 +320,10 @@ class Workers(Divided):
             await self.pool.call(member, "set_accepting", False)
         await self.repeat([member])
 
-    async def _seat(self, member: Member[State], seat: int, at_once: int) -> None:
-        """Give a worker the sockets of a seat, so many at once; raises SessionerError, and it is between two then."""
+    async def _seat(self, member: Member[State], seat: int) -> None:
+        """Give a worker the sockets of a seat; raises SessionerError, and it is between two seats then."""
+        has_some = member.told and member.told.state.snapshot.listeners
+        at_once = _CHANGED_AT_ONCE if has_some else _GIVEN_AT_ONCE
         self._seat_of[member.number] = _BETWEEN
         for mode, listeners in self._by_mode().items():
             for at in range(0, len(listeners), at_once):
@@ -389,7 +394,7 @@ class Workers(Divided):
     async def _take_over(self, relief: Member[State], seat: int) -> None:
         """Let a worker that accepts nothing accept at a seat, which may be another one than it has had."""
         if self._seat_of[relief.number] != seat:
-            await self._seat(relief, seat, _CHANGED_AT_ONCE)
+            await self._seat(relief, seat)
         self._accepting[seat] = relief.number
         await self.pool.call(relief, "set_accepting", True)
 
@@ -403,7 +408,7 @@ class Workers(Divided):
             self._seat_of.pop()
             raise
         await self._make_alike(relief)
-        await self._seat(relief, seat, _GIVEN_AT_ONCE)
+        await self._seat(relief, seat)
         await self._take_over(relief, seat)
 
 
@@ -415,9 +420,9 @@ def _load(member: Member[State]) -> float:
     return max(now.held / capacity(now.listeners), float(now.paused))
 
 
-async def _close(listeners: Collection[Listener]) -> None:
+async def _close(listeners: Iterable[Listener]) -> None:
     """Close the sockets of listeners, some at a time."""
-    for number, listener in enumerate(list(listeners), 1):
+    for number, listener in enumerate(listeners, 1):
         for sock in listener.sockets:
             sock.close()
         if number % _turns(len(listener.sockets)) == 0:
