@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             greeting = greeting_text(await engine.snapshot(), settings, read_system().somaxconn)
             if isinstance(engine, Fleet):
                 engine.ends = False
-            yield Service(greeting, Commands(engine, shell, logs, options.mode).rows(), toolbar, engine.listener_names)
+            yield Service(greeting, Commands(engine, shell, logs).rows(), toolbar, engine.listener_names)
 
     sys.exit(run("responder", options.process, start))
 

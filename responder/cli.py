@@ -23,10 +23,9 @@ _LOWEST_RATE: Final = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for: each listener with its mode, and the mode of later ones."""
+    """What the command line asks for: each listener with its mode, that of later ones is in the settings."""
 
     listen: list[tuple[Endpoint, str]]
-    mode: str
     settings: Settings
     exporters: Exporters
     process: Process
@@ -61,12 +60,12 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
             parser.refuse_beside_attach(options)
         settings = _settings(options)
         listen = options.listen or []
-        for mode in (options.mode, *(mode for _, mode in listen)):
+        for mode in (settings.mode, *(mode for _, mode in listen)):
             check_mode(mode, settings)
         exporters = exporters_of(options)
     except UsageError as error:
         parser.error(str(error))
-    return Options(listen, options.mode, settings, exporters, process)
+    return Options(listen, settings, exporters, process)
 
 
 def _add_listener_options(parser: Parser) -> None:
@@ -155,6 +154,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         dscp=options.dscp,
         marker=options.marker,
         tls=_tls(options),
+        mode=options.mode,
     )
 
 

@@ -14,7 +14,6 @@ from common.shell import Shell
 from common.standard import Standard, in_time
 from common.units import format_count
 from responder.render import client_text, listener_text, status_text
-from responder.settings import ECHO
 from responder.snapshot import Snapshot
 from responder.workers import AnyEngine
 
@@ -22,10 +21,9 @@ from responder.workers import AnyEngine
 class Commands:
     """What runs behind the responder's rows."""
 
-    def __init__(self, engine: AnyEngine, shell: Shell, logs: Logs, mode: str = ECHO) -> None:
+    def __init__(self, engine: AnyEngine, shell: Shell, logs: Logs) -> None:
         self._engine = engine
         self._logs = logs
-        self._mode = mode
         self._shell = shell
         self._standard = Standard(shell, logs, engine.demand)
 
@@ -78,7 +76,7 @@ class Commands:
         """Add or remove listeners."""
         if remove:
             return f"{format_count(await self._engine.remove_listeners(addrs), 'listener')} removed, their clients stay"
-        return f"{format_count(len(await self._engine.add_listeners(addrs, self._mode)), 'listener')} added"
+        return f"{format_count(len(await self._engine.add_listeners(addrs)), 'listener')} added"
 
     async def mode(
         self,
@@ -92,8 +90,6 @@ class Commands:
         wanted = {"echo": echo, "sink": sink, "active": active, "serve": serve}
         (mode,) = (mode for mode, chosen in wanted.items() if chosen)
         changed = await self._engine.set_mode(mode, addrs)
-        if not addrs:
-            self._mode = mode
         return f"{format_count(changed, 'listener')} in mode {mode}"
 
     async def marker(self, on: bool = False, off: bool = False) -> str:

@@ -1,6 +1,7 @@
 """The sockets that clients are accepted on, in an epoll of their own."""
 
 import select
+from socket import SocketType
 from time import monotonic
 from typing import Final
 
@@ -26,10 +27,14 @@ class Doors:
         reactor.add(self._epoll.fileno(), self, _OPEN)
 
     def add(self, listener: Listener) -> None:
-        """Have a listener accept whenever clients wait and the doors are open."""
-        descriptor = listener.sock.fileno()
-        self.listeners[descriptor] = listener
-        self._epoll.register(descriptor, _OPEN)
+        """Have a listener accept whenever clients wait and the doors are open; raises OSError, and changes nothing."""
+        self._add(listener.sock, listener)
+
+    def change(self, listener: Listener, sock: SocketType) -> None:
+        """Let a listener go on with another socket, and close the one it has; raises OSError, and changes nothing."""
+        self._add(sock, listener)
+        self.remove(listener)
+        listener.use(sock)
 
     def remove(self, listener: Listener) -> None:
         """Close a listener's socket."""
@@ -57,3 +62,8 @@ class Doors:
         for listener in self.listeners.values():
             listener.sock.close()
         self._epoll.close()
+
+    def _add(self, sock: SocketType, listener: Listener) -> None:
+        descriptor = sock.fileno()
+        self._epoll.register(descriptor, _OPEN)
+        self.listeners[descriptor] = listener

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from itertools import islice
+from collections.abc import Sequence
+from itertools import chain, islice
 from socket import SocketType
 from time import monotonic
 from typing import Final, TypeGuard
@@ -23,7 +23,8 @@ from common.system import descriptor_limits
 from responder.client import Client
 from responder.holder import Holder, capacity
 from responder.listener import Listener
-from responder.listening import listen_on
+from responder.listening import listen_on, refused
+from responder.merging import AllCounts, Counts
 from responder.settings import ECHO, Settings, check_mode
 from responder.snapshot import ClientRow, ListenerRow, Snapshot
 
@@ -36,11 +37,13 @@ _RESIZE_STEPS: Final = 100
 _LOOK_UPS: Final = 64
 
 # Listening sockets opened or closed, and listeners looked up, before all else has its turn: two milliseconds.
-_SOCKETS: Final = 50
+SOCKETS: Final = 50
 _FOUND: Final = 500
 
-# Listeners whose rows are compared, or made, before others have their turn: two milliseconds at most.
-_COMPARED: Final = 500
+# Listeners whose counts are compared before others have their turn, and those that are told of at once: each takes a
+# millisecond at most.
+_COMPARED: Final = 1000
+_TOLD: Final = 1000
 
 _ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
@@ -53,61 +56,44 @@ class Engine:
         self._reactor = Reactor()
         self._holder = Holder(self._reactor, settings)
         self._rate = Rate()
+        self._mode = settings.mode
+        self._told_of = 0
         self._buffers_told = False
         self._changing = asyncio.Lock()
         self._holder.watch.set_marker(settings.marker, self._reactor.now)
         self._reactor.on_beat(self._beat)
 
-    async def add_listeners(self, endpoint: Endpoint, mode: str = ECHO) -> list[Address]:
+    async def add_listeners(self, endpoint: Endpoint, mode: str | None = None) -> list[Address]:
         """Listen in a mode on every address that the endpoint names, or on none; return the addresses.
 
-        Raises SessionerError that names the first one that cannot be listened on, UsageError where the settings lack
-        what the mode needs.
+        Without a mode it is the one that was set for all listeners last. Raises SessionerError that names the first one
+        that cannot be listened on, UsageError where the settings lack what the mode needs.
         """
-        check_mode(mode, self._settings)
+        check_mode(mode or self._mode, self._settings)
         async with self._changing:
             items = await resolve(endpoint)
             sockets: list[SocketType] = []
             try:
                 for number, item in enumerate(items, 1):
                     sockets.append(self._listen(item))
-                    if number % _SOCKETS == 0:
+                    if number % SOCKETS == 0:
                         await asyncio.sleep(0)
             except (SessionerError, asyncio.CancelledError):
                 for sock in sockets:
                     sock.close()
                 raise
-            return await self.take_listeners(mode, items, sockets)
+            return await self._take(mode or self._mode, items, sockets)
 
     async def take_listeners(
         self, mode: str, items: Sequence[SocketAddress], sockets: Sequence[SocketType]
     ) -> list[Address]:
-        """Accept clients in a mode on sockets that listen on these addresses; return the addresses."""
-        behaviour = self._holder.behaviour(mode)
-        listeners: list[Listener] = []
-        try:
-            for item, sock in zip(items, sockets, strict=True):
-                listener = Listener(sock, item, self._holder, behaviour)
-                self._holder.add(listener)
-                listeners.append(listener)
-                if len(listeners) % _SOCKETS == 0:
-                    await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            for listener in listeners:
-                self._holder.remove(listener)
-            for sock in sockets[len(listeners) :]:
-                sock.close()
-            raise
-        return [listener.address for listener in listeners]
+        """Accept clients in a mode on sockets that listen on these addresses; return the addresses.
 
-    async def change_sockets(self, addresses: Sequence[Address], sockets: Sequence[SocketType]) -> None:
-        """Go on, on those of these addresses that are listened on, with other sockets than until now."""
-        for address, sock in zip(addresses, sockets, strict=True):
-            listener = self._listener(address)
-            if listener:
-                self._holder.change_socket(listener, sock)
-            else:
-                sock.close()
+        What is listened on already goes on as it was, on the new socket. Raises SessionerError, and listens on no other
+        address than before then.
+        """
+        async with self._changing:
+            return await self._take(mode, items, sockets)
 
     async def set_accepting(self, accepting: bool) -> None:
         """Accept clients, or leave them to another process that has the same sockets."""
@@ -122,20 +108,20 @@ class Engine:
             found = await self._listeners_of(endpoint)
             for number, listener in enumerate(found, 1):
                 self._holder.remove(listener)
-                if number % _SOCKETS == 0:
+                if number % SOCKETS == 0:
                     await asyncio.sleep(0)
             return len(found)
 
-    async def close_listeners(self, addresses: Sequence[Address]) -> None:
+    async def close_listeners(self, addresses: Sequence[tuple[str, int]]) -> None:
         """Stop listening on those of these addresses that are listened on; their clients stay."""
         async with self._changing:
             for number, address in enumerate(addresses, 1):
                 for listener in self._holder.listeners.find(address_key(*address)):
                     self._holder.remove(listener)
-                if number % _SOCKETS == 0:
+                if number % SOCKETS == 0:
                     await asyncio.sleep(0)
 
-    async def set_mode(self, mode: str, endpoint: Endpoint | Sequence[Address] | None) -> int:
+    async def set_mode(self, mode: str, endpoint: Endpoint | Sequence[tuple[str, int]] | None) -> int:
         """Change the mode of the listeners that the endpoint names, or at these addresses, or of all, and of clients.
 
         Return how many listeners they were. Raises UsageError, and nothing is changed, when there is none of them or
@@ -143,6 +129,8 @@ class Engine:
         """
         behaviour = self._holder.behaviour(mode)
         async with self._changing:
+            if endpoint is None:
+                self._mode = mode
             found = await self._listeners_of(endpoint) if endpoint else list(self._holder.doors.listeners.values())
             # Those that were removed and have clients are treated like the others, and not counted.
             changed = {*found, *self._holder.left_by(found)} if endpoint else set(self._holder.all_listeners())
@@ -235,16 +223,26 @@ class Engine:
         """Return the first of the listeners' addresses, a page of them, which are what is typed."""
         return [str(listener.address) for listener in islice(self._holder.doors.listeners.values(), ROWS)]
 
-    async def changed_rows(self, known: Mapping[Address, ListenerRow]) -> dict[Address, ListenerRow]:
-        """Return the rows of the listeners that are not as they are known to be."""
-        rows: dict[Address, ListenerRow] = {}
-        for number, listener in enumerate(list(self._holder.doors.listeners.values()), 1):
-            row = known.get(listener.address)
-            if not row or _has_changed(listener, row):
-                rows[listener.address] = _listener_row(listener)
+    async def changed_counts(self, known: AllCounts) -> tuple[dict[tuple[str, int], Counts], list[tuple[str, int]]]:
+        """Return what the listeners have counted that is not as it is known, and those known that are gone.
+
+        Of many that have counted some are returned, and the others the next times.
+        """
+        counts: dict[tuple[str, int], Counts] = {}
+        listeners = list(self._holder.doors.listeners.values())
+        start = self._told_of if self._told_of < len(listeners) else 0
+        self._told_of = 0
+        for number, listener in enumerate(chain(islice(listeners, start, None), islice(listeners, start)), 1):
+            now = (listener.accepted, listener.held, listener.received, listener.sent, listener.messages)
+            if known.get(listener.address) != now:
+                counts[(listener.address.host, listener.address.port)] = now
+                if len(counts) == _TOLD:
+                    self._told_of = (start + number) % len(listeners)
+                    break
             if number % _COMPARED == 0:
                 await asyncio.sleep(0)
-        return rows
+        there = {listener.address for listener in self._holder.doors.listeners.values()}
+        return counts, [address for address in known if address not in there]
 
     async def marker_latency(self) -> Histogram | None:
         """Return the latencies that the markers tell, None while no markers are looked for."""
@@ -299,10 +297,38 @@ class Engine:
                 log.warning("%s", line)
         return sock
 
-    async def _listeners_of(self, endpoint: Endpoint | Sequence[Address]) -> list[Listener]:
+    async def _take(self, mode: str, items: Sequence[SocketAddress], sockets: Sequence[SocketType]) -> list[Address]:
+        """Do what `take_listeners` does, while nothing else is changed."""
+        taken: list[Address] = []
+        added: list[Listener] = []
+        try:
+            behaviour = self._holder.behaviour(mode)
+            for item, sock in zip(items, sockets, strict=True):
+                listener = Listener(sock, item, self._holder, behaviour)
+                known = next(iter(self._holder.listeners.find(listener.key)), None)
+                try:
+                    if known:
+                        self._holder.doors.change(known, sock)
+                    else:
+                        self._holder.add(listener)
+                        added.append(listener)
+                except OSError as failure:
+                    raise refused(listener.address, failure) from None
+                taken.append(listener.address)
+                if len(taken) % SOCKETS == 0:
+                    await asyncio.sleep(0)
+        except (SessionerError, asyncio.CancelledError):
+            for listener in added:
+                self._holder.remove(listener)
+            for sock in sockets[len(taken) :]:
+                sock.close()
+            raise
+        return taken
+
+    async def _listeners_of(self, endpoint: Endpoint | Sequence[tuple[str, int]]) -> list[Listener]:
         """Return the listeners on the addresses that an endpoint names, or on these; raises UsageError without any."""
         if isinstance(endpoint, Endpoint):
-            addresses: Sequence[Address] = [item.address for item in await resolve(endpoint)]
+            addresses: Sequence[tuple[str, int]] = [item.address for item in await resolve(endpoint)]
         else:
             addresses = endpoint
         found: list[Listener] = []
@@ -311,11 +337,9 @@ class Engine:
             if number % _FOUND == 0:
                 await asyncio.sleep(0)
         if not found:
-            raise UsageError(f"{endpoint} is no listener; `listeners` shows them")
+            named = endpoint if isinstance(endpoint, Endpoint) else Address(*addresses[0])
+            raise UsageError(f"{named} is no listener; `listeners` shows them")
         return found
-
-    def _listener(self, address: Address) -> Listener | None:
-        return next(iter(self._holder.listeners.find(address_key(*address))), None)
 
     async def _clients_of(self, address: Address) -> list[Client]:
         """Return the clients with this peer address, looked up under every port that clients were accepted on."""
@@ -351,18 +375,6 @@ def _listener_row(listener: Listener) -> ListenerRow:
         received=listener.received,
         sent=listener.sent,
         messages=listener.messages,
-    )
-
-
-def _has_changed(listener: Listener, row: ListenerRow) -> bool:
-    """Return whether a listener is not as in its row; a row takes several times as long to make."""
-    return (
-        listener.received != row.received
-        or listener.accepted != row.accepted
-        or listener.sent != row.sent
-        or listener.held != row.held
-        or listener.messages != row.messages
-        or listener.behaviour.mode != row.mode
     )
 
 

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from typing import Final
 
 from common.addresses import Address, Endpoint
-from common.errors import SessionerError, UsageError
+from common.errors import SessionerError
 from common.fleet.actors import Actors
 from common.fleet.figures import NodeLimits, NodeRow
 from common.fleet.keeper import FleetSettings, Joining, no_state, node_limits, node_rows
-from common.resolver import SocketAddress, resolve
+from common.resolver import resolve
 from common.workers.every import same
 from common.workers.pool import Member
 from common.workers.serving import Worker
-from responder.settings import ECHO, Settings, check_mode
+from responder.settings import Settings, check_mode
 from responder.worker import Refusals, State
-from responder.workers import Listener, Workers
+from responder.workers import Listener, Workers, parts
 
 
 class Keeper(Workers):
@@ -29,31 +29,14 @@ class Keeper(Workers):
         self._joining: Joining | None = None
         super().__init__(fleet.settings, count, count, self._actors)
 
-    async def add_listeners(self, endpoint: Endpoint, mode: str = ECHO) -> list[Address]:
+    async def add_listeners(self, endpoint: Endpoint, mode: str | None = None) -> list[Address]:
         """Listen in a mode on every node that has an address; return the addresses.
 
         Raises SessionerError where one is on no node, and none is listened on then.
         """
-        check_mode(mode, self._settings)
+        check_mode(mode or self._mode, self._settings)
         items = await resolve(endpoint)
-        if not endpoint.first:
-            raise UsageError("the nodes of a fleet listen on the same port: give one that is not 0")
-        for item in items:
-            if item.address in self._listeners:
-                raise SessionerError(f"cannot listen on {item.address}: the fleet does so already")
-        async with self.pool.changing:
-            members = self.pool.present()
-            found: list[Refusals] = await self.ask("listen_where_possible", same, (mode, items, self._shared))
-            nowhere = Counter(address for refusals in found for address in refusals)
-            for address, count in nowhere.items():
-                if count == len(found):
-                    await self.ask("close_listeners", same, ([item.address for item in items],))
-                    raise SessionerError(found[0][address])
-            for item in items:
-                self._listeners[item.address] = Listener(item, mode, [])
-            if len(found) == len(members):
-                for member, refusals in zip(members, found, strict=True):
-                    self._refusals.setdefault(member.number, {}).update(refusals)
+        await self._take_in_use({item.address: Listener(item, "", []) for item in items}, mode)
         return [item.address for item in items]
 
     async def open(self) -> None:
@@ -95,13 +78,30 @@ class Keeper(Workers):
         for member in begun:
             await self._restore(member)
 
+    async def _share(self, listeners: Sequence[Listener]) -> None:
+        """Let every node listen on what it has of some new addresses, in one mode; raises SessionerError."""
+        members, items = self.pool.present(), [listener.item for listener in listeners]
+        arguments = (listeners[0].mode, items, self._shared)
+        found: list[Refusals] = await self.ask("listen_where_possible", same, arguments)
+        nowhere = Counter(address for refusals in found for address in refusals)
+        for address, count in nowhere.items():
+            if count == len(found):
+                raise SessionerError(found[0][address])
+        if len(found) == len(members):
+            for member, refusals in zip(members, found, strict=True):
+                known = self._refusals.setdefault(member.number, {})
+                for item in items:
+                    known.pop(item.address, None)
+                known.update(refusals)
+
     async def _restore(self, member: Member[State]) -> None:
         """Let a new engine listen on what the others do."""
         await self.repeat([member])
         refusals: Refusals = {}
-        for mode in {listener.mode for listener in self._listeners.values()}:
-            items: Sequence[SocketAddress] = [each.item for each in self._listeners.values() if each.mode == mode]
-            refusals |= await self.pool.call(member, "listen_where_possible", mode, items, self._shared) or {}
+        for mode, listeners in self._by_mode().items():
+            for some in parts(listeners, 1):
+                items = [each.item for each in some]
+                refusals |= await self.pool.call(member, "listen_where_possible", mode, items, self._shared) or {}
         self._refusals[member.number] = refusals
 
 

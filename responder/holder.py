@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from os import set_blocking
-from socket import SocketType
 from time import sleep
 from typing import Final
 
@@ -143,15 +142,9 @@ class Holder:
             await asyncio.shield(self._enough)
 
     def add(self, listener: Listener) -> None:
-        """Begin to accept on a listener."""
+        """Begin to accept on a listener; raises OSError, and changes nothing."""
+        self.doors.add(listener)
         self.listeners.add((listener,))
-        self.doors.add(listener)
-
-    def change_socket(self, listener: Listener, sock: SocketType) -> None:
-        """Let a listener go on with another socket."""
-        self.doors.remove(listener)
-        listener.use(sock)
-        self.doors.add(listener)
 
     def set_resting(self, resting: bool) -> None:
         """Accept nothing, for others do, or accept again."""

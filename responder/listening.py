@@ -35,7 +35,7 @@ def listen_on(item: SocketAddress, settings: Settings, *, shared: bool = False) 
         sock.listen(min(settings.backlog, _HIGHEST_BACKLOG))
     except OSError as failure:
         sock.close()
-        raise _refused(item.address, failure) from None
+        raise refused(item.address, failure) from None
     return sock
 
 
@@ -58,15 +58,21 @@ def listen_together(item: SocketAddress, settings: Settings, count: int) -> list
     except (OSError, SessionerError) as failure:
         for sock in sockets:
             sock.close()
-        raise failure if isinstance(failure, SessionerError) else _refused(item.address, failure) from None
+        raise failure if isinstance(failure, SessionerError) else refused(item.address, failure) from None
     return sockets
+
+
+def refused(address: Address, failure: OSError) -> SessionerError:
+    """Return what is said of an address that cannot be listened on."""
+    remedy = "; raise ulimit -n" if failure.errno == EMFILE else ""
+    return SessionerError(f"cannot listen on {address}: {failure.strerror}{remedy}")
 
 
 def _bind(item: SocketAddress, settings: Settings, *, shared: bool) -> SocketType:
     try:
         sock = SocketType(item.family, _STREAM)
     except OSError as failure:
-        raise _refused(item.address, failure) from None
+        raise refused(item.address, failure) from None
     try:
         sock.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
         # What a client sends as urgent is what it sends, and comes in its place: socket(7).
@@ -81,10 +87,5 @@ def _bind(item: SocketAddress, settings: Settings, *, shared: bool) -> SocketTyp
         sock.bind(item.sockaddr)
     except OSError as failure:
         sock.close()
-        raise _refused(item.address, failure) from None
+        raise refused(item.address, failure) from None
     return sock
-
-
-def _refused(address: Address, failure: OSError) -> SessionerError:
-    remedy = "; raise ulimit -n" if failure.errno == EMFILE else ""
-    return SessionerError(f"cannot listen on {address}: {failure.strerror}{remedy}")

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from common.addresses import Address
 from common.histogram import Histogram
 from common.reasons import WORKER
 from common.workers.merge import Rule, add_counts, departed, first, merged
-from responder.snapshot import Snapshot
+from responder.snapshot import ListenerRow, Snapshot
 
 # What is not added up: all workers have the same listeners.
 RULES: Final[Mapping[str, Rule]] = {
@@ -35,6 +36,30 @@ GAUGES: Final = (
     "exhausted",
     "paused",
 )
+
+# What a listener has counted, as workers tell it, by plain (host, port): the fields of its row that are numbers. Rows
+# themselves take ten times as long to send and to read.
+Counts = tuple[int, ...]
+_COUNTS: Final = ("accepted", "held", "received", "sent", "messages")
+NO_COUNTS: Final[Counts] = (0, 0, 0, 0, 0)
+AllCounts = Mapping[tuple[str, int], Counts]
+
+
+def listener_row(address: Address, mode: str, counts: Sequence[Counts]) -> ListenerRow:
+    """Return a listener's row out of what it has counted at several places."""
+    totals = map(sum, zip(NO_COUNTS, *counts, strict=True))
+    return ListenerRow(listener=str(address), mode=mode, **dict(zip(_COUNTS, totals, strict=True)))
+
+
+def remaining_counts(counts: Counts) -> Counts:
+    """Return what remains of a listener's counts in a worker that has ended."""
+    accepted, _, *rest = counts
+    return (accepted, 0, *rest)
+
+
+def add_up(one: Counts, other: Counts) -> Counts:
+    """Return the sums of what a listener has counted at two places."""
+    return tuple(map(sum, zip(one, other, strict=True)))
 
 
 def merge_snapshots(snapshots: Sequence[Snapshot], latencies: Sequence[Histogram]) -> Snapshot:

@@ -30,6 +30,7 @@ class Tls:
 class Settings:
     """`hashsize` is what the one table of all clients starts with, `backlog` is each listener's queue.
 
+    `mode` is that of listeners that are added and no other is asked for, until another one is set for all.
     `message` is what mode active sends, `message_rate` times a second over each session or as fast as it goes, and
     `content` what mode serve answers. Without `nagle` an answer never waits for the acknowledgement of the one before.
     The kernel's own values hold for `rcvbuf` and `sndbuf` (bytes) and `dscp` that are None. `marker` says that markers
@@ -48,6 +49,7 @@ class Settings:
     dscp: int | None = None
     marker: bool = False
     tls: Tls | None = None
+    mode: str = ECHO
 
     @property
     def user_bytes(self) -> int:

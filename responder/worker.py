@@ -1,7 +1,8 @@
 """A worker of the responder: an engine in a process of its own."""
 
+import asyncio
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,9 +11,10 @@ from common.errors import SessionerError
 from common.histogram import Histogram
 from common.resolver import SocketAddress
 from common.workers.serving import Worker
-from responder.engine import Engine
+from responder.engine import SOCKETS, Engine
 from responder.listening import listen_on
-from responder.snapshot import ListenerRow, Snapshot
+from responder.merging import AllCounts
+from responder.snapshot import Snapshot
 
 # The load from which on a worker is relieved: what comes until that is done has room. And how many steps there are up
 # to the highest: with each one the console is told at once.
@@ -27,17 +29,22 @@ Refusals = dict[Address, str]
 class State:
     """How a worker is: its figures, the markers' latencies as a pickle, for they are looked at seldom, its listeners.
 
-    None is for latencies that are as in the state told before; listeners that are so are left out.
+    None is for latencies that are as in the state told before. Of the listeners there are the counts of those that are
+    not as in it, and which of them are `gone`.
     """
 
     snapshot: Snapshot
     pickled: bytes | None
-    rows: Mapping[Address, ListenerRow]
+    counts: AllCounts
+    gone: Sequence[tuple[str, int]] = ()
 
     def after(self, before: "State") -> "State":
         """Return the whole of it, from the state told before."""
         pickled = before.pickled if self.pickled is None else self.pickled
-        return replace(self, pickled=pickled, rows={**before.rows, **self.rows})
+        counts = {**before.counts, **self.counts}
+        for address in self.gone:
+            counts.pop(address, None)
+        return replace(self, pickled=pickled, counts=counts, gone=())
 
     @property
     def marker_latency(self) -> Histogram | None:
@@ -52,7 +59,8 @@ async def state_of(engine: Engine, before: State | None) -> State:
     snapshot = await engine.snapshot()
     same = before and _markers(before.snapshot) == _markers(snapshot)
     pickled = None if same else pickle.dumps(await engine.marker_latency(), pickle.HIGHEST_PROTOCOL)
-    return State(snapshot, pickled, await engine.changed_rows(before.rows if before else {}))
+    counts, gone = await engine.changed_counts(before.counts if before else {})
+    return State(snapshot, pickled, counts, gone)
 
 
 def _markers(snapshot: Snapshot) -> int | None:
@@ -73,13 +81,14 @@ class NodeEngine(Engine):
         Return why the others cannot be.
         """
         refusals: Refusals = {}
-        for item in items:
-            try:
-                sock = listen_on(item, self._settings, shared=shared)
-            except SessionerError as error:
-                refusals[item.address] = str(error)
-            else:
-                await self.take_listeners(mode, [item], [sock])
+        async with self._changing:
+            for number, item in enumerate(items, 1):
+                try:
+                    await self._take(mode, [item], [listen_on(item, self._settings, shared=shared)])
+                except SessionerError as error:
+                    refusals[item.address] = str(error)
+                if number % SOCKETS == 0:
+                    await asyncio.sleep(0)
         return refusals
 
 

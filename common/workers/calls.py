@@ -10,6 +10,7 @@ import logging
 import pickle
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from errno import ETOOMANYREFS
 from socket import MSG_DONTWAIT, SocketType, recv_fds, send_fds, socket
 from struct import Struct
 from typing import Any, Final
@@ -149,7 +150,8 @@ class Caller:
         except (BrokenPipeError, ConnectionResetError):
             raise GoneError from None
         except OSError as failure:
-            raise SessionerError(f"a worker cannot be given a listener: {failure.strerror}") from None
+            remedy = "; raise ulimit -n" if failure.errno == ETOOMANYREFS else ""
+            raise SessionerError(f"a worker cannot be given a listener: {failure.strerror}{remedy}") from None
 
 
 class Server:

@@ -643,18 +643,47 @@ def test_a_worker_that_cannot_be_begun_is_begun_later_and_that_is_said_once(free
         behind = stack.enter_context(Daemon(*arguments, prefix=limited(200)))
         count = behind.ask("status --json")["workers"]["count"]
         (zygote,) = children(behind.process.pid)
+        workers = children(zygote)
+
+        def ended() -> list[int]:
+            return [process for process in children(zygote) if process not in workers and not lives(process)]
+
         # What it forks has room for its connection, and for no loop.
         limits = resource.prlimit(zygote, resource.RLIMIT_NOFILE, (descriptors_of(zygote) + 2, 200))
         clients = count * 140
         for _ in range(clients):
             stack.enter_context(socket.create_connection(("127.0.0.1", first)))
         behind.until(lambda now: now["paused"])
-        behind.ask("sleep 3s", "status --json")
+        # One that has ended is there until the next one is forked.
+        (attempt,) = eventually(ended, len)
+        eventually(ended, lambda found: found and found != [attempt])
         resource.prlimit(zygote, resource.RLIMIT_NOFILE, limits)
         now = behind.until(lambda now: now["held"] == clients)
         assert now["workers"]["count"] > count
         errors = behind.end()[1]
         assert errors.count("has enough clients, and cannot be relieved: a worker ended as soon as it began") == 1
+
+
+def test_a_worker_that_could_not_be_given_the_listeners_is_given_them_later(free_ports: FreePorts) -> None:
+    first, ports = free_ports(90), 90
+    arguments = ("responder", "--listen", f"127.0.0.1:{first}-{first + ports - 1}", "--workers", "auto")
+    with ExitStack() as stack:
+        behind = stack.enter_context(Daemon(*arguments, prefix=limited(300)))
+        count = behind.ask("status --json")["workers"]["count"]
+        (zygote,) = children(behind.process.pid)
+        # What it forks has room for its loop, and for few listeners.
+        limits = resource.prlimit(zygote, resource.RLIMIT_NOFILE, (descriptors_of(zygote) + 30, 300))
+        # One has descriptors for fewer than 300 - 64 - 90 clients.
+        clients = count * 146
+        for number in range(clients):
+            stack.enter_context(socket.create_connection(("127.0.0.1", first + number % ports)))
+        behind.until(lambda now: now["workers"]["count"] > count)
+        behind.send("hashsize 100")  # waits until nothing else is changed
+        assert behind.line() == "Clients hash size 100"
+        for process in (zygote, *children(zygote)):
+            resource.prlimit(process, resource.RLIMIT_NOFILE, limits)
+        behind.until(lambda now: now["held"] == clients)
+        assert "cannot be relieved: no descriptors left for 90 listeners: raise ulimit -n" in behind.end()[1]
 
 
 def test_limits_reckon_with_the_sockets_that_the_console_keeps(free_ports: FreePorts) -> None:

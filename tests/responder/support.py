@@ -3,7 +3,7 @@
 import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from typing import Any
 
@@ -15,6 +15,7 @@ from common.reactor import BEAT
 from responder.engine import Engine
 from responder.settings import ECHO, Settings
 from responder.snapshot import ClientRow, ListenerRow, Snapshot
+from responder.workers import Workers
 from tests.support import until
 
 ANY_PORT = Endpoint("127.0.0.1", 0, 0)
@@ -68,6 +69,18 @@ async def status(engine: Engine, check: Callable[[Snapshot], object]) -> Snapsho
 async def listeners(engine: Engine) -> dict[str, ListenerRow]:
     """Return what `listeners` shows, by address."""
     return {row.listener: row async for row in all_rows(engine.listener_page)}
+
+
+async def broken_off(engine: Engine | Workers, change: Coroutine[Any, Any, Any]) -> None:
+    """Break a change of listeners off when some of it is done."""
+    before = now = (await engine.snapshot()).listeners
+    changing = asyncio.create_task(change)
+    while now == before:
+        await asyncio.sleep(0)
+        now = (await engine.snapshot()).listeners
+    assert changing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await changing
 
 
 async def clients(engine: Engine, address: Address | None = None) -> list[ClientRow]:

@@ -49,7 +49,7 @@ def test_a_listener_is_all_that_is_needed() -> None:
     """Without any other option everything is as the help says."""
     options = parse()
     assert options.listen == [(ENDPOINT, "echo")]
-    assert options.mode == "echo"
+    assert options.settings.mode == "echo"
     assert options.settings == Settings(DEFAULT_HASHSIZE, BACKLOG)
 
 
@@ -89,7 +89,7 @@ def test_a_mode_is_for_the_listeners_after_it() -> None:
         ("d", "echo"),
         ("e", "serve"),
     ]
-    assert options.mode == "active"
+    assert options.settings.mode == "active"
 
 
 def test_the_content_is_all_of_the_file(tmp_path: Path) -> None:

@@ -17,14 +17,17 @@ import pytest
 from common.addresses import Address, Endpoint
 from common.dump import LEVEL, Dump
 from common.errors import SessionerError, UsageError
-from common.paging import ROWS
+from common.paging import ROWS, all_rows
+from common.resolver import SocketAddress, resolve
 from responder.client import Client
 from responder.engine import Engine
+from responder.listening import listen_on
 from responder.settings import MODES, Settings
 from tests.ports import find_free_ports
 from tests.responder.support import (
     ANY_PORT,
     Clients,
+    broken_off,
     clients,
     echoed,
     fill,
@@ -130,16 +133,59 @@ async def test_a_range_of_which_the_adding_is_broken_off_is_not_listened_on_at_a
     first = find_free_ports(200)
     many = Endpoint("127.0.0.1", first, first + 199)
     async with listening(0) as (engine, _):
-        adding = asyncio.create_task(engine.add_listeners(many))
-        count = 0
-        while not count:
-            await asyncio.sleep(0)
-            count = (await engine.snapshot()).listeners
-        assert adding.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await adding
+        await broken_off(engine, engine.add_listeners(many))
         assert not await listeners(engine)
         assert len(await engine.add_listeners(many)) == 200
+
+
+async def bound(count: int) -> tuple[list[SocketAddress], list[socket.SocketType]]:
+    """Return so many addresses and the sockets that listen on them, as a console gives them to a worker."""
+    first = find_free_ports(count)
+    items = await resolve(Endpoint("127.0.0.1", first, first + count - 1))
+    return items, [listen_on(item, Settings()) for item in items]
+
+
+@pytest.mark.usefixtures("run")
+async def test_what_comes_after_sockets_that_are_taken_is_done_after_it() -> None:
+    async with listening(0) as (engine, _):
+        items, sockets = await bound(200)
+        first = items[0].address
+        await asyncio.gather(engine.take_listeners("echo", items, sockets), engine.set_mode("sink", None))
+        assert [row.mode async for row in all_rows(engine.listener_page)] == ["sink"] * 200
+        await engine.close_listeners([item.address for item in items])
+        sockets = [listen_on(item, Settings()) for item in items]
+        await asyncio.gather(
+            engine.take_listeners("echo", items, sockets), engine.close_listeners([item.address for item in items])
+        )
+        assert not await listeners(engine)
+        assert await engine.add_listeners(only(first)) == [first]
+
+
+@pytest.mark.usefixtures("run")
+async def test_a_listener_that_is_given_another_socket_goes_on_as_it_was() -> None:
+    async with listening(0) as (engine, _), Clients() as own:
+        (item,), (before,) = await bound(1)
+        after = socket.SocketType(fileno=os.dup(before.fileno()))
+        (address,) = await engine.take_listeners("echo", [item], [before])
+        await engine.set_mode("sink", None)
+        await sunk(engine, await own.connect(address), b"data")
+        assert await engine.take_listeners("echo", [item], [after]) == [address]
+        assert before.fileno() == -1
+        await sunk(engine, await own.connect(address), b"data")
+        (row,) = (await listeners(engine)).values()
+        assert (row.accepted, row.mode) == (2, "sink")
+
+
+@pytest.mark.usefixtures("run")
+async def test_sockets_that_the_kernel_does_not_take_are_closed_and_listened_on_no_more() -> None:
+    async with listening(0) as (engine, _):
+        (item, other), (sock, taken) = await bound(2)
+        with pytest.raises(SessionerError, match=rf"^cannot listen on {other.address}: File exists$"):
+            await engine.take_listeners("echo", [item, other, other], [sock, taken, taken])
+        assert not await listeners(engine)
+        assert (await engine.snapshot()).listeners == 0
+        assert (sock.fileno(), taken.fileno()) == (-1, -1)
+        assert await engine.add_listeners(only(item.address)) == [item.address]
 
 
 @pytest.mark.usefixtures("run")
@@ -537,8 +583,24 @@ async def test_a_mode_without_what_it_needs_changes_nothing(mode: str) -> None:
 
 
 @pytest.mark.usefixtures("run")
+async def test_listeners_added_later_have_the_mode_that_was_set_for_all_last() -> None:
+    async with aclosing(Engine(Settings(mode="sink"))) as engine:
+        added = [(await engine.add_listeners(ANY_PORT))[0]]
+        await engine.set_mode("echo", only(added[0]))
+        added += await engine.add_listeners(ANY_PORT)
+        await engine.set_mode("echo", None)
+        await engine.set_mode("sink", only(added[0]))
+        added += await engine.add_listeners(ANY_PORT)
+        added += await engine.add_listeners(ANY_PORT, "sink")
+        rows = await listeners(engine)
+        assert [rows[str(address)].mode for address in added] == ["sink", "echo", "echo", "sink"]
+
+
+@pytest.mark.usefixtures("run")
 async def test_the_mode_of_no_listener_cannot_be_changed() -> None:
     async with listening() as (engine, _):
+        with pytest.raises(UsageError, match=r"^127.0.0.9:9 is no listener; `listeners` shows them$"):
+            await engine.set_mode("sink", [Address("127.0.0.9", 9)])
         with pytest.raises(UsageError, match="is no listener"):
             await engine.set_mode("sink", Endpoint("127.0.0.9", 9, 9))
         assert [row.mode for row in (await listeners(engine)).values()] == ["echo"]
