@@ -138,8 +138,9 @@ class Answers:
             if verdict.kind == "echoed":
                 self._answer(stream, verdict.number, now)
                 continue
-            self.wrong[verdict.kind] += 1
+            self.wrong[verdict.kind] += verdict.how_many
             if verdict.kind != "foreign" and stream.numbered:
-                stream.numbered.pop(verdict.number, None)
+                for number in range(verdict.number, verdict.number + verdict.how_many)[-_MOST_PENDING:]:
+                    stream.numbered.pop(number, None)
             if len(self.told) < _TOLD:
                 self.told.append(f"{stream.session} (session {stream.uid}): {verdict.text}")
