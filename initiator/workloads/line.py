@@ -22,16 +22,16 @@ class Task(NamedTuple):
 class Line:
     """Tasks, each with the sessions behind it that are to do it; it is empty when no session is left in it."""
 
-    __slots__ = ("_items", "_task", "waiting")
+    __slots__ = ("_items", "_task", "_waiting")
 
     def __init__(self) -> None:
         self._items: deque[Task | SendStream] = deque()
         self._task = Task(0, 0.0)
-        self.waiting = 0
+        self._waiting = 0
 
     def __len__(self) -> int:
         """Return how many turns are waited for."""
-        return self.waiting
+        return self._waiting
 
     def add(self, task: Task, streams: "Iterable[SendStream]") -> None:
         """Line up sessions behind all others."""
@@ -39,16 +39,16 @@ class Line:
         items.append(task)
         before = len(items)
         items.extend(streams)
-        self.waiting += len(items) - before
+        self._waiting += len(items) - before
 
     def take(self) -> "tuple[SendStream, Task]":
         """Take out the first session with its task; raises IndexError when there is none."""
         while isinstance(item := self._items.popleft(), Task):
             self._task = item
-        self.waiting -= 1
+        self._waiting -= 1
         return item, self._task
 
     def clear(self) -> None:
         """Take all out."""
         self._items.clear()
-        self.waiting = 0
+        self._waiting = 0
