@@ -11,12 +11,18 @@ if TYPE_CHECKING:
 class Task(NamedTuple):
     """What is due on each session behind it in line: so many messages or bytes, the first at `since` (monotonic).
 
-    Where it is `begun`, it is what was left when the session had its turn.
+    The others are `period` seconds apart, whatever becomes of the rate meanwhile. Where it is `begun`, it is what was
+    left when the session had its turn.
     """
 
     amount: int
     since: float
+    period: float
     begun: bool = False
+
+    def rest(self, done: int) -> "Task":
+        """Return what is left when so much of it is done."""
+        return self._replace(amount=self.amount - done, since=self.since + done * self.period)
 
 
 class Line:
@@ -26,7 +32,7 @@ class Line:
 
     def __init__(self) -> None:
         self._items: deque[Task | SendStream] = deque()
-        self._task = Task(0, 0.0)
+        self._task = Task(0, 0.0, 0.0)
         self._waiting = 0
 
     def __len__(self) -> int:
