@@ -38,6 +38,7 @@ def test_those_that_wait_for_the_longest_are_given_up(more: dict[str, Any]) -> N
         run.wait(stream, [1.0] * 20_000, 1.0)
     assert len(stream.waiting or stream.numbered) == MOST
     assert run.unanswered == 80_000 - MOST
+    assert run.outstanding == MOST
     if stream.numbered:
         assert min(stream.numbered) == 80_001 - MOST
 
@@ -52,6 +53,7 @@ def test_messages_that_are_missing_are_counted_each_and_told_of_once(given_up: i
     heard = [*range(1, first), last]
     run.heard(stream, b"".join(Frame(1, 1, number).encode(CHECKED) for number in heard), 2.0)
     assert run.wrong["missing"] == last - first
+    assert run.outstanding == 0
     assert len(run.told) == 1
     assert stream.numbered == {}
     assert run.unanswered == given_up
