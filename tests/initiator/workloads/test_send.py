@@ -21,7 +21,7 @@ from initiator.workloads.send import SendSettings
 from initiator.workloads.turns import TOLERANCE
 from tests.initiator.pauses import held_up
 from tests.initiator.workloads.test_query import against, holding
-from tests.support import stall, until
+from tests.support import Peer, reset, stall, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
@@ -323,8 +323,26 @@ async def test_what_was_due_on_sessions_that_are_lost_is_missed_and_counted(comb
     assert now.sent + sum(now.missed.values()) == now.due
 
 
-@pytest.mark.parametrize("reset", [True, False])
-async def test_bytes_that_wait_on_a_session_that_ends_are_missed_and_counted(reset: bool) -> None:
+@pytest.mark.parametrize("more", [{"rate": 2000.0}, {"rate": 2000.0, "combine": False}, {"up": 1e6}])
+async def test_what_was_due_when_the_peer_ends_a_session_is_missed_and_counted(more: dict[str, Any]) -> None:
+    with Peer() as peer:
+        async with aclosing(Engine(Settings(seed=1))) as engine:
+            await engine.add_targets(peer.endpoint, None)
+            sock = await peer.accept()
+            await engine.start_send(settings(b"x", **more))
+            await reached(engine, lambda now: now.traffic.sent > 0)
+            # What is due meanwhile is sent before anybody looks for a reset.
+            stall(0.02)
+            reset(sock)
+            await reached(engine, lambda now: now.missed["session gone"] > 0)
+            await engine.stop_send()
+            await engine.wait_send()
+            now = await figures(engine)
+    assert (now.sent if "rate" in more else now.traffic.sent) + sum(now.missed.values()) == now.due
+
+
+@pytest.mark.parametrize("by_reset", [True, False])
+async def test_bytes_that_wait_on_a_session_that_ends_are_missed_and_counted(by_reset: bool) -> None:
     stopped = asyncio.Event()
 
     async def deaf(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -333,7 +351,7 @@ async def test_bytes_that_wait_on_a_session_that_ends_are_missed_and_counted(res
     async with against(deaf) as engine:
         await engine.start_send(settings(b"x" * 1000, up=50e6))
         await reached(engine, lambda now: now.missed["session full"] > 0)
-        await engine.drop(1, reset)
+        await engine.drop(1, by_reset)
         await reached(engine, lambda now: now.missed["session gone"] > 0)
         await engine.set_sessions(0, None)
         await engine.stop_send()
