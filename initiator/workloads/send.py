@@ -313,6 +313,11 @@ class Send:
         if now >= self._ends and not self._ending:
             self.send_due()
             if not self._sends:
+                # What it sent last may have been lined up before the end, and more have been due since.
+                self._plan_sends(now)
+            if self._sends:
+                self._go_on()
+            else:
                 self._ending = True
                 self._reactor.start(self._end())
         if self._let_all_go:
