@@ -267,9 +267,10 @@ class Reactor:
         self._pulse = self._loop.call_later(BEAT, self._beat)
 
     def _beat(self) -> None:
-        self.now = monotonic()
-        self.noticed_pause(self.now - self._due)
+        self.now = begin = monotonic()
+        self.noticed_pause(begin - self._due)
         self._call_back(self._on_beat)
+        self.noticed_pause(monotonic() - begin)
         self._beat_again()
 
     def _call_back(self, callbacks: list[Callable[[], None]]) -> None:

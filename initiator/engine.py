@@ -262,7 +262,9 @@ class Engine(Campaigns, RateSearches, Probing):
         """Send so many messages a second and session from now on; raises UsageError when none are sent at a rate."""
         send = self._running_send()
         if send.settings.rate is None:
-            raise UsageError("send: the messages are not sent at a rate; `stop send` ends them")
+            raise UsageError("the messages are not sent at a rate; `stop send` ends them")
+        if not send.is_sending():
+            raise UsageError("the messages' time is over, and what they wait for is awaited; `wait send` waits for it")
         send.change(rate)
 
     async def stop_send(self) -> None:

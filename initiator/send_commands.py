@@ -17,6 +17,7 @@ from initiator.workers import AnyEngine
 from initiator.workloads.expressions import Template, parse_message
 from initiator.workloads.frames import SMALLEST
 from initiator.workloads.markers import Marker
+from initiator.workloads.random_text import shown
 from initiator.workloads.search import START_EACH
 from initiator.workloads.send import SendSettings
 
@@ -35,9 +36,6 @@ _LARGEST: Final = 1 << 20
 
 # Messages a second and session that can be asked for: more than any core sends.
 _HIGHEST: Final = 1_000_000
-
-# Characters of a message that its run is told by.
-_SHOWN: Final = 200
 
 
 class SendCommands:
@@ -68,7 +66,7 @@ class SendCommands:
             return await self._off(_NAME, text, options)
         now = (await self._engine.snapshot()).send
         rate, latency = options.get("rate", (None, None))
-        _check_rate(_NAME, rate)
+        _check_rate(rate)
         if not text and rate and len(options) == 1 and now and now.running:
             await self._engine.change_send(rate)
             return f"Messages: {rate:g} a second and session from now on"
@@ -90,7 +88,7 @@ class SendCommands:
 
     async def _off(self, name: str, text: Sequence[str], options: Mapping[str, Any]) -> str:
         if text or options:
-            raise UsageError(f"{name}: `{name} off` takes nothing else")
+            raise UsageError(f"`{name} off` takes nothing else")
         await self._runs.stop(_NAME, f"{name} off")
         return "Messages: no more are sent"
 
@@ -121,14 +119,14 @@ class SendCommands:
 def _send_settings(text: Sequence[str], options: Mapping[str, Any]) -> SendSettings:
     """Return what `send` and its options ask for; raises UsageError."""
     if not text:
-        raise UsageError("send: a message is missing; the form is: send TEXT, send @FILE, or send off")
+        raise UsageError("a message is missing; the form is: send TEXT, send @FILE, or send off")
     rate, latency = options.get("rate", (None, None))
     if "rate" in options and "up" in options:
-        raise UsageError("send: `rate` goes without `up`, it is one or the other that sets the pace")
+        raise UsageError("`rate` goes without `up`, it is one or the other that sets the pace")
     if options.get("up") == 0:
-        raise UsageError("send: `up` takes a bandwidth above 0")
+        raise UsageError("`up` takes a bandwidth above 0")
     if latency and "marker" not in options:
-        raise UsageError("send: `rate @T` needs `marker TEXT`, or no latency is known")
+        raise UsageError("`rate @T` needs `marker TEXT`, or no latency is known")
     seed = _seed(options)
 
     def template(word: str) -> Template:
@@ -138,10 +136,10 @@ def _send_settings(text: Sequence[str], options: Mapping[str, Any]) -> SendSetti
     if marker:
         Marker(marker)
     if "skip" in options and not marker:
-        raise UsageError("send: `skip N` goes with `marker TEXT`")
+        raise UsageError("`skip N` goes with `marker TEXT`")
     messages = tuple(map(template, text))
     if any(message.constant == b"" for message in messages):
-        raise UsageError("send: a message is empty")
+        raise UsageError("a message is empty")
     return SendSettings(
         seed=seed,
         messages=messages,
@@ -163,9 +161,9 @@ def _send_settings(text: Sequence[str], options: Mapping[str, Any]) -> SendSetti
 def _check_settings(options: Mapping[str, Any]) -> SendSettings:
     """Return what `echo check` and its options ask for; raises UsageError."""
     size, rate, seed = options.get("size", _CHECK_SIZE), options.get("rate", _CHECK_RATE), _seed(options)
-    _check_rate("echo", rate)
+    _check_rate(rate)
     if not SMALLEST <= size <= _LARGEST:
-        raise UsageError(f"echo: a size goes from {SMALLEST} to {_LARGEST} bytes")
+        raise UsageError(f"a size goes from {SMALLEST} to {_LARGEST} bytes")
     return SendSettings(
         seed=seed,
         rate=rate,
@@ -176,10 +174,10 @@ def _check_settings(options: Mapping[str, Any]) -> SendSettings:
     )
 
 
-def _check_rate(name: str, rate: float | None) -> None:
+def _check_rate(rate: float | None) -> None:
     """Raise UsageError for more messages a second and session than can be asked for."""
     if rate is not None and rate > _HIGHEST:
-        raise UsageError(f"{name}: {rate:.0f} a second and session is too much; at most {_HIGHEST} can be asked for")
+        raise UsageError(f"{rate:.0f} a second and session is too much; at most {_HIGHEST} can be asked for")
 
 
 def _seed(options: Mapping[str, Any]) -> int:
@@ -225,4 +223,4 @@ def _described(what: str, options: Mapping[str, Any], seed: int) -> str:
 
 
 def _quoted(texts: Sequence[str]) -> str:
-    return " ".join(shlex.quote(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...") for text in texts)
+    return " ".join(shlex.quote(shown(text)) for text in texts)

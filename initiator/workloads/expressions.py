@@ -8,14 +8,18 @@ from typing import Final
 
 from common.errors import UsageError
 from common.files import read_bytes
-from initiator.workloads.random_text import parse_regex
+from initiator.workloads.random_text import parse_regex, shown
 
 _KNOWN: Final = (
     r"\{session}, \{message}, \{time}, \{session % N}, \{<file>}, \{re REGEX}, \{session.re REGEX}, \{once.re REGEX}"
 )
 _NUMBER: Final = re.compile(r"(session|message)(?:\s*%\s*(\d{1,18}))?")
 _RANDOM: Final = re.compile(r"(?:(session|once)\.)?re\s+(.+)", re.DOTALL)
-_FILE: Final = re.compile(r'<"?([^"]+?)"?>')
+_FILE: Final = re.compile(r'<"?([^"]{1,4096}?)"?>')  # PATH_MAX of linux/limits.h
+_BRACE: Final = re.compile(rb"[{}]")
+
+# Bytes of the longest expression: some milliseconds' work, and more than what it may draw.
+_LONGEST: Final = 10_000
 
 # The word in front of a timestamp, which the responder's marker knows.
 _STAMP: Final = b"SessionerTS-%016x."
@@ -84,12 +88,15 @@ def parse_message(text: bytes, seed: int) -> Template:
 
 def _closing(text: bytes, at: int) -> int:
     """Return where the brace is that closes an expression: those of a repetition in it come in pairs."""
-    depth = 1
-    for place in range(at, len(text)):
-        depth += {b"{": 1, b"}": -1}.get(text[place : place + 1], 0)
+    depth, most = 1, at + _LONGEST
+    for brace in _BRACE.finditer(text, at, most + 1):
+        depth += 1 if brace[0] == b"{" else -1
         if not depth:
-            return place
-    raise UsageError(rf"the expression \{{{text[at:].decode(errors='replace')} is not closed by a brace")
+            return brace.start()
+    begin = shown(text[at:most].decode(errors="replace"))
+    if len(text) > most:
+        raise UsageError(rf"the expression \{{{begin} is longer than {_LONGEST} bytes, or is not closed by a brace")
+    raise UsageError(rf"the expression \{{{begin} is not closed by a brace")
 
 
 def _expression(text: str, place: int, seed: int) -> Part:
@@ -97,7 +104,7 @@ def _expression(text: str, place: int, seed: int) -> Part:
         return lambda moment: _STAMP % moment.microseconds
     if number := _NUMBER.fullmatch(text):
         if number[2] is not None and not int(number[2]):
-            raise UsageError(rf"the expression \{{{text}}} divides by 0")
+            raise UsageError(rf"the expression \{{{shown(text)}}} divides by 0")
         return Number(number[1], int(number[2]) if number[2] else None)
     if file := _FILE.fullmatch(text):
         return read_bytes(file[1])
@@ -108,7 +115,7 @@ def _expression(text: str, place: int, seed: int) -> Part:
         if wanted[1] == "session":
             return lambda moment: _drawn_once(moment, place, lambda: draw(moment.random).encode())
         return lambda moment: draw(moment.random).encode()
-    raise UsageError(rf"there is no expression \{{{text}}}; there are {_KNOWN}")
+    raise UsageError(rf"there is no expression \{{{shown(text)}}}; there are {_KNOWN}")
 
 
 def _drawn_once(moment: Moment, place: int, draw: Callable[[], bytes]) -> bytes:

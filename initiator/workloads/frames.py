@@ -33,12 +33,13 @@ class Verdict(NamedTuple):
     """What was heard: the number of a message that is well, or what is wrong; `text` tells of it.
 
     `kind` is "echoed", "foreign" (it belongs to another session or run), "repeated", "altered", or "missing", and then
-    the message with this number never came, though later ones did.
+    so many messages from this number on, `how_many`, never came, though later ones did.
     """
 
     kind: str
     number: int
     text: str = ""
+    how_many: int = 1
 
 
 class Checker:
@@ -54,7 +55,7 @@ class Checker:
         self._tail = b""
 
     def heard(self, data: bytes, sent: int) -> Iterator[Verdict]:
-        """Yield a verdict for each message that is whole now, and keep the beginning of the next one.
+        """Yield a verdict for each message that is whole now, one for all that is missing before it, keep what is not.
 
         Messages up to the number `sent` can come back.
         """
@@ -85,8 +86,10 @@ class Checker:
         elif frame.number < self._expected:
             yield Verdict("repeated", frame.number, f"message {frame.number} came back again")
         else:
-            for number in range(self._expected, frame.number):
-                yield Verdict("missing", number, f"message {number} did not come back, {frame.number} did")
+            first, missing = self._expected, frame.number - self._expected
+            if missing:
+                which = f"messages {first} to {frame.number - 1}" if missing > 1 else f"message {first}"
+                yield Verdict("missing", first, f"{which} did not come back, {frame.number} did", missing)
             yield Verdict("echoed", frame.number)
             self._expected = frame.number + 1
 

@@ -37,6 +37,7 @@ class Answers:
         self.wrong = dict.fromkeys(("foreign", "altered", "missing", "repeated"), 0)
         self.told: list[str] = []
         self.stopped_on = ""
+        self._waited = self._spoilt = 0
         self._marker = Marker(settings.marker) if settings.marker else None
         self._run = settings.seed & 0xFFFFFFFF
         self._check = settings.check
@@ -45,6 +46,15 @@ class Answers:
         self._latency = latency
         self._corrected: list[float] = []
         self._raw: list[float] = []
+
+    @property
+    def outstanding(self) -> int:
+        """How many messages of all sessions wait for an answer."""
+        return self._waited - self.answered - self.lost - self.unanswered - self._spoilt
+
+    def give_up(self) -> None:
+        """Wait for nothing any more."""
+        self.unanswered += self.outstanding
 
     def join(self, stream: "SendStream") -> None:
         """Look for answers on a session from its first message on."""
@@ -61,6 +71,9 @@ class Answers:
     def wait(self, stream: "SendStream", dues: list[float], sent: float) -> None:
         """Wait for the answers to the last messages of a session, where there are to be any."""
         waiting, numbered = stream.waiting, stream.numbered
+        if waiting is None and numbered is None:
+            return
+        self._waited += len(dues)
         if waiting is not None:
             waiting.extend([(due, sent) for due in dues])
             while len(waiting) > _MOST_PENDING:
@@ -138,8 +151,10 @@ class Answers:
             if verdict.kind == "echoed":
                 self._answer(stream, verdict.number, now)
                 continue
-            self.wrong[verdict.kind] += 1
+            self.wrong[verdict.kind] += verdict.how_many
             if verdict.kind != "foreign" and stream.numbered:
-                stream.numbered.pop(verdict.number, None)
+                for number in range(verdict.number, verdict.number + verdict.how_many)[-_MOST_PENDING:]:
+                    if stream.numbered.pop(number, None):
+                        self._spoilt += 1
             if len(self.told) < _TOLD:
                 self.told.append(f"{stream.session} (session {stream.uid}): {verdict.text}")

@@ -15,7 +15,7 @@ _MOST_TIMES: Final = 1_000
 _DEEPEST: Final = 50
 _LONGEST: Final = 10_000
 
-# Characters that an expression is named by.
+# Characters that a text is named by.
 _SHOWN: Final = 200
 
 _PRINTABLE: Final = "".join(chr(code) for code in range(32, 127))
@@ -28,6 +28,11 @@ _LETTERS: Final = {"n": "\n", "r": "\r", "t": "\t"}
 _SPECIAL: Final = "()[]{}|?*+"
 
 Draw = Callable[[Random], str]
+
+
+def shown(text: str) -> str:
+    """Return what a text is named by: itself, or its beginning where it is long."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class _Part(NamedTuple):
@@ -59,8 +64,7 @@ class _Reader:
         self._depth = 0
 
     def error(self, what: str) -> UsageError:
-        text = self.text if len(self.text) <= _SHOWN else f"{self.text[:_SHOWN]}..."
-        return UsageError(f"no text can be drawn from the regular expression {text}: {what}")
+        return UsageError(f"no text can be drawn from the regular expression {shown(self.text)}: {what}")
 
     def alternatives(self) -> _Part:
         choices = [self._sequence()]
@@ -171,7 +175,8 @@ class _Reader:
         first, comma, last = self.text[self.at : end].partition(",") if end >= 0 else ("", "", "")
         self.at = end + 1
         last = last if comma else first
-        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) <= _MOST_TIMES):
+        numbers = first.isdecimal() and last.isdecimal() and max(len(first), len(last)) <= len(str(_MOST_TIMES))
+        if not (numbers and int(first) <= int(last) <= _MOST_TIMES):
             raise self.error(f"a repetition is like {{3}} or {{2,5}}, up to {_MOST_TIMES}")
         return int(first), int(last)
 

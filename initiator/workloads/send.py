@@ -12,7 +12,7 @@ from common.addresses import Address
 from common.coarse import STEP, Coarse
 from common.deadlines import Deadlines
 from common.rate import Rate
-from common.reactor import FAILED, READ, WRITE, Reactor
+from common.reactor import BEAT, FAILED, READ, WRITE, Job, Reactor
 from common.sockets import error_of
 from common.timer import Timer
 from initiator.latencies import Latencies
@@ -47,8 +47,14 @@ _PIECE_SECONDS: Final = 0.01
 _SEGMENT: Final = 1460
 _LARGEST_PIECE: Final = 1 << 20
 
-# Seconds that answers and unsent bytes are waited for at the end.
+# Seconds that answers and unsent bytes are waited for at the end, and sessions looked at or let go of in one step.
 _DRAINING: Final = 5.0
+_LET_GO: Final = 64
+
+# Why what was due was not sent.
+_LATE: Final = "late"
+_FULL: Final = "session full"
+_GONE: Final = "session gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +129,11 @@ class Send:
         self._read_piece, self._read_turns = self._paces(None, settings.down or None, self.begun)
         self._timer = Timer(reactor, self.send_due)
         self._ends = self.begun + settings.seconds if settings.seconds is not None else float("inf")
-        self._drained_at = self._ended_at = 0.0
+        self._ended_at = 0.0
+        self._ending = self._let_all_go = False
         self._joined = 0
-        self._sent = self._due = self._late_missed = self._full_missed = 0
+        self._sent = self._due = 0
+        self._missed = dict.fromkeys((_LATE, _FULL, _GONE), 0)
         self._sent_rate = Rate()
         self._answered_rate = Rate()
         self._sent_late: list[float] = []
@@ -135,6 +143,10 @@ class Send:
         wanted = self.settings.target
         if session.stream is not None or (wanted is not None and session.target.address != wanted):
             return
+        if not self.is_sending():
+            return
+        if self._turns and not self._streams.items:
+            self._turns.skip(session.since)
         self._guard(session)
         self._joined += 1
         stream = self._stream(session, self, self._joined)
@@ -154,8 +166,11 @@ class Send:
             return
         stream.begun = True
         for template in self.settings.first:
-            stream.write(self._messages.render(template, stream))
+            data = self._messages.render(template, stream)
+            stream.write(data)
             self._sent += 1
+            if self.settings.up:
+                stream.ahead += len(data)
             self._speak(stream)
         if self.endless:
             self._fill(stream, 0.0)
@@ -166,6 +181,7 @@ class Send:
         self._streams.remove(stream)
         self._deadlines.cancel(stream)
         stream.leaving = True
+        self._miss_unsent(stream, _GONE)
         if self._read_turns and not self._ended_at:
             self._leaving.add(stream)
 
@@ -174,7 +190,9 @@ class Send:
         (self._leaving if stream.leaving else self._streams).remove(stream)
         stream.session.stream = None
         self._deadlines.cancel(stream)
-        self._answers.lost += stream.pending()
+        if not self._ended_at:
+            self._answers.lost += stream.pending()
+        self._miss_unsent(stream, _GONE)
 
     def is_sending(self) -> bool:
         """Whether more messages will be sent."""
@@ -274,7 +292,7 @@ class Send:
             unit="messages" if rate else "bytes",
             due=self._due,
             sent=self._sent,
-            missed={"late": self._late_missed, "session full": self._full_missed},
+            missed=dict(self._missed),
             awaiting=answers.awaited,
             answered=answers.answered,
             lost=answers.lost,
@@ -292,17 +310,23 @@ class Send:
         now = self._reactor.now
         self._sent_rate.sample(now, self._sent)
         self._answered_rate.sample(now, self._answers.answered)
-        if now >= self._ends and not self._drained_at and not self._ended_at:
+        if now >= self._ends and not self._ending:
             self.send_due()
             if not self._sends:
-                self._drain(now)
-        if self._drained_at and not self._ended_at and (now >= self._drained_at or not self._any_busy()):
-            self._end()
+                # What it sent last may have been lined up before the end, and more have been due since.
+                self._plan_sends(now)
+            if self._sends:
+                self._go_on()
+            else:
+                self._ending = True
+                self._reactor.start(self._end())
+        if self._let_all_go:
+            self._tell_done()
 
     def close(self) -> None:
-        """End at once."""
-        if not self._ended_at:
-            self._end()
+        """End at once, with all sessions."""
+        self._finish()
+        self._tell_done()
 
     def _paces(self, rate: float | None, bandwidth: float | None, now: float) -> tuple[int, Turns | None]:
         """Return how much one turn of a session is, in messages or bytes, and the turns."""
@@ -318,22 +342,23 @@ class Send:
         streams, piece = self._streams.items, self._piece
         if not self._turns or not streams:
             return
+        period = self._turns.period / piece
         for due in self._turns.take(now, self._ends):
             chosen = streams[due.slot :: self._turns.slots]
             if self.settings.delay:
                 chosen = [stream for stream in chosen if stream.begun]
             self._due += (due.messages + due.missed) * piece * len(chosen)
-            self._late_missed += due.missed * piece * len(chosen)
+            self._missed[_LATE] += due.missed * piece * len(chosen)
             if due.messages:
-                self._sends.add(Task(due.messages * piece, due.since), chosen)
+                self._sends.add(Task(due.messages * piece, due.since, period), chosen)
 
     def _plan_reads(self, now: float) -> None:
         """Line up the sessions that are to be read, those included that are being closed."""
         if not self._read_turns:
             return
-        slots = self._read_turns.slots
+        slots, piece = self._read_turns.slots, self._read_piece
         for due in self._read_turns.take(now):
-            task = Task(due.messages * self._read_piece, due.since)
+            task = Task(due.messages * piece, due.since, self._read_turns.period / piece)
             for streams in (self._streams.items, self._leaving.items):
                 self._reads.add(task, [stream for stream in streams[due.slot :: slots] if stream.input])
 
@@ -353,19 +378,27 @@ class Send:
         if self._read(stream.session, piece):
             stream.input = READ
             if piece < task.amount:
-                self._reads.add(Task(task.amount - piece, task.since, begun=True), (stream,))
+                self._reads.add(task.rest(piece), (stream,))
 
     def _send_on(self, stream: SendStream, task: Task, until: float) -> None:
-        if not stream.begun or stream.leaving or stream.place == NOWHERE:
+        if stream.leaving or stream.place == NOWHERE:
+            self._missed[_GONE] += task.amount
             return
+        if stream.ahead:
+            sent_before = min(stream.ahead, task.amount)
+            stream.ahead -= sent_before
+            task = task.rest(sent_before)
+            if not task.amount:
+                return
         if len(stream.unsent) > (_LARGEST_PIECE if task.begun else 0):
-            self._full_missed += task.amount
+            self._missed[_FULL] += task.amount
             return
         try:
             send = self._send_bytes if self.settings.up else self._send
             done = send(stream, task, until)
             self._speak(stream)
         except OSError as failure:
+            self._missed[_GONE] += task.amount
             stream.session.lost(failure)
         else:
             if done < task.amount:
@@ -373,13 +406,11 @@ class Send:
 
     def _put_back(self, stream: SendStream, task: Task, done: int) -> None:
         """Line up what is left of a task, but for what is too late by now."""
-        assert self._turns
-        period = self._turns.period / self._piece
-        left, since = task.amount - done, task.since + done * period
-        late = min(left, max(0, int((monotonic() - TOLERANCE - since) / period)))
-        self._late_missed += late
-        if left > late:
-            self._sends.add(Task(left - late, since + late * period, begun=True), (stream,))
+        rest = task.rest(done)
+        late = min(rest.amount, max(0, int((monotonic() - TOLERANCE - rest.since) / rest.period)))
+        self._missed[_LATE] += late
+        if rest.amount > late:
+            self._sends.add(rest.rest(late)._replace(begun=True), (stream,))
 
     def _speak(self, stream: SendStream) -> None:
         """Take note that something is sent on a session, but for one whose ping is timed by when that was sent."""
@@ -390,59 +421,65 @@ class Send:
             session.sent = self._spoken.of(now)
 
     def _send(self, stream: SendStream, task: Task, until: float) -> int:
-        """Send the messages of a task, or as many as can be made until then; return how many."""
-        assert self._turns
+        """Send the messages of a task, or as many as can be made until then; return how many.
+
+        Raises OSError when none could be sent, for the session is lost.
+        """
         combine = self.settings.combine
         data = self._messages.take(stream, task.amount if combine else min(task.amount, _WRITTEN_AT_ONCE), until)
-        count, sent, period = len(data), monotonic(), self._turns.period
+        count, sent = len(data), monotonic()
         if combine:
             stream.write(b"".join(data))
         else:
-            for message in data:
-                stream.write(message)
+            count = _write_each(stream, data)
         self._sent += count
-        dues = [task.since + number * period for number in range(count)]
+        dues = [task.since + number * task.period for number in range(count)]
         self._sent_late += [sent - due for due in dues]
         self._answers.wait(stream, dues, sent)
         return count
 
     def _fill(self, stream: SendStream, until: float) -> None:
         """Give a session its next block to send, behind what waits: what of it can be made until then."""
-        block = self._next_bytes(stream, BLOCK, until)
+        block, count = self._messages.take_bytes(stream, BLOCK, until)
+        self._took(stream, count)
         stream.unsent = bytes(stream.unsent) + block if stream.unsent else block
 
     def _send_bytes(self, stream: SendStream, task: Task, until: float) -> int:
-        """Send the bytes of a task, or as many as can be made until then; return how many of them."""
+        """Send the bytes of a task, or as many as can be made until then; return how many of them.
+
+        The last message is sent to its end where it is made: what of it is not due yet is sent ahead.
+        """
         left = most = min(task.amount, _LARGEST_PIECE)
-        blocks = []
+        blocks, messages = [], 0
         while left > 0:
-            blocks.append(self._next_bytes(stream, min(left, BLOCK), until))
-            left -= len(blocks[-1])
+            block, count = self._messages.take_bytes(stream, min(left, BLOCK), until)
+            blocks.append(block)
+            messages += count
+            left -= len(block)
             if not self._messages.plain and monotonic() >= until:
                 break
         stream.write(blocks[0] if len(blocks) == 1 else b"".join(blocks))
+        self._took(stream, messages)
+        stream.ahead = max(0, -left)
         return most - max(0, left)
 
-    def _next_bytes(self, stream: SendStream, size: int, until: float) -> bytes | memoryview:
-        """Return the next bytes of a session's messages, which are sent at once."""
-        data, count = self._messages.take_bytes(stream, size, until)
+    def _took(self, stream: SendStream, count: int) -> None:
+        """Count messages that a session has taken now, as soon as they were due."""
         self._sent += count
         if stream.waiting is not None or stream.numbered is not None:
             now = monotonic()
             self._answers.wait(stream, [now] * count, now)
-        return data
+
+    def _miss_unsent(self, stream: SendStream, reason: str) -> None:
+        """Count bytes that were due and that the kernel has not taken: a session takes no more of them."""
+        if self.settings.up:
+            self._missed[reason] += max(0, len(stream.unsent) - stream.ahead)
 
     def _count(self) -> None:
         """Count what was kept."""
         late, self._sent_late = self._sent_late, []
         self._late.record_many(late)
         self._answers.count()
-
-    def _drain(self, now: float) -> None:
-        """Begin to wait for what is still to come: whole messages are sent to their end."""
-        self._drained_at = now + _DRAINING
-        for stream in self._streams.items:
-            self._deadlines.cancel(stream)
 
     def _asked_rate(self, seconds: float) -> float | None:
         """Return the rate asked for: that of the moment, or of all of a run that has ended after so many seconds."""
@@ -453,23 +490,61 @@ class Send:
             return self._due / seconds if seconds else 0.0
         return rate * len(self._streams.items)
 
-    def _any_busy(self) -> bool:
-        """Whether something is still to come or to go."""
-        return any(stream.busy() for streams in (self._streams, self._leaving) for stream in streams.items)
+    def _end(self) -> Job:
+        """Wait for what is still to come and to go, but not for long, and let go of all sessions.
 
-    def _end(self) -> None:
+        Those that take no more bytes stay at their places or leave: none joins, and none is given more to send.
+        """
+        until, items = self._reactor.now + _DRAINING, self._streams.items
+        for place in range(len(items) - 1, -1, -1):
+            while place < len(items) and items[place].unsent and self._reactor.now < until:
+                yield BEAT
+            if place % _LET_GO == 0:
+                yield
+        while self._answers.outstanding and self._reactor.now < until:
+            yield BEAT
+        self._finish()
+        for streams in (self._streams, self._leaving):
+            while streams.items:
+                for stream in streams.items[-_LET_GO:]:
+                    streams.remove(stream)
+                    self._let_go(stream)
+                yield
+        self._let_all_go = True
+
+    def _finish(self) -> None:
+        """Take note of what has become of all; nothing that happens afterwards changes that."""
+        if self._ended_at:
+            return
         self._ended_at = monotonic()
         self._ends = min(self._ends, self._ended_at)
         self._count()
+        self._answers.give_up()
         self._traffic_then = self.traffic.since(self._traffic_before)
         self._timer.close()
-        for stream in (*self._streams.take_all(), *self._leaving.take_all()):
-            stream.session.stream = None
-            self._deadlines.cancel(stream)
-            self._answers.unanswered += stream.pending()
-            if stream.throttled:
-                self._reactor.again(stream.session, READ)
+        self.listening = False
         self._sends.clear()
         self._reads.clear()
+
+    def _let_go(self, stream: SendStream) -> None:
+        stream.session.stream = None
+        self._deadlines.cancel(stream)
+        self._miss_unsent(stream, _FULL)
+        if stream.throttled:
+            self._reactor.again(stream.session, READ)
+
+    def _tell_done(self) -> None:
         if not self.done.done():
             self.done.set_result(None)
+
+
+def _write_each(stream: SendStream, messages: list[bytes]) -> int:
+    """Send messages one by one until the session is lost; return how many, or raise OSError for none."""
+    for number, message in enumerate(messages):
+        try:
+            stream.write(message)
+        except OSError:
+            if not number:
+                raise
+            return number
+    return len(messages)

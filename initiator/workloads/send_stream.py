@@ -18,13 +18,14 @@ class SendStream(Stream):
 
     `number` is that of the next message, `offset` the place in the sequence's bytes. `waiting` holds (due, sent) in
     monotonic seconds of the messages that wait for an answer, in their order, `numbered` by their number. `at_once` is
-    whether the first was sent as soon as the session was established, None while none has been. While it is `leaving`
-    nothing is sent any more, but the answers under way are read.
+    whether the first was sent as soon as the session was established, None while none has been. `ahead` are bytes sent
+    before they were due, where only whole messages are. While it is `leaving` nothing is sent any more, but the answers
+    under way are read.
     """
 
     __slots__ = (
-        "at_once", "begun", "checker", "drawn", "input", "leaving", "number", "numbered", "offset", "pattern", "run",
-        "skip", "tail", "tail_stop", "uid", "waiting",
+        "ahead", "at_once", "begun", "checker", "drawn", "input", "leaving", "number", "numbered", "offset", "pattern",
+        "run", "skip", "tail", "tail_stop", "uid", "waiting",
     )  # fmt: skip
 
     def __init__(self, session: "Session", run: "Send", uid: int) -> None:
@@ -32,6 +33,7 @@ class SendStream(Stream):
         self.run = run
         self.uid = uid
         self.at_once: bool | None = None
+        self.ahead = 0
         self.begun = False
         self.leaving = False
         self.number = 1
@@ -54,13 +56,18 @@ class SendStream(Stream):
         """Go on sending."""
         if self.run.endless:
             self.run.write_on(self)
-        else:
+            return
+        data = self.unsent
+        try:
             super().writable()
+        except OSError:
+            self.unsent = data
+            raise
 
     def leave(self) -> None:
         """Send no more, and take the answers under way."""
-        self.unsent = b""
         self.run.leave(self)
+        self.unsent = b""
 
     def left(self) -> None:
         """Take note that the session is not held any more."""
@@ -73,10 +80,6 @@ class SendStream(Stream):
     def pending(self) -> int:
         """Return how many messages wait for an answer."""
         return len(self.waiting or ()) + len(self.numbered or ())
-
-    def busy(self) -> bool:
-        """Return whether something is still to come or to go."""
-        return bool(self.unsent or self.waiting or self.numbered)
 
     def expired(self) -> None:
         """Begin: the delay is over."""

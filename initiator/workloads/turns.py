@@ -11,7 +11,7 @@ _MOST_SLOTS: Final = 10_000
 # What is later than this is not sent any more, but counted as missed: after a stall there is no burst.
 TOLERANCE: Final = 0.1
 
-# What of a turn may lie before the end of a run by rounding alone.
+# What of a turn may lie before a time by rounding alone.
 _ROUNDING: Final = 0.001
 
 
@@ -43,6 +43,10 @@ class Turns:
     def next_due(self) -> float:
         """When there will be something to send: several turns that are close together are taken as one."""
         return self._begun + self._next * self._turn + (TURN if self._turn < TURN / 2 else 0.0)
+
+    def skip(self, until: float) -> None:
+        """Leave out what was due before: there was nobody to send it."""
+        self._next = max(self._next, ceil((until - self._begun) / self._turn - _ROUNDING))
 
     def take(self, now: float, ends: float = inf) -> Iterator[Due]:
         """Yield what is due by now, before `ends`, and has not been taken: a slot at a time, at most so many as are."""

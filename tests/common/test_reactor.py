@@ -406,6 +406,14 @@ async def test_a_pause_outside_the_reactor_is_noticed_by_the_pulse() -> None:
         assert reactor.longest_pause >= 2 * BEAT
 
 
+async def test_a_pause_in_a_beat_is_noticed() -> None:
+    stalls = [0.2]
+    with closing(Reactor()) as reactor:
+        reactor.on_beat(lambda: stall(stalls.pop() if stalls else 0.0))
+        await beat(reactor)
+        assert reactor.longest_pause >= 0.2
+
+
 async def test_call_later_calls_once() -> None:
     called: list[float] = []
     with closing(Reactor()) as reactor:

@@ -64,6 +64,34 @@ def test_text_is_drawn_per_message_per_session_or_once() -> None:
     assert parse_message(rb"\{once.re [a-z]{9}}", 6).render(moment()) != once[0]
 
 
+LONGEST = 10_000
+
+
+def test_an_expression_is_only_so_long() -> None:
+    regex = b"|".join([b"x"] * (LONGEST // 2))[: LONGEST - 4]
+    assert parse_message(rb"\{re " + regex + b" }", 0).render(moment()) == b"x"
+    with pytest.raises(UsageError, match=f"is longer than {LONGEST} bytes, or is not closed by a brace"):
+        parse_message(rb"\{re " + regex + b"  }", 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rb"\{" + b"x" * 5000 + b"}",
+        rb"\{" + b"x" * 5000,
+        rb"\{" + b"x" * 2_000_000,
+        rb"\{" + b"{" * 2_000_000,
+        rb"\{re a{" + b"9" * 5000 + b"}}",
+        rb"\{session %" + b" " * 5000 + b"0}",
+        rb"\{<" + b"x" * 5000 + b">}",
+    ],
+)
+def test_an_error_names_no_more_than_the_beginning_of_what_is_wrong(text: bytes) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse_message(text, 0)
+    assert len(str(raised.value)) < 500
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [

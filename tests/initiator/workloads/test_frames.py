@@ -34,6 +34,20 @@ def test_what_is_missing_or_comes_twice_is_told(numbers: list[int], found: list[
     assert kinds(Checker(9, 1, 64), stream(numbers, 64)) == found
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (3, "message 2 did not come back, 3 did"),
+        (1_000_000, "messages 2 to 999999 did not come back, 1000000 did"),
+    ],
+)
+def test_all_that_are_missing_in_a_row_are_one_verdict(number: int, text: str) -> None:
+    checker = Checker(9, 1, 64)
+    (_, missing, echoed) = checker.heard(stream([1, number], 64), number)
+    assert missing == ("missing", 2, text, number - 2)
+    assert echoed.number == number
+
+
 def test_what_belongs_to_another_session_is_told_with_its_name() -> None:
     verdicts = list(Checker(9, 1, 64).heard(stream([1], 64) + stream([5], 64, session=2) + stream([2], 64), 10))
     assert [verdict.kind for verdict in verdicts] == ["echoed", "foreign", "echoed"]

@@ -21,11 +21,11 @@ from initiator.workloads.send import SendSettings
 from initiator.workloads.turns import TOLERANCE
 from tests.initiator.pauses import held_up
 from tests.initiator.workloads.test_query import against, holding
-from tests.support import stall, until
+from tests.support import Peer, reset, stall, until
 
 pytestmark = pytest.mark.usefixtures("run")
 
-NOTHING_MISSED = {"late": 0, "session full": 0}
+NOTHING_MISSED = {"late": 0, "session full": 0, "session gone": 0}
 
 
 def settings(*messages: bytes, **more: Any) -> SendSettings:
@@ -134,6 +134,16 @@ async def test_a_bandwidth_is_kept() -> None:
     assert now.traffic.sent + sum(now.missed.values()) == now.due
     assert 300_000 * (1 - pause) <= now.due <= 300_000 * 1.05
     assert now.missed == NOTHING_MISSED or (pause > TOLERANCE and now.missed["session full"] == 0)
+
+
+@pytest.mark.parametrize("first", [(), (template(b"f" * 20_000),)])
+async def test_a_bandwidth_is_kept_where_whole_messages_are_sent(first: tuple[Template, ...]) -> None:
+    """What one is ahead by its messages to come make up for."""
+    async with holding(2) as engine:
+        await engine.start_send(settings(rb"\{message}" + b"x" * 5000, up=100_000.0, seconds=1.0, first=first))
+        await engine.wait_send()
+        now = await figures(engine)
+    assert 0 <= now.traffic.sent + sum(now.missed.values()) - now.due < 2 * 5010
 
 
 async def test_answers_are_matched_in_order_by_a_marker() -> None:
@@ -279,6 +289,76 @@ async def test_nothing_is_missed_at_the_end_of_a_run_that_was_not_held_up(rate: 
     assert now.due == now.sent + sum(now.missed.values())
     assert 2 * rate * (0.4 - pause) <= now.due <= 2 * rate * 0.4
     assert now.missed == NOTHING_MISSED or pause > TOLERANCE
+
+
+async def test_nothing_is_due_while_there_is_no_session() -> None:
+    async with holding(1) as engine:
+        await engine.start_send(settings(b"x", rate=100.0))
+        await reached(engine, lambda now: now.sent > 0)
+        await engine.set_sessions(0, None)
+        gone = await reached(engine, lambda now: now.sessions == 0)
+        back = await reached(engine, lambda now: now.seconds > gone.seconds + 0.5)
+        assert back.due == gone.due
+        await engine.set_sessions(1, None)
+        now = await reached(engine, lambda now: now.sent > gone.sent)
+        assert now.due <= 100 * (now.seconds - back.seconds + gone.seconds) + 2
+
+
+@pytest.mark.parametrize("combine", [True, False])
+async def test_what_was_due_on_sessions_that_are_lost_is_missed_and_counted(combine: bool) -> None:
+    async with holding(100) as engine:
+        await engine.start_send(settings(b"x", rate=200.0, combine=combine))
+        await reached(engine, lambda now: now.sent > 100)
+
+        async def some_were_due() -> bool:
+            stall(0.02)
+            await engine.drop(100, reset=True)
+            await engine.wait_held()
+            return (await figures(engine)).missed["session gone"] > 0
+
+        await until(some_were_due)
+        await engine.stop_send()
+        await engine.wait_send()
+        now = await figures(engine)
+    assert now.sent + sum(now.missed.values()) == now.due
+
+
+@pytest.mark.parametrize("more", [{"rate": 2000.0}, {"rate": 2000.0, "combine": False}, {"up": 1e6}])
+async def test_what_was_due_when_the_peer_ends_a_session_is_missed_and_counted(more: dict[str, Any]) -> None:
+    with Peer() as peer:
+        async with aclosing(Engine(Settings(seed=1))) as engine:
+            await engine.add_targets(peer.endpoint, None)
+            sock = await peer.accept()
+            await engine.start_send(settings(b"x", **more))
+            await reached(engine, lambda now: now.traffic.sent > 0)
+            # What is due meanwhile is sent before anybody looks for a reset.
+            stall(0.02)
+            reset(sock)
+            await reached(engine, lambda now: now.missed["session gone"] > 0)
+            await engine.stop_send()
+            await engine.wait_send()
+            now = await figures(engine)
+    assert (now.sent if "rate" in more else now.traffic.sent) + sum(now.missed.values()) == now.due
+
+
+@pytest.mark.parametrize("by_reset", [True, False])
+async def test_bytes_that_wait_on_a_session_that_ends_are_missed_and_counted(by_reset: bool) -> None:
+    stopped = asyncio.Event()
+
+    async def deaf(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await stopped.wait()
+
+    async with against(deaf) as engine:
+        await engine.start_send(settings(b"x" * 1000, up=50e6))
+        await reached(engine, lambda now: now.missed["session full"] > 0)
+        await engine.drop(1, by_reset)
+        await reached(engine, lambda now: now.missed["session gone"] > 0)
+        await engine.set_sessions(0, None)
+        await engine.stop_send()
+        await engine.wait_send()
+        now = await figures(engine)
+        stopped.set()
+    assert now.traffic.sent + sum(now.missed.values()) == now.due
 
 
 async def test_a_rate_that_is_too_high_is_missed_for_the_rest_and_ends_in_time() -> None:
@@ -480,6 +560,44 @@ async def test_a_rate_is_changed_while_it_runs() -> None:
         assert now.asked_rate == 400.0
         await engine.stop_send()
         await engine.wait_send()
+
+
+async def test_what_was_due_before_a_change_of_rate_is_as_late_as_it_was() -> None:
+    async with holding(1) as engine:
+        await engine.start_send(settings(b"x", rate=1000.0))
+        before = await reached(engine, lambda now: now.sent > 0)
+        await engine.reset_latencies("late")
+        stall(0.08)
+        await engine.change_send(1.0)
+        await reached(engine, lambda now: now.sent > before.sent)
+        await engine.stop_send()
+        await engine.wait_send()
+        late = (await engine.latencies()).late.raw
+    assert late.count > 50
+    assert late.mean > 0.02
+
+
+async def test_a_rate_is_not_changed_while_only_answers_are_awaited() -> None:
+    async with against(Heard()) as engine:
+        await engine.start_send(settings(b"x", rate=100.0, seconds=0.1, marker=template(b"x")))
+        await reached(engine, lambda now: now.running and not now.sending and now.sent > 0)
+        with pytest.raises(UsageError, match="the messages' time is over"):
+            await engine.change_send(5.0)
+
+
+async def test_others_have_their_turn_while_sessions_are_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.reactor.SLICE", 0.0)
+    async with holding(300) as engine:
+        await engine.start_send(settings(b"x", rate=1.0, marker=template(b"x")))
+        await reached(engine, lambda now: now.sessions == 300)
+        await engine.stop_send()
+        seen = {300}
+        while (now := await figures(engine)).sessions:
+            seen.add(now.sessions)
+            await asyncio.sleep(0)
+        assert len(seen) > 3
+        await engine.wait_send()
+        assert now.answered + now.unanswered == now.sent
 
 
 async def test_one_workload_owns_the_sessions() -> None:

@@ -68,6 +68,19 @@ def test_every_turn_before_the_end_is_taken_though_it_is_looked_at_later(
     assert list(turns.take(now + 1, ends)) == []
 
 
+@given(rates, st.floats(0.0, 50.0), st.floats(0.0, 5.0))
+def test_what_is_skipped_is_never_due(rate: float, gap: float, more: float) -> None:
+    turns = Turns(rate, 100.0)
+    turns.skip(100.0 + gap)
+    taken = list(turns.take(100.0 + gap + more))
+    for due in taken:
+        assert due.since - due.missed * turns.period >= 100.0 + gap - turns.period / 1000 - 1e-9
+    total = sum(due.messages + due.missed for due in taken)
+    assert total == pytest.approx(more * rate * turns.slots, abs=2)
+    turns.skip(100.0)
+    assert list(turns.take(100.0 + gap + more)) == []
+
+
 def test_what_is_too_late_at_the_end_is_missed() -> None:
     turns = Turns(1000.0, 0.0)
     list(turns.take(0.5, 1.0))
