@@ -351,7 +351,7 @@ class Query:
         due = self._arrivals.take(min(now, self._ends), most)
         self._due += len(due)
         if self.csv:
-            self.csv.due(due)
+            self.csv.due(due, bool(self._joined or self._shared or self._unshared))
         return due
 
     def _send_each(self, dues: list[float]) -> None:
