@@ -214,6 +214,7 @@ class Query:
         (identifier,) = stream.free_ids(1) or [stream.next_id]
         stream.next_id = (identifier + 1) % IDENTIFIERS
         stream.reserve(identifier, PING)
+        stream.pinged = identifier
         return self.settings.questions[0].message(identifier)
 
     def figures(self) -> QueryFigures:
