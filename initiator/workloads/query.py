@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import repeat
 from time import monotonic
@@ -76,7 +77,10 @@ class QuerySettings:
 
 
 class Query:
-    """A run of queries over the sessions that have joined; `done` is done when it is over and all rows are written."""
+    """A run of queries over the sessions that have joined; `done` is done when it is over and all rows are written.
+
+    `guard` has the kernel end a session that does not acknowledge what was sent.
+    """
 
     def __init__(
         self,
@@ -86,10 +90,12 @@ class Query:
         latencies: Latencies,
         traffic: Traffic,
         reserved: dict["Session", dict[int, str]],
+        guard: "Callable[[Session], None]",
         csv: QueryCsv | None = None,
     ) -> None:
         self.settings = settings
         self._reserved = reserved
+        self._guard = guard
         self.begun = monotonic()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reactor = reactor
@@ -131,9 +137,10 @@ class Query:
         self.ready()
 
     def join(self, session: "Session") -> None:
-        """Send on a held session too, if it is one of those wanted."""
+        """Send on a held session too, if it is one of those wanted; raises OSError when it is lost."""
         wanted = self.settings.target
         if session.stream is None and not self._ended_at and (wanted is None or session.target.address == wanted):
+            self._guard(session)
             session.stream = stream = QueryStream(session, self, self._number)
             self._number += 1
             stream.reserved = self._reserved.pop(session, None)
@@ -314,7 +321,7 @@ class Query:
 
     def ready(self, _events: int = 0) -> None:
         """Send what is due on a few sessions; the rest after others had their turn, what is due later then."""
-        if self._ended_at:
+        if self._draining or self._ended_at:
             return
         shared, streams = self._shared, self._streams.items
         if not shared and (streams or self._joined):

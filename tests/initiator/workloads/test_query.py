@@ -367,6 +367,30 @@ async def test_what_was_due_while_there_was_no_session_is_counted_as_not_sent(ar
         assert now.due == 100 if arrivals == "constant" else 60 <= now.due <= 140
 
 
+async def test_what_is_given_up_is_not_sent_on_a_session_that_joins_behind_the_end() -> None:
+    over = asyncio.Event()
+
+    async def silent(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+
+    async with against(silent) as engine:
+        await engine.start_query(settings(constant(1000)))
+        await reached(engine, lambda now: now.sent > 0)
+        # Its queries are awaited still, and keep the run from ending.
+        await engine.set_sessions(0, None)
+        since = (await reached(engine, lambda now: not now.sessions)).seconds
+        await reached(engine, lambda now: now.seconds > since + 0.05)
+        await engine.stop_query()
+        given_up = await reached(engine, lambda now: now.unsent > 0)
+        await engine.set_sessions(1, None)
+        await engine.wait_held()
+        await engine.wait_query()
+        over.set()
+        now = await figures(engine)
+        assert (now.due, now.sent, now.unsent) == (given_up.due, given_up.sent, given_up.unsent)
+        assert now.due == now.sent + now.unsent
+
+
 async def test_a_target_narrows_the_sessions() -> None:
     async with holding(3) as engine:
         (row,) = (await engine.target_page(0)).rows
