@@ -11,6 +11,7 @@ import pytest
 
 from common.addresses import Address, Endpoint
 from common.errors import UsageError
+from common.reactor import Job, Reactor
 from common.timer import Timer
 from initiator.engine import Engine
 from initiator.settings import Settings
@@ -522,6 +523,32 @@ async def test_answers_to_queries_are_none_to_a_ping() -> None:
 
         await until(is_lost)
         assert (await figures(engine)).answered > 0
+
+
+async def test_at_the_end_sessions_are_let_go_of_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+
+    def started(reactor: Reactor, job: Job) -> None:
+        def counted(number: int) -> Job:
+            for pause in job:
+                steps[number] += 1
+                yield pause
+
+        steps.append(0)
+        start(reactor, counted(len(steps) - 1))
+
+    start = Reactor.start
+    async with holding(14) as engine:
+        await engine.start_query(settings(constant(100)))
+        await reached(engine, lambda now: now.sessions == 14)
+        monkeypatch.setattr(Reactor, "start", started)
+        monkeypatch.setattr("initiator.workloads.query._RELEASED_AT_ONCE", 2)
+        await engine.stop_query()
+        await engine.wait_query()
+        assert 7 in steps
+        # All of them are free for the next run.
+        await engine.start_query(settings(constant(100)))
+        await reached(engine, lambda now: now.sessions == 14)
 
 
 async def test_none_sent_yet_is_said() -> None:
