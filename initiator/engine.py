@@ -212,7 +212,16 @@ class Engine(Campaigns, RateSearches, Probing):
         earlier = self._over_held_sessions()
         reserved = {session: ids for session, ids in self._reserved.items() if session.state in HELD}
         try:
-            query = Query(self._reactor, holder.deadlines, settings, holder.latencies, holder.traffic, reserved, csv)
+            query = Query(
+                self._reactor,
+                holder.deadlines,
+                settings,
+                holder.latencies,
+                holder.traffic,
+                reserved,
+                holder.ping.guard,
+                csv,
+            )
         except OSError as failure:
             if csv:
                 csv.finish()

@@ -54,8 +54,13 @@ class QueryCommands:
                 "send so many DNS queries a second over the sessions, change the rate, end them",
                 self.query,
             ),
-            Command("faster", "[PERCENT]", "raise the rate of what runs, by 15 % or so many", self.faster),
-            Command("slower", "[PERCENT]", "lower the rate of what runs, by 15 % or so many", self.slower),
+            Command("faster", "[PERCENT]", "raise the rate of what runs by 15 %, or by so many", self.faster),
+            Command(
+                "slower",
+                "[PERCENT]",
+                "lower the rate of what runs: undo a `faster` of 15 %, or of so many",
+                self.slower,
+            ),
         ]
 
     async def adopt(self, settings: QuerySettings | None) -> None:
@@ -98,7 +103,7 @@ class QueryCommands:
         return await self._change_by(1 + percent / 100)
 
     async def slower(self, percent: float = _STEP) -> str:
-        """Lower the rate."""
+        """Lower the rate so far that `faster` by as many percent leads back."""
         return await self._change_by(1 / (1 + percent / 100))
 
     async def _running(self) -> QueryFigures | None:
@@ -106,13 +111,14 @@ class QueryCommands:
         return figures if figures and figures.sending else None
 
     async def _change_by(self, factor: float) -> str:
-        await self._runs.settle(await self._engine.snapshot())
         now = await self._engine.snapshot()
         if now.query and now.query.sending:
             schedule = (await self._engine.query_schedule()).scaled(factor)
+            if not schedule.segments:
+                raise UsageError("the schedule is over, and has no rate left to change; `query RATE` gives one")
             await self._engine.change_query(schedule)
             return f"Queries: {schedule.rate_at(0.0):g} a second from now on"
-        if now.send and now.send.running and now.send.rate:
+        if now.send and now.send.sending and now.send.rate:
             rate = now.send.rate * factor
             await self._engine.change_send(rate)
             return f"Messages: {rate:g} a second and session from now on"

@@ -23,6 +23,10 @@ _STOP: Final = "stop"
 # What goes over the held sessions, one at a time.
 _OVER_HELD: Final = ("query", "send")
 
+# Seconds for which nothing is said to whoever typed a line that waits, and what is said then.
+_SOON: Final = 0.2
+_AWAITED: Final = "Waiting for the last answers of the `{}` before this one; Ctrl-C waits no more, and begins nothing\n"
+
 T = TypeVar("T")
 
 
@@ -103,12 +107,16 @@ class Runs:
     async def settle(self, now: Snapshot) -> None:
         """Return when what went over the held sessions, and is stopped or sends no more by these figures, is told.
 
-        The next hides it.
+        The next hides it. Whoever typed is told what is waited for, unless it is over soon.
         """
         ended = not any(figures and figures.sending for figures in (now.query, now.send))
         for name in _OVER_HELD:
             if name in self._tasks and (ended or name in self._stopping):
-                await _end(self._tasks[name][1])
+                _, task = self._tasks[name]
+                done, _ = await asyncio.wait([task], timeout=_SOON)
+                if not done and self._shell.typed:
+                    await self._shell.sink.show(_AWAITED.format(name))
+                await _end(task)
 
     async def wait(self, name: str, timeout: float | None) -> None:
         """Return when one has ended and is told; raises NotMetError, and UsageError when none has ever begun."""

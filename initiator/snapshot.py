@@ -133,12 +133,12 @@ class Snapshot:
     @property
     def queries_asked_rate(self) -> float:
         """The queries asked for a second at this moment, 0.0 where none are."""
-        return self.query.asked_rate if self.query and self.query.running else 0.0
+        return self.query.asked_rate if self.query and self.query.sending else 0.0
 
     @property
     def messages_asked_rate(self) -> float:
         """The messages asked for a second at this moment, 0.0 where none are, or no rate is."""
-        return self.send.asked_rate or 0.0 if self.send and self.send.running else 0.0
+        return self.send.asked_rate or 0.0 if self.send and self.send.sending else 0.0
 
     @property
     def transactions_asked_rate(self) -> float:

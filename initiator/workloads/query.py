@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import repeat
 from time import monotonic
@@ -12,7 +13,7 @@ import dns.rcode
 from common.addresses import Address
 from common.deadlines import Deadlines
 from common.rate import Rate
-from common.reactor import Reactor
+from common.reactor import Job, Reactor
 from common.timer import Timer
 from initiator.latencies import Latencies
 from initiator.session import State
@@ -42,6 +43,9 @@ _JOINED_AT_MOST: Final = 16_384
 # Sessions sent on in one step: a quarter of a millisecond. The reactor takes all answers there are before the next one:
 # who sends more than it hears measures how long its own answers lie.
 _SENT_AT_ONCE: Final = 32
+
+# Sessions let go of in one step at the end: a fifth of a millisecond.
+_RELEASED_AT_ONCE: Final = 256
 
 # Seconds between two wakes of the sender, at least: a wake costs as much as two queries.
 _GATHER: Final = 0.00003
@@ -76,7 +80,10 @@ class QuerySettings:
 
 
 class Query:
-    """A run of queries over the sessions that have joined; `done` is done when it is over and all rows are written."""
+    """A run of queries over the sessions that have joined; `done` is done when it is over and all rows are written.
+
+    `guard` has the kernel end a session that does not acknowledge what was sent.
+    """
 
     def __init__(
         self,
@@ -86,10 +93,12 @@ class Query:
         latencies: Latencies,
         traffic: Traffic,
         reserved: dict["Session", dict[int, str]],
+        guard: "Callable[[Session], None]",
         csv: QueryCsv | None = None,
     ) -> None:
         self.settings = settings
         self._reserved = reserved
+        self._guard = guard
         self.begun = monotonic()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reactor = reactor
@@ -131,9 +140,10 @@ class Query:
         self.ready()
 
     def join(self, session: "Session") -> None:
-        """Send on a held session too, if it is one of those wanted."""
+        """Send on a held session too, if it is one of those wanted; raises OSError when it is lost."""
         wanted = self.settings.target
         if session.stream is None and not self._ended_at and (wanted is None or session.target.address == wanted):
+            self._guard(session)
             session.stream = stream = QueryStream(session, self, self._number)
             self._number += 1
             stream.reserved = self._reserved.pop(session, None)
@@ -214,6 +224,7 @@ class Query:
         (identifier,) = stream.free_ids(1) or [stream.next_id]
         stream.next_id = (identifier + 1) % IDENTIFIERS
         stream.reserve(identifier, PING)
+        stream.pinged = identifier
         return self.settings.questions[0].message(identifier)
 
     def figures(self) -> QueryFigures:
@@ -252,16 +263,18 @@ class Query:
             self._give_up_unsent()
         if self._draining and not self._outstanding and not self._ended_at:
             self._end()
-        if self.csv and self.csv.beat() and self._ended_at:
-            self._tell_done()
+        all_written = not self.csv or self.csv.beat()
+        if self._ended_at and all_written and not self._streams.items and not self.done.done():
+            self.done.set_result(None)
 
     async def aclose(self) -> None:
-        """End at once, but for the rows that are still to be written: the beat tells when they are."""
+        """End at once; rows are still written and sessions let go of, and the beat tells when that is done."""
         if not self._ended_at:
             self._end()
-        if not self.done.done() and self.csv:
+        if not self.done.done():
             await self.done
-            await self.csv.aclose()
+            if self.csv:
+                await self.csv.aclose()
 
     @property
     def _has_unsent(self) -> bool:
@@ -297,23 +310,25 @@ class Query:
         self._ended_at = monotonic()
         self._traffic_then = self.traffic.since(self._traffic_before)
         self._timer.close()
-        for stream in self._streams.take_all():
-            stream.session.stream = None
-            self._deadlines.cancel(stream)
-            if stream.reserved:
-                self._reserved[stream.session] = stream.reserved
         if self.csv:
             self.csv.finish()
-        else:
-            self._tell_done()
+        self._reactor.start(self._release())
 
-    def _tell_done(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
+    def _release(self) -> Job:
+        """Let go of all sessions."""
+        streams = self._streams
+        while streams.items:
+            for stream in streams.items[-_RELEASED_AT_ONCE:]:
+                streams.remove(stream)
+                stream.session.stream = None
+                self._deadlines.cancel(stream)
+                if stream.reserved:
+                    self._reserved[stream.session] = stream.reserved
+            yield
 
     def ready(self, _events: int = 0) -> None:
         """Send what is due on a few sessions; the rest after others had their turn, what is due later then."""
-        if self._ended_at:
+        if self._draining or self._ended_at:
             return
         shared, streams = self._shared, self._streams.items
         if not shared and (streams or self._joined):
@@ -351,7 +366,7 @@ class Query:
         due = self._arrivals.take(min(now, self._ends), most)
         self._due += len(due)
         if self.csv:
-            self.csv.due(due)
+            self.csv.due(due, bool(self._joined or self._shared or self._unshared))
         return due
 
     def _send_each(self, dues: list[float]) -> None:

@@ -99,10 +99,11 @@ class QueryCsv:
 
     def beat(self) -> bool:
         """Tell of a failure; return whether all is written, or given up after `finish` because nobody takes it."""
+        finished = self._finished  # looked at first: what has failed is told before its end is
         if self._failure and not self._told:
             self._told = True
             log.warning("csv %s ends, the queries go on: %s", self._name, self._failure)
-        if self._ending and not self._finished:
+        if self._ending and not finished:
             written, since = self._moved
             if written != self._written:
                 self._moved = (self._written, monotonic())
@@ -111,7 +112,7 @@ class QueryCsv:
                 self._give_up()
             elif monotonic() - since > 2 * _PATIENCE:
                 self._finished = True
-        return self._finished
+        return finished
 
     async def aclose(self) -> None:
         """Tell, at the end of the process, how much was not written; all else is finished."""
@@ -121,10 +122,14 @@ class QueryCsv:
     def _give_up(self) -> None:
         """Let whoever writes end."""
 
-    def due(self, dues: list[float]) -> None:
-        """Take note of the queries that are shared out next, all of those before being dealt with."""
+    def due(self, dues: list[float], further: bool) -> None:
+        """Take note of the queries that are to be sent next: `further` to those before, of which some still wait."""
         if dues:
-            self._intervals = dict(zip(dues, map(sub, dues, [self._last_due, *dues]), strict=False))
+            intervals = zip(dues, map(sub, dues, [self._last_due, *dues]), strict=False)
+            if further:
+                self._intervals.update(intervals)
+            else:
+                self._intervals = dict(intervals)
             self._last_due = dues[-1]
 
     def sent(self, number: int, identifiers: Sequence[int], dues: list[float], now: float) -> None:
@@ -212,7 +217,16 @@ class ShownCsv(QueryCsv):
             self._task.cancel()
 
     async def _run(self) -> None:
-        await self._show(HEADER)
+        """The task: show rows until the end, or until that fails."""
+        try:
+            await self._show(HEADER)
+            await self._show_rows()
+        except Exception as failure:
+            self._failure = _told(failure)
+        finally:
+            self._finished = True
+
+    async def _show_rows(self) -> None:
         while True:
             ending = self._ending
             for chunk in self._chunks():
@@ -220,9 +234,8 @@ class ShownCsv(QueryCsv):
                 self._written += chunk.count("\n")
                 await asyncio.sleep(_REST)
             if ending:
-                break
+                return
             await asyncio.sleep(_PAUSE)
-        self._finished = True
 
 
 class FileCsv(QueryCsv):
@@ -255,8 +268,8 @@ class FileCsv(QueryCsv):
             if not self._alone or self._write(HEADER.encode()):
                 self._written = 0
                 self._write_rows()
-        except OSError as failure:
-            self._failure = failure.strerror
+        except Exception as failure:
+            self._failure = _told(failure)
         finally:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
@@ -307,6 +320,13 @@ def _open(path: str, flags: int) -> int:
         return os.open(path, flags, 0o644)
     except OSError as failure:
         raise _refused(path, failure) from None
+
+
+def _told(failure: Exception) -> str:
+    """Return why no more rows are written."""
+    if isinstance(failure, OSError) and failure.strerror:
+        return failure.strerror
+    return f"{type(failure).__name__}: {failure}"
 
 
 def _refused(path: str, failure: OSError) -> UsageError:

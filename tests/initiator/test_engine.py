@@ -968,6 +968,19 @@ async def test_a_pinged_session_ends_when_nothing_acknowledges_for_the_ping_time
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
 
 
+@pytest.mark.parametrize("what", ["query", "send"])
+async def test_a_session_that_a_workload_fills_ends_when_nothing_acknowledges_for_the_ping_timeout(what: str) -> None:
+    """No ping comes in between there, and who has sent before is not guarded by a ping any more."""
+    async with both(ping_timeout=7) as (engine, _, __):
+        if what == "query":
+            await engine.start_query(QuerySettings(constant(100), 1, (build_question("example.com", "A"),)))
+        else:
+            await engine.start_send(SendSettings(1, (parse_message(b"x", 1),), rate=100.0))
+        await status(engine, lambda now: now.confirmed == 1)
+        with own_sockets(await sessions(engine)) as (sock,):
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
+
+
 async def test_a_ping_timeout_may_be_longer_than_the_kernel_s_timers(logged: list[logging.LogRecord]) -> None:
     async with both(ping=True, ping_timeout=1e9) as (engine, _, __):
         await engine.set_ping_interval((0.05, 0.05))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ from common.errors import UsageError
 from common.exporters.settings import Exporters
 from initiator.engine import Engine
 from initiator.exporters import exporting, families, published
+from initiator.settings import Settings
 from initiator.workloads.churn import ChurnSettings
+from initiator.workloads.expressions import parse_message
 from initiator.workloads.query import QuerySettings
 from initiator.workloads.questions import DEFAULT_NAME, DEFAULT_TYPE, build_question
 from initiator.workloads.schedule import constant
+from initiator.workloads.send import SendSettings
 from tests.common.exporters.test_prometheus import samples, scrape
 from tests.common.exporters.test_statsd import server, told
 from tests.initiator.test_engine import both, hold, initiating, status
@@ -41,6 +45,28 @@ async def query(engine: Engine, rate: float, seconds: float) -> None:
     question = build_question(DEFAULT_NAME, DEFAULT_TYPE)
     await engine.start_query(QuerySettings(constant(rate), 1, (question,), arrivals="constant", seconds=seconds))
     await engine.wait_query()
+
+
+@pytest.mark.parametrize("what", ["queries", "messages"])
+async def test_no_rate_is_asked_for_while_the_last_answers_are_awaited(what: str) -> None:
+    with Peer() as peer:  # which answers nothing
+        async with aclosing(Engine(Settings(seed=1))) as engine:
+            await engine.add_targets(peer.endpoint, None)
+            await engine.wait_held()
+            if what == "queries":
+                question = build_question(DEFAULT_NAME, DEFAULT_TYPE)
+                await engine.start_query(QuerySettings(constant(100), 1, (question,), timeout=60.0))
+            else:
+                message = parse_message(b"x", 1)
+                await engine.start_send(SendSettings(1, (message,), rate=100.0, marker=message))
+            await status(engine, lambda now: now.traffic.sent > 0)
+            assert (await values(engine))[f"{what}_asked_per_second"] == 100
+            await (engine.stop_query if what == "queries" else engine.stop_send)()
+            assert (await values(engine))[f"{what}_asked_per_second"] == 0
+            now = await engine.snapshot()
+            run = now.query if what == "queries" else now.send
+            assert run
+            assert run.running
 
 
 async def test_sessions_and_targets_are_told() -> None:

@@ -8,6 +8,7 @@ from common.errors import SessionerError, UsageError
 from common.shell import Shell
 from initiator.reports.history import Table
 from initiator.runs import Outcome, Run, Runs
+from tests.initiator.figures import NO_SESSIONS
 from tests.support import Lines
 
 pytestmark = pytest.mark.usefixtures("run")
@@ -81,6 +82,27 @@ async def test_stop_waits_for_the_end_where_lines_may_follow_that_are_about_it(
     await stopping
     await runs.wait("query", None)
     assert lines.text == "what is known\n"
+
+
+@pytest.mark.parametrize("typed", [False, True])
+async def test_whoever_types_is_told_what_a_line_waits_for(typed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("initiator.runs._SOON", 0)
+    runs, shell, lines = _runs()
+    shell.typed = typed
+    answered = asyncio.Event()
+
+    async def ended() -> None:
+        await answered.wait()
+
+    runs.begin(Run("query", "query 1", ended, _known, _nothing))
+    settling = asyncio.create_task(runs.settle(NO_SESSIONS))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not settling.done()
+    assert lines.text.startswith("Waiting for the last answers of the `query` before this one") == typed
+    answered.set()
+    await settling
+    assert lines.text.endswith("what is known\n")
 
 
 async def test_a_run_that_nothing_is_known_of_any_more_is_not_listed_as_running() -> None:

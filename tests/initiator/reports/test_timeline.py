@@ -36,6 +36,7 @@ QUERY = replace(
     answered_rate=40.0,
     seconds=2.0,
     running=True,
+    sending=True,
     sessions=18,
     due=100,
     sent=98,
@@ -54,6 +55,7 @@ SEND = replace(
     answered_rate=30.0,
     seconds=2.0,
     running=True,
+    sending=True,
     sessions=18,
     due=72,
     sent=70,
@@ -178,7 +180,7 @@ def test_figures_of_a_moment_become_a_sample() -> None:
 
 def test_queries_of_one_run_after_another_add_up() -> None:
     timeline, before = Timeline(), Totals()
-    ended = replace(QUERY, running=False, due=120, answered=110)
+    ended = replace(QUERY, running=False, sending=False, due=120, answered=110)
     begun = replace(QUERY, due=0, answered=0, timeouts=0, lost=0, unsent=0)
     later = replace(begun, due=300, answered=200, timeouts=5)
     for second, query in enumerate((None, QUERY, ended, ended, begun, later, later)):
@@ -193,7 +195,7 @@ def test_queries_of_one_run_after_another_add_up() -> None:
 
 def test_messages_and_short_sessions_become_figures_of_a_sample() -> None:
     timeline = Timeline()
-    runs = ((SEND, CHURN), (replace(SEND, running=False), replace(CHURN, now=None)))
+    runs = ((SEND, CHURN), (replace(SEND, running=False, sending=False), replace(CHURN, now=None)))
     for time, (send, churn) in enumerate(runs):
         timeline.take(
             time, replace(NOW, send=send, churn=churn), Totals().plus(None, send, churn.all_rows), Latencies()

@@ -11,6 +11,7 @@ import pytest
 
 from common.addresses import Address, Endpoint
 from common.errors import UsageError
+from common.reactor import Job, Reactor
 from common.timer import Timer
 from initiator.engine import Engine
 from initiator.settings import Settings
@@ -367,6 +368,30 @@ async def test_what_was_due_while_there_was_no_session_is_counted_as_not_sent(ar
         assert now.due == 100 if arrivals == "constant" else 60 <= now.due <= 140
 
 
+async def test_what_is_given_up_is_not_sent_on_a_session_that_joins_behind_the_end() -> None:
+    over = asyncio.Event()
+
+    async def silent(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+
+    async with against(silent) as engine:
+        await engine.start_query(settings(constant(1000)))
+        await reached(engine, lambda now: now.sent > 0)
+        # Its queries are awaited still, and keep the run from ending.
+        await engine.set_sessions(0, None)
+        since = (await reached(engine, lambda now: not now.sessions)).seconds
+        await reached(engine, lambda now: now.seconds > since + 0.05)
+        await engine.stop_query()
+        given_up = await reached(engine, lambda now: now.unsent > 0)
+        await engine.set_sessions(1, None)
+        await engine.wait_held()
+        await engine.wait_query()
+        over.set()
+        now = await figures(engine)
+        assert (now.due, now.sent, now.unsent) == (given_up.due, given_up.sent, given_up.unsent)
+        assert now.due == now.sent + now.unsent
+
+
 async def test_a_target_narrows_the_sessions() -> None:
     async with holding(3) as engine:
         (row,) = (await engine.target_page(0)).rows
@@ -473,20 +498,22 @@ async def test_a_ping_under_way_is_answered_before_queries_begin_on_its_session(
 
 
 async def test_answers_to_queries_are_none_to_a_ping() -> None:
-    async def answer_all_but_the_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answered = False
+    async def answer_all_but_the_second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = 0
         async for query in queries(reader):
-            if answered:
+            number += 1
+            if number != 2:
                 writer.write(framed(query))
-            answered = True
 
-    async with against(answer_all_but_the_first, ping_timeout=0.5) as engine:
-        await engine.start_query(settings(constant(0.001)))
+    async with against(answer_all_but_the_second, ping_timeout=0.5) as engine:
+        # One query, so that the ping after it has another identifier than a stream begins with.
+        await engine.start_query(settings(parse_schedule("20ms 50\n1h 0"), arrivals="constant"))
+        await reached(engine, lambda now: now.answered == 1)
         await engine.set_ping_interval((0.05, 0.05))
         await engine.set_ping(True)
 
         async def is_asked() -> bool:
-            return (await engine.snapshot()).traffic.writes > 0
+            return (await engine.snapshot()).traffic.writes > 1
 
         await until(is_asked)
         await engine.change_query(constant(500))
@@ -496,6 +523,32 @@ async def test_answers_to_queries_are_none_to_a_ping() -> None:
 
         await until(is_lost)
         assert (await figures(engine)).answered > 0
+
+
+async def test_at_the_end_sessions_are_let_go_of_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+
+    def started(reactor: Reactor, job: Job) -> None:
+        def counted(number: int) -> Job:
+            for pause in job:
+                steps[number] += 1
+                yield pause
+
+        steps.append(0)
+        start(reactor, counted(len(steps) - 1))
+
+    start = Reactor.start
+    async with holding(14) as engine:
+        await engine.start_query(settings(constant(100)))
+        await reached(engine, lambda now: now.sessions == 14)
+        monkeypatch.setattr(Reactor, "start", started)
+        monkeypatch.setattr("initiator.workloads.query._RELEASED_AT_ONCE", 2)
+        await engine.stop_query()
+        await engine.wait_query()
+        assert 7 in steps
+        # All of them are free for the next run.
+        await engine.start_query(settings(constant(100)))
+        await reached(engine, lambda now: now.sessions == 14)
 
 
 async def test_none_sent_yet_is_said() -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
-from time import time
+from time import sleep, time
 from typing import Any
 
 import pytest
@@ -94,6 +94,38 @@ async def test_the_intervals_are_those_between_the_due_times(tmp_path: Path) -> 
     for before, row in pairwise(rows):
         gap = float(row["due"]) - float(before["due"])
         assert int(row["poisson_interval_us"]) == pytest.approx(gap * 1e6, abs=2)
+
+
+async def test_a_pause_leaves_no_row_and_no_interval_out(tmp_path: Path) -> None:
+    """What is due in it is taken from the schedule in several steps, of which the later find those before waiting."""
+    async with holding(300) as engine:
+        await engine.start_query(settings(20_000, arrivals="constant"), FileCsv(str(tmp_path / "rows")))
+        await until_sent(engine, 100)
+        asyncio.get_running_loop().call_soon(sleep, 0.4)
+        await until_sent(engine, 8000)
+        await engine.stop_query()
+        await engine.wait_query()
+        now = await figures(engine)
+    rows = read((tmp_path / "rows").read_text())
+    assert Counter(row["type"] for row in rows) == {"Q": now.sent, "A": now.answered}
+    assert {row["poisson_interval_us"] for row in rows[1:] if row["type"] == "Q"} == {"50"}
+
+
+async def test_a_change_of_the_rate_leaves_no_row_out(tmp_path: Path) -> None:
+    """What is due then is taken while some of those before wait, where the loop was held up."""
+    async with holding(100) as engine:
+        await engine.start_query(settings(5000), FileCsv(str(tmp_path / "rows")))
+        for rate in range(5000, 5020):
+            await until_sent(engine, (await figures(engine)).sent + 10)
+            asyncio.get_running_loop().call_soon(sleep, 0.04)
+            for _ in range(1 + rate % 4):  # turns of the loop, in which some of what is due then is sent
+                await asyncio.sleep(0)
+            await engine.change_query(constant(rate))
+        await engine.stop_query()
+        await engine.wait_query()
+        now = await figures(engine)
+    rows = read((tmp_path / "rows").read_text())
+    assert Counter(row["type"] for row in rows) == {"Q": now.sent, "A": now.answered}
 
 
 async def test_a_session_that_joins_later_has_a_number_of_its_own(tmp_path: Path) -> None:
@@ -228,6 +260,32 @@ async def test_rows_can_be_shown() -> None:
         now = await ran(engine, 1000, ShownCsv(show))
     assert Counter(row["type"] for row in read("".join(shown))) == Counter(Q=now.sent, A=now.answered)
     assert now.csv_not_written == 0
+
+
+async def test_where_they_cannot_be_shown_that_is_told(logged: list[logging.LogRecord]) -> None:
+    async def show(_text: str) -> None:
+        raise RuntimeError("nothing is shown any more")
+
+    async with holding(3) as engine:
+        now = await ran(engine, 1000, ShownCsv(show))
+        assert now.csv_not_written == now.sent + now.answered > 200
+    said = [record.getMessage() for record in logged if record.levelno == logging.WARNING]
+    assert said == ["csv - ends, the queries go on: RuntimeError: nothing is shown any more"]
+
+
+async def test_a_bug_in_whoever_writes_is_told_as_any_failure(tmp_path: Path, logged: list[logging.LogRecord]) -> None:
+    rows = FileCsv(str(tmp_path / "rows"))
+    rows.begin()
+    rows.sent(0, [1], [2.0], 3.0)  # was never due
+    rows.finish()
+
+    async def finished() -> bool:
+        return rows.beat()
+
+    await until(finished)
+    assert rows.not_written == 1
+    (said,) = [record.getMessage() for record in logged if record.levelno == logging.WARNING]
+    assert said.endswith("rows ends, the queries go on: KeyError: 2.0")
 
 
 async def test_what_nobody_takes_is_given_up_at_the_end() -> None:
