@@ -176,8 +176,9 @@ def test_an_empty_line_repeats_the_last_valid_command(name: str, free_ports: Fre
 def test_an_unknown_command_is_told_with_those_there_are(name: str, free_ports: FreePorts) -> None:
     with start(name, first=free_ports(1)) as daemon:
         output, _, code = daemon.end("frobnicate now", "quit")
-    said, names = output.splitlines()
+    said, names, hint = output.splitlines()
     assert said == 'Unknown command "frobnicate", valid commands are:'
+    assert hint == "  `help` tells of all, `quit` leaves"
     assert set(names.split()) >= STANDARD
     assert code == 2
 
@@ -243,6 +244,7 @@ WRONG = {
         "watch status",
         "watch watch status 1s 1s",
         "watch bogus 1s",
+        "watch status now",
         "limits many",
         "debug maybe",
         "help bogus",
@@ -399,6 +401,18 @@ def test_a_script_skips_comments_and_blank_lines_and_ends_the_process(
     script.write_text("# a comment\n\n   \n  # another\ndebug on\n\ndebug off\n")
     output, _, code = run(name, *address_options(name, free_ports(1)), "--script", str(script), given="help\n")
     assert (output, code) == ("Debug output enabled\nDebug output disabled\n", 0)
+
+
+@both
+def test_a_comment_in_a_file_or_at_the_prompt_is_passed_over(name: str, free_ports: FreePorts, tmp_path: Path) -> None:
+    """It is no command, and none that an empty line repeats; behind a command # is a word as any other."""
+    (tmp_path / "lines").write_text("debug on\n# a comment\n\n  #quit\nquit # now\n")
+    options = ["--exec", "#quit"]
+    output, _, code = run(name, *address_options(name, free_ports(1)), *options, path=tmp_path / "lines")
+    *switched, refused = output.splitlines()
+    assert switched == ["Debug output enabled"] * 2
+    assert refused.startswith('quit: "#" does not belong there')
+    assert code == 2
 
 
 @both
