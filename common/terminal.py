@@ -26,6 +26,7 @@ from common.errors import SessionerError
 from common.grammar import ADDRESSES, KINDS
 from common.output import Output
 from common.shell import Shell
+from common.units import format_count
 
 log = logging.getLogger("sessioner")
 
@@ -190,10 +191,19 @@ class Terminal:
             self._app.current_buffer.reset()
             self._app.invalidate()
         elif self._command:
+            self._drop_queued()
             self._command.cancel()
         else:
             self._print(_HINT)
         return True
+
+    def _drop_queued(self) -> None:
+        """Forget the lines that wait for the command that goes on: they were typed for when it is done."""
+        count = self._lines.qsize()
+        for _ in range(count):
+            self._lines.get_nowait()
+        if count:
+            self._print(f"{format_count(count, 'line')} behind it dropped\n")
 
     def _take(self, line: str) -> None:
         """Queue a line to be carried out; `quit` does not wait for a command that goes on."""

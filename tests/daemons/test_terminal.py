@@ -311,6 +311,18 @@ def test_ctrl_c_ends_a_command_that_goes_on(start: Start) -> None:
     assert "Debug output enabled" in terminal.lines
 
 
+def test_ctrl_c_drops_the_lines_typed_behind_what_it_ends(start: Start) -> None:
+    terminal = start("initiator", "--loopback")
+    terminal.command("sleep 1h")
+    terminal.command("debug")
+    terminal.command("sleep 1h")
+    terminal.type(CTRL_C)
+    terminal.until(lambda screen: "Interrupted" in screen.lines)
+    assert "2 lines behind it dropped" in terminal.lines
+    terminal.command("debug")
+    assert "Debug output enabled" in terminal.lines
+
+
 @pytest.mark.parametrize("leave", [CTRL_D, "quit" + ENTER])
 def test_leaving_does_not_wait_for_a_command_that_goes_on(leave: str, start: Start) -> None:
     terminal = start("initiator", "--loopback")
