@@ -241,7 +241,6 @@ WRONG = {
         "sleep",
         "sleep long",
         "watch",
-        "watch status",
         "watch watch status 1s 1s",
         "watch bogus 1s",
         "watch status now",
@@ -270,6 +269,17 @@ def test_a_wrong_line_costs_a_clear_text_and_changes_nothing(name: str, free_por
         _, errors, code = daemon.end("quit")
     assert code in (1, 2)
     one_line(errors)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_nothing_is_sent_where_there_is_no_target(workers: str, free_ports: FreePorts) -> None:
+    first = free_ports(1)
+    lines = ["query 10 for 1s", "send x rate 1 for 1s", "echo check for 1s", "churn 1", "set 5"]
+    with initiator(first, 1, "--workers", workers) as daemon:
+        output, _, code = daemon.end(f"target remove 127.0.0.1:{first}", *lines)
+    refused = [f"{line.split()[0]}: there is no target; `target add ADDR:PORT` adds one" for line in lines]
+    assert output.splitlines() == ["1 target removed", *refused]
+    assert code == 2
 
 
 def settled(now: dict[str, Any]) -> dict[str, Any]:
