@@ -411,6 +411,8 @@ class Engine(Campaigns, RateSearches, Probing):
             dump=str(holder.dump) if holder.dump else None,
             churn=self.churn_figures(),
             probes=self.probes(),
+            connect_rate=opener.rate,
+            ping_interval=holder.ping.interval,
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:

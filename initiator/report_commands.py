@@ -73,7 +73,7 @@ class ReportCommands:
                 about={"CONDITION": _FIGURES},
                 offers={"CONDITION": (*NAMES, *(f"p{percent:g}" for percent in _PERCENTILES))},
             ),
-            Command("percentiles", "PERCENTILES", "choose the percentiles that are shown", self.percentiles),
+            Command("percentiles", "[PERCENTILES]", "choose or show the percentiles that are shown", self.percentiles),
             Command("reset", "", "start all latencies afresh", self.reset),
         ]
 
@@ -136,10 +136,10 @@ class ReportCommands:
             raise NotMetError(failure)
         return f"expect {expectation.text}: met"
 
-    async def percentiles(self, percentiles: tuple[float, ...]) -> str:
-        """Choose what is shown."""
-        self._percentiles = percentiles
-        return f"Percentiles {', '.join(f'{percent:g}' for percent in percentiles)}"
+    async def percentiles(self, percentiles: tuple[float, ...] = ()) -> str:
+        """Choose what is shown, or say it."""
+        self._percentiles = percentiles or self._percentiles
+        return f"Percentiles {', '.join(f'{percent:g}' for percent in self._percentiles)}"
 
     async def reset(self) -> str:
         """Start afresh."""

@@ -83,6 +83,11 @@ class Divided:
         self._kept.pop(key, None)
         self._kept[key] = method, divide, arguments
 
+    def kept(self, method: str, otherwise: Any) -> Any:
+        """Return the only argument of a call that is kept, or else what is given."""
+        _, _, (argument,) = self._kept.get((method,), (method, same, (otherwise,)))
+        return argument
+
     async def repeat(self, members: Sequence[Member[Any]]) -> None:
         """Make the calls that are kept to some workers."""
         present = self.pool.present()

@@ -202,17 +202,14 @@ WRONG = {
         "target add 1.2.3.4",
         "target add :80",
         "target remove 127.0.0.1:1",
-        "rate",
         "rate 0",
         "rate fast",
-        "lifetime",
         "lifetime 0s",
         "lifetime on",
         "lifetime 5s off",
         "dump some",
         "dump off in",
         "ping maybe",
-        "ping interval",
         "ping interval 10-5s",
         "hashsize",
         "hashsize 0",
@@ -269,6 +266,26 @@ def test_a_wrong_line_costs_a_clear_text_and_changes_nothing(name: str, free_por
         _, errors, code = daemon.end("quit")
     assert code in (1, 2)
     one_line(errors)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_is_set_is_shown_where_nothing_is_said(workers: str, free_ports: FreePorts) -> None:
+    """Alone these commands say what holds, and status does where it is not the usual."""
+    alone = ["rate", "lifetime", "ping interval", "percentiles"]
+    changed = ["rate 100", "lifetime 1h", "ping interval 1-3s", "percentiles 50,99.9"]
+    with initiator(free_ports(1), 1, "--workers", workers) as daemon:
+        output, _, code = daemon.end(*alone, "status", *changed, *alone, "status", "rate off", "lifetime off")
+    lines = output.splitlines()
+    usual = ["Rate of new sessions not limited", "Lifetime of sessions not limited", "Ping interval 30s to 1m00s"]
+    said = ["At most 100 new sessions a second", "Lifetime 1h00m", "Ping interval 1.0s to 3.0s", "Percentiles 50, 99.9"]
+    assert lines[:4] == [*usual, "Percentiles 50, 95, 99, 99.9"]
+    at = lines.index(said[0])
+    assert lines[at : at + 8] == said * 2
+    attempts, pings = (line for line in lines[at:] if "100 begun" in line or "1.0s to 3.0s)" in line)
+    assert re.fullmatch(r"Attempts under way       : \d+ \(at most 100 begun a second\)", attempts)
+    assert pings == "Ping round trip          : no answers yet (interval 1.0s to 3.0s)"
+    assert not any("begun a second" in line or "interval 30" in line for line in lines[4:at])
+    assert (lines[-2:], code) == (usual[:2], 0)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
