@@ -18,7 +18,7 @@ from common.options import Process
 from common.output import Output
 from common.pipe import Pipe
 from common.runtime import LOOPS, settle_collector
-from common.shell import Shell
+from common.shell import Shell, is_comment
 from common.system import raise_descriptor_limit
 from common.terminal import Terminal
 from common.workers.process import come_before_workers
@@ -178,7 +178,7 @@ def _read_script(path: Path | None) -> list[str] | None:
     if path is None:
         return None
     lines = read_text(path, "script").splitlines()
-    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return [line for line in lines if line.strip() and not is_comment(line)]
 
 
 def _open_standard_streams() -> None:

@@ -1,8 +1,9 @@
 """The grammar of one command: a usage text that parsing, help and completion all read.
 
 A word in capitals stands for a value of that kind (KINDS), any other word for itself. `[...]` may be left out, `a|b`
-is one of these words, and `a B | c D` in brackets one of these sequences. `COMMAND...` takes all words but as many
-as the usage has after it. The @ of a kind is part of its values, and not of the name that they are bound under.
+is one of these words, and `a B | c D` in brackets one of these sequences. `COMMAND...` takes all words that are left,
+those of what the usage has after it included. The @ of a kind is part of its values, and not of the name that they are
+bound under.
 
 Braces, which come last, hold options in any order, each of which may be left out and given once:
 `{on TARGET | for T | seed N | arrivals poisson|constant | edns | first TEXT...}`. An option is a word alone, or one
@@ -32,24 +33,34 @@ from common.units import (
     parse_timeout,
 )
 
-KINDS: Final[dict[str, Callable[[str], Any]]] = {
-    "N": parse_count,
-    "RATE": parse_real,
-    "SIZE": parse_hashsize,
-    "T": parse_duration,
-    "TIMEOUT": parse_timeout,
-    "TIMES": parse_interval,
-    "ADDR": parse_address,
-    "TARGET": parse_address,
-    "ADDRS": parse_endpoint,
-    "NAME": str,
-    "TEXT": str,
-    "FILE": str,
-    "PERCENT": parse_real,
-    "BW": parse_bandwidth,
-    "@LATENCY": parse_latency,
-    "RATE/@T": parse_rate_or_latency,
-    "PERCENTILES": parse_percentiles,
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of value: what reads one, raising UsageError, and what one is, for people."""
+
+    parse: Callable[[str], Any]
+    meaning: str
+
+
+KINDS: Final = {
+    "N": Kind(parse_count, "a whole number like 500, 100k or 1.5m"),
+    "RATE": Kind(parse_real, "a number above 0 like 0.5, 200 or 1.5k"),
+    "SIZE": Kind(parse_hashsize, "a whole number above 0 like 500 or 100k"),
+    "T": Kind(parse_duration, "a time like 500ms, 10s or 1m30s"),
+    "TIMEOUT": Kind(parse_timeout, "a time above 0 like 500ms, 10s or 1m30s"),
+    "TIMES": Kind(parse_interval, "a range of times like 5-10s, or one time"),
+    "ADDR": Kind(parse_address, "an address and a port like 10.0.0.1:5000 or [2001:db8::1]:5000"),
+    "TARGET": Kind(parse_address, "the address and port of a target, like 10.0.0.1:5000"),
+    "ADDRS": Kind(parse_endpoint, "an address or a host, and a port or a range of ports, like 10.0.0.1:5000-5999"),
+    "NAME": Kind(str, "the name of a command"),
+    "TEXT": Kind(str, "a word, or a text in quotes"),
+    "FILE": Kind(str, "the name of a file"),
+    "CONDITION": Kind(str, "a figure, a sign and a value, like p99 < 5ms, losses == 0 or rate > 0.99 asked"),
+    "PERCENT": Kind(parse_real, "a number above 0 like 15"),
+    "BW": Kind(parse_bandwidth, "a bandwidth like 10Mbps (bits a second), 500kBps (bytes a second) or 0"),
+    "@LATENCY": Kind(parse_latency, "a latency above 0 like @5ms"),
+    "RATE/@T": Kind(parse_rate_or_latency, "a number above 0 like 0.5 or 200, or a latency like @5ms"),
+    "PERCENTILES": Kind(parse_percentiles, "a list like 50,95,99.9"),
 }
 
 # Those whose values are addresses.
@@ -122,9 +133,10 @@ class _Trace:
 
 
 class Usage:
-    """A parsed usage text; `form` is how the whole line is typed, which is shown where words do not fit."""
+    """A parsed usage text of a command; `form` is how a line is typed, which is shown where words do not fit."""
 
-    def __init__(self, text: str, form: str = "") -> None:
+    def __init__(self, text: str, name: str = "", form: str = "") -> None:
+        self._name = name
         self._form = form or text
         assert text.count("[") == text.count("]"), f"unbalanced brackets in {text!r}"
         assert _BRACES_LAST.fullmatch(text), f"braces elsewhere than at the end of {text!r}"
@@ -145,7 +157,8 @@ class Usage:
                 return bound
             longest = max(longest, end)
         if trace.at == len(words):
-            raise UsageError(f"something is missing; the form is: {self._form}")
+            missing = " or ".join(map(_described, dict.fromkeys(trace.expected)))
+            raise UsageError(f'after "{(self._name, *words)[-1]}" comes {missing}; the form is: {self._form}')
         if trace.at >= longest:
             raise trace.refusal(words[trace.at], self._form, self._options)
         raise UsageError(f'"{words[longest]}" does not belong there; the form is: {self._form}')
@@ -206,13 +219,13 @@ def _match(
         yield at, {}
         return
     head, tail = sequence[0], sequence[1:]
-    for end, bound in _match_item(head, words, at, len(tail), trace, stops):
+    for end, bound in _match_item(head, words, at, trace, stops):
         for last, more in _match(tail, words, end, trace, stops):
             yield last, {**bound, **more}
 
 
 def _match_item(
-    item: _Item, words: Sequence[str], at: int, after: int, trace: _Trace, stops: set[str]
+    item: _Item, words: Sequence[str], at: int, trace: _Trace, stops: set[str]
 ) -> Iterator[tuple[int, Bound]]:
     if isinstance(item, _Choice):
         for sequence in item.sequences:
@@ -222,10 +235,9 @@ def _match_item(
     elif isinstance(item, _Options):
         yield from _match_options(item, words, at, trace, stops)
     elif item.name == REST:
-        end = max(at + 1, len(words) - after)
-        trace.tried(at, REST, None)
+        trace.tried(len(words), REST, None)
         if at < len(words):
-            yield end, {"command": words[at:end]}
+            yield len(words), {"command": words[at:]}
     elif item.name.endswith(_MORE):
         kind = item.name.removesuffix(_MORE)
         for end, values in _match_values(kind, words, at, trace, stops):
@@ -282,7 +294,7 @@ def _match_value(kind: str, words: Sequence[str], at: int, trace: _Trace) -> Ite
         trace.tried(at, kind, None)
         return
     try:
-        value = KINDS[kind](words[at])
+        value = KINDS[kind].parse(words[at])
     except UsageError as error:
         trace.tried(at, kind, error)
     else:
@@ -303,6 +315,11 @@ def _match_values(
     trace.tried(at, kind, None)
     if values:
         yield at, values
+
+
+def _described(name: str) -> str:
+    """Return a word that is expected, with what it stands for where it is a kind of value."""
+    return f"{name} ({KINDS[name].meaning})" if name in KINDS else name
 
 
 def _looks_like(name: str, word: str) -> bool:

@@ -175,7 +175,7 @@ def _descriptors(system: System, demand: Demand) -> Iterator[Limit]:
         f"sysctl -w fs.nr_open={needs}",
     )
     # man proc(5): a process with CAP_SYS_ADMIN may pass file-max; a daemon need not have it.
-    files = (system.files_in_use or 0) + demand.missing + DESCRIPTOR_RESERVE
+    files = max(0, (system.files_in_use or 0) - demand.held) + demand.sessions + DESCRIPTOR_RESERVE
     yield _at_least(
         "fs.file-max",
         "open files of the whole host",
@@ -289,9 +289,9 @@ def _conntrack(system: System, demand: Demand) -> Iterator[Limit]:
     if system.conntrack_max is None:
         return
     count = system.conntrack_count or 0
-    entries = count + demand.missing
     # Loaded is not used: a namespace without a rule that asks for it tracks nothing and meets no limit.
     tracking = count >= max(1, demand.held)
+    entries = demand.sessions + (count - demand.held if tracking else count)
     # Kernel, __nf_conntrack_alloc: a maximum of 0 is none.
     yield _at_least(
         "net.netfilter.nf_conntrack_max",
@@ -318,9 +318,9 @@ def _memory(system: System, demand: Demand) -> Iterator[Limit]:
     room = demand.held + (available or 0) // each
     yield _at_least(
         "MemAvailable",
-        f"memory in kB: {each / 1000} kB for each end of a session",
-        None if available is None else available // 1024,
-        _divide_up(demand.missing * each, 1024),
+        f"memory in kB: {each / 1000} kB for each end of a session{', held ones included' * bool(demand.held)}",
+        None if available is None else (available + demand.held * each) // 1024,
+        _divide_up(demand.sessions * each, 1024),
         f"free memory, or use more hosts: about {room} sessions fit",
     )
     pages = demand.sessions * PAGES_WITH_DATA

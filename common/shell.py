@@ -49,8 +49,13 @@ class Shell:
         self._last = ""
 
     async def execute(self, line: str) -> None:
-        """Carry out a line; an empty one repeats the last valid one. What goes wrong is shown, never raised."""
+        """Carry out a line; an empty one repeats the last valid one, a comment is none.
+
+        What goes wrong is shown, never raised.
+        """
         try:
+            if is_comment(line):
+                return
             line = line if line.strip() else self._last
             if line:
                 call = self.registry.parse(line)
@@ -110,6 +115,11 @@ class Shell:
     def _failed(self, code: int) -> None:
         """Keep the first failure's exit code."""
         self.exit_code = self.exit_code or code
+
+
+def is_comment(line: str) -> bool:
+    """Return whether a line says nothing to the daemon: one that begins with #."""
+    return line.lstrip().startswith("#")
 
 
 def _forget(_line: str) -> None:

@@ -1,9 +1,9 @@
 """The commands that both daemons have in common."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
-from common.commands import Command
+from common.commands import Call, Command
 from common.errors import NotMetError, UsageError
 from common.limits import Demand, Limit, assess, render_limits
 from common.logs import Logs
@@ -23,7 +23,16 @@ class Standard:
         """Return the rows in the order in which help shows them."""
         return [
             Command("sleep", "T", "do nothing for a time", self.sleep),
-            Command("watch", "COMMAND... TIMEOUT", "repeat a command until the next line", self.watch),
+            Command(
+                "watch",
+                "COMMAND... [TIMEOUT]",
+                "repeat a command until the next line",
+                self.watch,
+                about={
+                    "COMMAND": "a whole line; a bare number at its end is its own where it takes one, as in `list 5`",
+                    "TIMEOUT": "the time between two runs (1s)",
+                },
+            ),
             Command(
                 "limits",
                 "[N]",
@@ -42,15 +51,10 @@ class Standard:
         """Do nothing for so many seconds."""
         await asyncio.sleep(t)
 
-    async def watch(self, command: Sequence[str], timeout: float) -> None:
+    async def watch(self, command: Call, timeout: float) -> None:
         """Run a command every so many seconds until a further line comes, or it was one to leave."""
-        if command[0] not in self._shell.registry.commands:
-            raise UsageError(f'there is no command "{command[0]}"; `help` lists them')
-        call = self._shell.registry.parse_words(command)
-        if call.command.name == "watch":
-            raise UsageError("a watch cannot be watched")
         while True:
-            await self._shell.run(call)
+            await self._shell.run(command)
             if self._shell.leaving:
                 return
             try:
@@ -75,7 +79,7 @@ class Standard:
         if name is not None and name not in rows:
             raise UsageError(f'there is no command "{name}"; `help` lists them')
         if name:
-            return _described(rows[name])
+            return rows[name].described
         width = max(len(row.short_form) for row in rows.values())
         return [f"{row.short_form:<{width}}  {row.help}" for row in rows.values()]
 
@@ -86,12 +90,6 @@ class Standard:
     async def prompt(self) -> None:
         """Open the prompt when the script has ended."""
         self._shell.prompt_asked = True
-
-
-def _described(command: Command) -> list[str]:
-    """Return the line of a command, and one for each of its options."""
-    options = [f"    {option}" for option in command.options]
-    return [f"{command.short_form}  {command.help}", *(["  {...} are, in any order:", *options] if options else [])]
 
 
 async def in_time(wanted: Awaitable[None], timeout: float | None, not_met: Callable[[], Awaitable[str]]) -> None:

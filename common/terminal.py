@@ -11,7 +11,7 @@ from typing import Final, TextIO, cast
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import is_searching
@@ -26,6 +26,7 @@ from common.errors import SessionerError
 from common.grammar import ADDRESSES, KINDS
 from common.output import Output
 from common.shell import Shell
+from common.units import format_count
 
 log = logging.getLogger("sessioner")
 
@@ -193,10 +194,19 @@ class Terminal:
             self._app.current_buffer.reset()
             self._app.invalidate()
         elif self._command:
+            self._drop_queued()
             self._command.cancel()
         else:
             self._print(_HINT)
         return True
+
+    def _drop_queued(self) -> None:
+        """Forget the lines that wait for the command that goes on: they were typed for when it is done."""
+        count = self._lines.qsize()
+        for _ in range(count):
+            self._lines.get_nowait()
+        if count:
+            self._print(f"{format_count(count, 'line')} behind it dropped\n")
 
     def _take(self, line: str) -> None:
         """Queue a line to be carried out; `quit` does not wait for a command that goes on."""
@@ -231,27 +241,30 @@ class Terminal:
 
 
 class _CommandCompleter(Completer):
-    """What may come next on a line, from the registry, with the addresses there are."""
+    """What may come next on a line, from the registry, with the addresses and the files there are."""
 
     def __init__(self, shell: Shell) -> None:
         self.addresses: list[str] = []
         self._shell = shell
+        self._files = PathCompleter(expanduser=True)
 
-    def get_completions(self, document: Document, _event: CompleteEvent) -> Iterable[Completion]:
+    def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
         """Yield the words that the one under the cursor may become."""
         before = document.text_before_cursor
         *words, begun = before.split() if before.strip() and not before[-1].isspace() else [*before.split(), ""]
         for name in self._shell.registry.expected(words):
-            for word in self._words(name):
+            if name == "FILE":
+                yield from self._files.get_completions(Document(begun), event)
+            for word in self._words(name, words):
                 if word.startswith(begun):
                     yield Completion(word, -len(begun))
 
-    def _words(self, name: str) -> Iterable[str]:
+    def _words(self, name: str, before: list[str]) -> Iterable[str]:
         if name in ADDRESSES:
             return self.addresses
         if name == "NAME":
             return self._shell.registry.commands
-        return () if name in KINDS else (name,)
+        return self._shell.registry.offered(before[0], name) if name in KINDS else (name,)
 
 
 class _Screen:

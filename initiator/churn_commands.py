@@ -26,6 +26,17 @@ _EACH: Final = (
     " arrivals poisson|constant"
 )
 
+_ABOUT: Final = {
+    "on": "only to this target (all in turn)",
+    "for": f"how long transactions are begun at each rate ({SECONDS:.0f}s)",
+    "cooldown": "nothing for so long between two rates (0s)",
+    "send": "what each session sends: a text, or what is in the file for @FILE (nothing)",
+    "timeout": f"a transaction that takes so long has failed ({TIMEOUT:.0f}s)",
+    "close": "fin: half-close and read to the end; rst: reset when the first of the answer has come (fin)",
+    "seed": "repeat the due times of the run that showed this seed (drawn)",
+    "arrivals": "constant: evenly, or poisson (constant)",
+}
+
 
 class ChurnCommands:
     """What runs behind the rows of churn."""
@@ -42,12 +53,19 @@ class ChurnCommands:
                 f"RATE... {{{_EACH}}}",
                 "open so many sessions a second beside those held, ask each once, close it",
                 self.churn,
+                about={"RATE": "transactions a second, each rate tried after the one before", **_ABOUT},
             ),
             Command(
                 _SATURATE,
                 f"{{from RATE | by RATE | slowdown RATE | {_EACH}}}",
                 "raise the rate of such sessions until it is too much, and say where that was",
                 self.saturate,
+                about={
+                    "from": f"the first rate, in transactions a second ({START:g})",
+                    "by": f"the factor, above 1, by which the rate is raised ({FACTOR:g})",
+                    "slowdown": f"a median so many times the best, above 1, is too much ({SLOWDOWN:g})",
+                    **_ABOUT,
+                },
             ),
         ]
 

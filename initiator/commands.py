@@ -17,10 +17,11 @@ from common.units import format_count, format_exactly
 from initiator.churn_commands import ChurnCommands
 from initiator.find_commands import FindCommands
 from initiator.query_commands import QueryCommands
-from initiator.render import session_text, status_text, target_text
+from initiator.render import interval_text, session_text, status_text, target_text
 from initiator.report_commands import ReportCommands
 from initiator.runs import Runs
 from initiator.send_commands import SendCommands
+from initiator.settings import PING_INTERVAL
 from initiator.snapshot import Snapshot
 from initiator.workers import AnyEngine
 
@@ -67,11 +68,19 @@ class Commands:
                 missing="You need to specify the number to requested connections!",
             ),
             Command("target", "add|remove ADDRS", "begin or cease to hold sessions to these addresses", self.target),
-            Command("rate", "RATE|off", "open at most so many sessions a second", self.rate),
+            Command("rate", "[RATE|off]", "open at most so many sessions a second; alone: show that", self.rate),
             Command(
-                "ping", "[on | off | interval TIMES]", "switch ping over, on or off, or set its interval", self.ping
+                "ping",
+                "[on | off | interval [TIMES]]",
+                "switch ping over, on or off, or set or show its interval",
+                self.ping,
             ),
-            Command("lifetime", "TIMEOUT|off", "close each session after this time, and replace it", self.lifetime),
+            Command(
+                "lifetime",
+                "[TIMEOUT|off]",
+                "close each session after this time, and replace it; alone: show that",
+                self.lifetime,
+            ),
             dump_command(self._engine, "session"),
             Command("hashsize", "SIZE [TARGET]", "resize the tables, or that of one target", self.hashsize),
             Command("drop", "N|ADDR [rst|fin]", "end sessions on purpose (fin); they are replaced", self.drop),
@@ -128,9 +137,12 @@ class Commands:
         return f"{format_count(added, 'target')} added, with one session{'' if added == 1 else ' each'}"
 
     async def rate(self, rate: float | None = None, off: bool = False) -> str:
-        """Limit the attempts a second, or do not."""
-        await self._engine.set_rate(None if off else rate)
-        return "Rate of new sessions not limited" if off else f"At most {rate:g} new sessions a second"
+        """Limit the attempts a second, or do not, or say what holds."""
+        if off or rate is not None:
+            await self._engine.set_rate(rate)
+        else:
+            rate = (await self._engine.snapshot()).connect_rate
+        return "Rate of new sessions not limited" if rate is None else f"At most {rate:g} new sessions a second"
 
     async def ping(
         self,
@@ -139,17 +151,21 @@ class Commands:
         interval: bool = False,
         times: tuple[float, float] | None = None,
     ) -> str:
-        """Switch ping, or set its interval."""
+        """Switch ping, or set its interval or say what it is."""
         if times:
             await self._engine.set_ping_interval(times)
-            low, high = map(format_exactly, times)
-            return f"Ping interval {low} to {high}"
+        if interval:
+            holds = times or (await self._engine.snapshot()).ping_interval or PING_INTERVAL
+            return f"Ping interval {interval_text(holds)}"
         enabled = await self._engine.set_ping(on or (False if off else None))
         return f"Ping {'enabled' if enabled else 'disabled'}"
 
     async def lifetime(self, timeout: float | None = None, off: bool = False) -> str:
-        """Replace sessions after a time, or do not."""
-        await self._engine.set_lifetime(None if off else timeout)
+        """Replace sessions after a time, or do not, or say what holds."""
+        if off or timeout is not None:
+            await self._engine.set_lifetime(timeout)
+        else:
+            timeout = (await self._engine.snapshot()).lifetime
         return "Lifetime of sessions not limited" if timeout is None else f"Lifetime {format_exactly(timeout)}"
 
     async def hashsize(self, size: int, target: Address | None = None) -> str:

@@ -423,6 +423,8 @@ class Engine(Campaigns, RateSearches, Probing):
             dump=str(holder.dump) if holder.dump else None,
             churn=self.churn_figures(),
             probes=self.probes(),
+            connect_rate=opener.rate,
+            ping_interval=holder.ping.interval,
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:
@@ -537,6 +539,8 @@ class Engine(Campaigns, RateSearches, Probing):
         """Raise UsageError when a workload owns the sessions, or the one wanted is to be on no target of ours."""
         if target:
             self._target(target)
+        elif not self._targets:
+            raise no_target()
         running = self._query if self._holder.workload is self._query else self._send
         if self._holder.workload:
             what, name = ("queries", "query") if running is self._query else ("messages", "send")

@@ -21,6 +21,7 @@ _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
 
 _FORM: Final = "the form is: expect p99 < 5ms, expect losses == 0, expect rate > 0.99 asked"
 
+_SIGN: Final = re.compile(r"([<>]=?|[=!]=)")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.]*", re.ASCII)
 _LATENCY: Final = re.compile(r"(?:.*\.)?p[0-9.]+", re.ASCII)
 
@@ -59,9 +60,10 @@ def parse_expectation(words: Sequence[str]) -> Expectation:
     """Return what a condition like `p99 < 5ms` or `rate > 0.99 asked` stands for; raises UsageError.
 
     Behind the comparison is a name, a number and a name, or for a latency a time and else a number; a number may end
-    with k, m (million) or %.
+    with k, m (million) or %. The comparison needs no blanks around it.
     """
     text = " ".join(words)
+    words = _SIGN.sub(r" \1 ", text).split()
     if not 3 <= len(words) <= 4 or words[1] not in _OPERATORS or not all(map(_NAME.fullmatch, (words[0], *words[3:]))):
         raise UsageError(f'"{text}" is not a condition; {_FORM}')
     name, sign, value, *rest = words

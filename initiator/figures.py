@@ -8,6 +8,12 @@ from initiator.expectations import Expectation
 from initiator.latencies import Latencies
 from initiator.snapshot import QueryFigures, SendFigures, Snapshot
 
+# Those that are there whatever runs. Percentiles are there as well.
+NAMES: Final = (
+    *("asked", "held", "confirmed", "losses", "failures", "asked_rate", "rate", "due", "sent", "answered"),
+    *("timeouts", "unsent", "unanswered", "wrong"),
+)
+
 _PERCENTILE: Final = re.compile(
     rf"(?P<raw>raw\.)?(?:(?P<name>{'|'.join(Latencies.__slots__)})\.)?p(?P<percent>\d{{1,2}}(?:\.\d{{1,6}})?|100)"
 )
@@ -19,20 +25,12 @@ def figures_of(now: Snapshot, latencies: Latencies, expectation: Expectation) ->
     `asked` are sessions, but what a rate is compared with is the rate asked for.
     """
     figures: dict[str, float | None] = {
+        **dict.fromkeys(NAMES),
         "asked": now.asked,
         "held": now.held,
         "confirmed": now.confirmed,
         "losses": sum(now.losses.values()),
         "failures": sum(now.failures.values()),
-        "asked_rate": None,
-        "rate": None,
-        "due": None,
-        "sent": None,
-        "answered": None,
-        "timeouts": None,
-        "unsent": None,
-        "unanswered": None,
-        "wrong": None,
         **(_of_query(now.query) if now.query else {}),
         **(_of_send(now.send) if now.send else {}),
     }

@@ -64,12 +64,29 @@ class FindCommands:
                 "[N] {rounds N | message TEXT | csv FILE | plot FILE | on TARGET}",
                 "let N sessions of their own speak at once, in rounds, and verify every echo",
                 self.bench,
+                about={
+                    "N": f"how many sessions ({_SESSIONS})",
+                    "rounds": f"how many rounds ({_ROUNDS})",
+                    "message": "what each says in each round (something else each time)",
+                    "csv": "write a row for each session and round there (nowhere)",
+                    "plot": "draw them there, as FILE.png or .svg; needs matplotlib (nowhere)",
+                    "on": "only to this target (all in turn)",
+                },
             ),
             Command(
                 "find",
                 "sessions|rate|idle {limit N | rate RATE | for TIMEOUT | up-to TIMEOUT | on TARGET}",
                 "find how many sessions the path takes, at what rate, and how long it remembers",
                 self.find,
+                takes={what: tuple(map(_typed, options)) for what, (_, options) in _FINDS.items()},
+                about={
+                    "limit": "sessions: try so many at most (what this host has room for)",
+                    "rate": "sessions: open so many a second at most (as fast as can be)",
+                    "for": "sessions: hold them so long at last; rate: try each rate so long "
+                    f"({format_exactly(SessionsSettings().seconds)})",
+                    "up-to": f"idle: the longest silence that is tried ({format_exactly(IdleSettings().up_to)})",
+                    "on": "only to this target (all in turn)",
+                },
             ),
             Command(
                 "found",
@@ -79,7 +96,15 @@ class FindCommands:
                 found_text,
                 reports=True,
             ),
-            Command("ages", "{on TARGET}", "how old the lost sessions were", self.ages, ages_text, reports=True),
+            Command(
+                "ages",
+                "{on TARGET}",
+                "how old the lost sessions were",
+                self.ages,
+                ages_text,
+                reports=True,
+                about={"on": "only those to this target (all)"},
+            ),
         ]
 
     async def bench(

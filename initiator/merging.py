@@ -30,6 +30,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "seconds": max,
     "SendFigures.rate": max,
     "lifetime": first,
+    "ping_interval": first,
     "probes": chain,
 }
 
@@ -120,7 +121,8 @@ def remains(snapshot: Snapshot) -> Snapshot:
     query = left.query and replace(left.query, lost=left.query.lost + _open_queries(snapshot))
     send = left.send and replace(left.send, lost=left.send.lost + _open_messages(snapshot))
     losses = add_counts([snapshot.losses, {WORKER: snapshot.held} if snapshot.held else {}])
-    return replace(left, losses=losses, query=query, send=send, churn=None, lifetime=None, dump=None)
+    left = replace(left, lifetime=None, connect_rate=None, ping_interval=None)
+    return replace(left, losses=losses, query=query, send=send, churn=None, dump=None)
 
 
 def remaining_totals(totals: Totals, snapshot: Snapshot, tally: Tally | None) -> Totals:

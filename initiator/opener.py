@@ -61,6 +61,11 @@ class Opener:
         self.set_rate(settings.connect_rate)
         reactor.on_beat(self._beat)
 
+    @property
+    def rate(self) -> float | None:
+        """How many attempts are begun a second at most, None for as many as can be."""
+        return self._pace.rate if self._pace else None
+
     def set_rate(self, rate: float | None) -> None:
         """Begin at most `rate` attempts a second from now on, or as many as can be for None."""
         self._pace = Pace(rate, monotonic()) if rate else None

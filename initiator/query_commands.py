@@ -36,6 +36,25 @@ _QUERY: Final = (
     " | type TEXT | names FILE | edns | dnssec | schedule FILE | slope FILE | csv FILE}"
 )
 
+_ABOUT: Final = {
+    "off": "no more are sent",
+    "RATE": "queries a second over all sessions; alone it changes the rate of those that run",
+    "@LATENCY": "instead of a rate: the highest one whose p95 stays within it is searched",
+    "on": "only over the sessions of this target (of all)",
+    "for": "end after this time (`query off` or `stop query` does)",
+    "seed": "repeat the due times, sessions and names of the run that showed this seed (drawn)",
+    "timeout": f"a query that is not answered for so long has failed ({TIMEOUT:.0f}s)",
+    "arrivals": "poisson, or evenly with constant (poisson)",
+    "name": f"the name that is asked for ({DEFAULT_NAME})",
+    "type": f"the type that is asked for ({DEFAULT_TYPE})",
+    "names": "draw each query from the lines of this file, NAME [TYPE]",
+    "edns": "with EDNS (without)",
+    "dnssec": "with EDNS and its DO bit (without)",
+    "schedule": "steps, one a line: how long, and how many a second",
+    "slope": "steps, one a line: how long, and by how much the rate changes each second",
+    "csv": "write a row for each query and each answer there, to the standard output for -",
+}
+
 
 class QueryCommands:
     """What runs behind the rows of the query workload."""
@@ -53,6 +72,7 @@ class QueryCommands:
                 _QUERY,
                 "send so many DNS queries a second over the sessions, change the rate, end them",
                 self.query,
+                about=_ABOUT,
             ),
             Command("faster", "[PERCENT]", "raise the rate of what runs by 15 %, or by so many", self.faster),
             Command(
@@ -70,7 +90,7 @@ class QueryCommands:
 
     async def query(
         self, off: bool = False, rate: float | None = None, latency: float | None = None, **options: Any
-    ) -> str:
+    ) -> str | None:
         """Send queries, change their rate, or end them."""
         if off:
             if rate is not None or options:
@@ -88,6 +108,9 @@ class QueryCommands:
         await self._engine.start_query(settings, self._csv(settings.csv))
         run = self._search(settings, latency) if latency else self._run(settings)
         self._runs.begin(run)
+        if settings.csv == "-":
+            self._shell.sink.note(f"Queries: {run.settings}\n")  # what reads the rows expects nothing else
+            return None
         return f"Queries: {run.settings}"
 
     def _csv(self, file: str | None) -> QueryCsv | None:

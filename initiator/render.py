@@ -7,7 +7,7 @@ from common.units import format_bandwidth, format_count, format_duration, format
 from initiator.churn_render import churn_text, toolbar_part
 from initiator.find_render import progress_text
 from initiator.load_render import query_text, send_text
-from initiator.settings import Settings
+from initiator.settings import PING_INTERVAL, Settings
 from initiator.snapshot import SessionRow, Snapshot, TargetSnapshot
 
 
@@ -20,7 +20,7 @@ def status_text(now: Snapshot, debug: bool) -> Iterator[str]:
     yield field("Ping through connections", yes_no(now.ping))
     yield field("Debug output", yes_no(debug))
     yield field("Sessions per second", f"{now.rate:.0f}")
-    yield field("Attempts under way", now.attempts)
+    yield field("Attempts under way", f"{now.attempts}{_at_most(now)}")
     yield field("Confirmed by an answer", f"{now.confirmed} ever, {now.confirmed_last_minute} in the last minute")
     yield field("Lost sessions", by_reason(now.losses))
     yield field("Failed attempts", by_reason(now.failures))
@@ -76,15 +76,26 @@ def _exhausted(now: Snapshot) -> str:
     return ", ".join(kinds) or "nothing"
 
 
+def _at_most(now: Snapshot) -> str:
+    return "" if now.connect_rate is None else f" (at most {now.connect_rate:g} begun a second)"
+
+
 def _replaced(now: Snapshot) -> str:
     return f"{now.replaced} (lifetime {'off' if now.lifetime is None else format_exactly(now.lifetime)})"
 
 
 def _round_trip(now: Snapshot) -> str:
+    usual = now.ping_interval in (None, PING_INTERVAL)
+    interval = "" if usual or not now.ping_interval else f" (interval {interval_text(now.ping_interval)})"
     if not now.pings_answered:
-        return "no answers yet"
+        return f"no answers yet{interval}"
     p50, p99 = format_milliseconds(now.round_trip_p50), format_milliseconds(now.round_trip_p99)
-    return f"p50 {p50}, p99 {p99}, {now.pings_answered} answers"
+    return f"p50 {p50}, p99 {p99}, {now.pings_answered} answers{interval}"
+
+
+def interval_text(times: tuple[float, float]) -> str:
+    """Return the two ends of a range of times, in seconds, for people."""
+    return f"{format_exactly(times[0])} to {format_exactly(times[1])}"
 
 
 def _state(target: TargetSnapshot) -> str:

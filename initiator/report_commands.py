@@ -14,7 +14,7 @@ from common.commands import Command
 from common.errors import NotMetError, UsageError
 from common.shell import Shell
 from initiator.expectations import parse_expectation
-from initiator.figures import figures_of
+from initiator.figures import NAMES, figures_of
 from initiator.latencies import Latencies
 from initiator.load_render import latency_text
 from initiator.probes.figures import BENCH, FIND
@@ -27,6 +27,8 @@ from initiator.snapshot import LatencyRow
 from initiator.workers import AnyEngine
 
 _PERCENTILES: Final = (50.0, 95.0, 99.0, 99.9)
+
+_FIGURES: Final = f"the figures are {' '.join(NAMES)}, and percentiles like p99, raw.p99.9 or connect.p50"
 
 # Sessions whose segments are looked at for a report: a millisecond.
 _SAMPLED: Final = 200
@@ -63,8 +65,15 @@ class ReportCommands:
                 "the charts of the report as a picture, FILE.png or .svg (needs matplotlib)",
                 self.plot,
             ),
-            Command("expect", "TEXT...", "fail (exit code 3) unless p99 < 5ms, losses == 0 or the like", self.expect),
-            Command("percentiles", "PERCENTILES", "choose the percentiles that are shown", self.percentiles),
+            Command(
+                "expect",
+                "CONDITION...",
+                "fail (exit code 3) unless p99 < 5ms, losses == 0 or the like",
+                self.expect,
+                about={"CONDITION": _FIGURES},
+                offers={"CONDITION": (*NAMES, *(f"p{percent:g}" for percent in _PERCENTILES))},
+            ),
+            Command("percentiles", "[PERCENTILES]", "choose or show the percentiles that are shown", self.percentiles),
             Command("reset", "", "start all latencies afresh", self.reset),
         ]
 
@@ -118,19 +127,19 @@ class ReportCommands:
         await _in_thread(lambda: draw(Path(file), history(), kind))
         return _written(file)
 
-    async def expect(self, text: list[str]) -> str:
+    async def expect(self, condition: list[str]) -> str:
         """Check a condition; raises NotMetError."""
-        expectation = parse_expectation(text)
+        expectation = parse_expectation(condition)
         now, latencies = await self._engine.snapshot(), await self._engine.latencies()
         failure = expectation.check(figures_of(now, latencies, expectation))
         if failure:
             raise NotMetError(failure)
         return f"expect {expectation.text}: met"
 
-    async def percentiles(self, percentiles: tuple[float, ...]) -> str:
-        """Choose what is shown."""
-        self._percentiles = percentiles
-        return f"Percentiles {', '.join(f'{percent:g}' for percent in percentiles)}"
+    async def percentiles(self, percentiles: tuple[float, ...] = ()) -> str:
+        """Choose what is shown, or say it."""
+        self._percentiles = percentiles or self._percentiles
+        return f"Percentiles {', '.join(f'{percent:g}' for percent in self._percentiles)}"
 
     async def reset(self) -> str:
         """Start afresh."""

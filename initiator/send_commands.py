@@ -34,6 +34,33 @@ _CHECK_RATE: Final = 1.0
 _CHECK_SIZE: Final = 64
 _LARGEST: Final = 1 << 20
 
+_SEND_ABOUT: Final = {
+    "off": "no more are sent",
+    "TEXT": r"in a message \{session}, \{message} and \{time} stand for values, and @FILE for what the file holds",
+    "first": "once on each session, before the others (nothing)",
+    "rate": "messages a second on each session; @T: the most with p95 within it, needs `marker` (as fast as can be)",
+    "up": "what each session sends at most, instead of `rate` (no limit)",
+    "down": "what each session reads at most (no limit)",
+    "delay": "the first byte goes out so long after the session was established (0s)",
+    "for": "end after this time (`send off` or `stop send` does)",
+    "marker": "what each answer has once: the latency from message to answer is measured (it is not)",
+    "skip": "do not look at the first N answers of each session (0)",
+    "stop-on": "end when a session hears this, with exit code 1 (nothing)",
+    "escape": r"\n \r \t \f \b \\ \xHH \0ooo in the texts stand for bytes (for themselves)",
+    "combine": "on: messages that are due together on a session go out in one write (on)",
+    "on": "only on the sessions of this target (of all)",
+    "seed": "repeat the random texts of the run that showed this seed (drawn)",
+}
+_ECHO_ABOUT: Final = {
+    "check": "begin",
+    "off": "end",
+    "rate": f"messages a second on each session ({_CHECK_RATE:g})",
+    "size": f"bytes of each message, from {SMALLEST} to {_LARGEST} ({_CHECK_SIZE})",
+    "for": "end after this time (`echo off` or `stop send` does)",
+    "on": "only on the sessions of this target (of all)",
+    "seed": "repeat the bytes of the run that showed this seed (drawn)",
+}
+
 # Messages a second and session that can be asked for: more than any core sends.
 _HIGHEST: Final = 1_000_000
 
@@ -49,9 +76,19 @@ class SendCommands:
         """Return the rows in the order in which help shows them."""
         return [
             Command(
-                _NAME, _SEND, "send messages on every session: at a rate, a bandwidth, or at full speed", self.send
+                _NAME,
+                _SEND,
+                "send messages on every session: at a rate, a bandwidth, or at full speed",
+                self.send,
+                about=_SEND_ABOUT,
             ),
-            Command("echo", _ECHO, "verify every echoed byte, and that it belongs to the session", self.echo),
+            Command(
+                "echo",
+                _ECHO,
+                "verify every echoed byte, and that it belongs to the session",
+                self.echo,
+                about=_ECHO_ABOUT,
+            ),
         ]
 
     async def adopt(self, settings: SendSettings | None) -> None:

@@ -129,6 +129,8 @@ class Snapshot:
     dump: str | None = None
     probes: tuple[Progress, ...] = ()
     workers: WorkerFigures | None = None
+    connect_rate: float | None = None
+    ping_interval: tuple[float, float] | None = None
 
     @property
     def queries_asked_rate(self) -> float:

@@ -357,6 +357,10 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
             churn=self.churn_figures(),
             probes=(*self.probes(), *whole.probes),
             workers=self.pool.figures(),
+            # What was asked for is not to wait until they tell.
+            lifetime=self.kept("set_lifetime", whole.lifetime),
+            connect_rate=self.kept("set_rate", whole.connect_rate),
+            ping_interval=self.kept("set_ping_interval", whole.ping_interval),
         )
 
     async def target_page(self, start: int) -> Page[TargetSnapshot]:

@@ -86,6 +86,11 @@ class Divided:
         self._kept[key] = method, divide, arguments
         return key
 
+    def kept(self, method: str, otherwise: Any) -> Any:
+        """Return the only argument of a call that is kept, or else what is given."""
+        _, _, (argument,) = self._kept.get((method,), (method, same, (otherwise,)))
+        return argument
+
     async def repeat(self, members: Sequence[Member[Any]]) -> None:
         """Make the calls that are kept to some workers: to each those whose part it has not had yet."""
         present = self.pool.present()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.commands import JSON, Command, Registry, one_line
+from common.commands import JSON, Call, Command, Registry, one_line
 from common.errors import UsageError
 from common.grammar import KINDS, REST
 from common.logs import Logs
@@ -38,6 +38,7 @@ VALUES = {
     "NAME": "status",
     "TEXT": "hello",
     "FILE": "names.txt",
+    "CONDITION": "losses",
     "PERCENT": "20",
     "BW": "10Mbps",
     "@LATENCY": "@5ms",
@@ -118,14 +119,35 @@ def test_help_and_completion_know_exactly_the_commands_there_are(daemon: str) ->
 
 @both
 def test_help_shows_each_form_and_what_it_does(daemon: str) -> None:
-    """A line of help is the form and one line about it; `help NAME` is that line, with a line for each option."""
+    """A line of help is the form and one line about it; `help NAME` is that line, with more for each option."""
     registry = registry_of(daemon)
     for row, line in zip(registry.commands.values(), run_help(registry, "help"), strict=True):
         assert re.split(r"\s{2,}", line) == [row.short_form, row.help]
         first, *others = run_help(registry, f"help {row.name}")
         assert first == f"{row.short_form}  {row.help}"
-        options = " | ".join(option.strip() for option in others[1:])
-        assert row.form == row.short_form.replace("{...}", f"{{{options}}}")
+        shown = [re.split(r"\s{2,}", other.strip()) for other in others if other.startswith("    ")]
+        options = shown[: len(row.options)]
+        assert [option for option, _meaning in options] == row.options
+        assert {name for name, _meaning in shown[len(row.options) :]} >= kinds_of(row)
+        assert all(meaning for _name, meaning in shown)
+
+
+def kinds_of(row: Command) -> set[str]:
+    """Return the kinds of values that a row's usage has."""
+    return {word.removesuffix("...") for word in re.split(r"[\s\[\]{}|]+", row.usage)} & KINDS.keys()
+
+
+@both
+def test_what_is_said_about_a_word_is_about_one_of_the_usage(daemon: str) -> None:
+    """Each option has its short text, and there is none of what the usage has not."""
+    for row in rows_of(daemon):
+        words = {word.removesuffix("...") for word in re.split(r"[\s\[\]{}|]+", row.usage)}
+        options = {option.split()[0] for option in row.options}
+        assert options <= row.about.keys() <= words, row.name
+        assert all(0 < len(text) <= 200 and "\n" not in text for text in row.about.values())
+        assert options >= {option for taken in row.takes.values() for option in taken}
+        assert row.takes.keys() <= words
+        assert row.offers.keys() <= kinds_of(row)
 
 
 @both
@@ -181,7 +203,10 @@ def test_completion_leads_to_lines_that_are_understood(daemon: str) -> None:
             try:
                 call = registry.parse_words(words)
             except UsageError as refusal:
-                assert str(refusal) in (command.missing, f"{name}: something is missing; the form is: {command.form}")
+                missing = registry.commands[words[-1]].missing if words[-1] in registry.commands else None
+                assert str(refusal).endswith(missing or "") and (
+                    missing or f': after "{words[-1]}" comes ' in str(refusal)
+                )
                 assert registry.expected(words)
             else:
                 assert call.command is command
@@ -214,19 +239,26 @@ def test_nothing_is_offered_behind_junk(daemon: str) -> None:
         assert registry.expected([*words, "junk!"]) == [], words
 
 
+def shown_by(registry: Registry, words: list[str]) -> Call:
+    """Return the call whose result a line shows, which may be that of what it watches."""
+    call = registry.parse_words(words)
+    watched: Call = call.arguments.get("command", call)
+    return watched
+
+
 @both
 def test_json_is_for_commands_that_report_alone(daemon: str) -> None:
     """At the end of a reporting command --json changes how it is shown; behind any other it is a word too many."""
     registry = registry_of(daemon)
     for words in whole_lines(registry):
-        plain = registry.parse_words(words)
+        plain = shown_by(registry, words)
         assert not plain.as_json
         if not plain.command.reports:
             with pytest.raises(UsageError, match=f'"{JSON}"'):
                 registry.parse_words([*words, JSON])
             assert JSON not in registry.expected(words)
             continue
-        call = registry.parse_words([*words, JSON])
+        call = shown_by(registry, [*words, JSON])
         assert (call.command, call.arguments, call.as_json) == (plain.command, plain.arguments, True)
         assert JSON in registry.expected(words)
         assert registry.expected([*words, JSON]) == []
@@ -255,8 +287,11 @@ def test_an_unknown_command_is_answered_with_those_there_are(daemon: str, name: 
     registry = registry_of(daemon)
     with pytest.raises(UsageError) as refusal:
         registry.parse(f"{name} 5")
-    listed = " ".join(registry.commands)
-    assert str(refusal.value) == f'Unknown command "{name.strip(chr(39))}", valid commands are:\n  {listed}'
+    said, listed, hint = str(refusal.value).splitlines()
+    assert said == f'Unknown command "{name.strip(chr(39))}", valid commands are:'
+    assert listed == f"  {' '.join(registry.commands)}"
+    assert hint.endswith("`help` tells of all, `quit` leaves")
+    assert ("the nearest is `status`" in hint) == (name.lower().startswith("stat"))
 
 
 @pytest.mark.parametrize("line", ["", "  ", "\t"])
@@ -302,7 +337,12 @@ def test_a_line_that_does_not_end_is_refused(line: str) -> None:
         (["list"], ["N", "ADDR", JSON]),
         (["target"], ["add", "remove"]),
         (["ping"], ["on", "off", "interval"]),
-        (["watch", "status"], ["TIMEOUT"]),
+        (["watch", "status"], [JSON]),
+        (["watch", "target"], ["add", "remove"]),
+        (["find"], ["sessions", "rate", "idle"]),
+        (["find", "sessions"], ["limit", "rate", "for", "on"]),
+        (["find", "idle"], ["up-to", "on"]),
+        (["find", "idle", "on", "10.0.0.1:80"], ["up-to"]),
     ],
 )
 def test_what_may_come_next_is_told(words: list[str], expected: list[str]) -> None:
@@ -312,9 +352,73 @@ def test_what_may_come_next_is_told(words: list[str], expected: list[str]) -> No
 
 @both
 def test_any_command_may_be_watched(daemon: str) -> None:
-    """Behind `watch` completion offers the commands themselves."""
+    """Behind `watch` completion offers the commands themselves, but for `watch`."""
     registry = registry_of(daemon)
-    assert registry.expected(["watch"]) == list(registry.commands)
+    assert registry.expected(["watch"]) == [name for name in registry.commands if name != "watch"]
+    assert registry.expected(["watch", "watch"]) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "seconds"),
+    [
+        ("status", ["status"], 1.0),
+        ("status 5", ["status"], 5.0),
+        ("status 50ms", ["status"], 0.05),
+        ("status --json 2s", ["status", "--json"], 2.0),
+        ("list", ["list"], 1.0),
+        ("list 5", ["list", "5"], 1.0),
+        ("list 5 2", ["list", "5"], 2.0),
+        ("list 5s", ["list"], 5.0),
+        ("sleep 5s", ["sleep", "5s"], 1.0),
+        ("sleep 1 1", ["sleep", "1"], 1.0),
+    ],
+)
+@both
+def test_a_bare_number_is_the_watched_command_s_where_it_takes_one(
+    daemon: str, line: str, words: list[str], seconds: float
+) -> None:
+    """A time with a unit is how often, and so is a number that the command has no use for; else it is each second."""
+    registry = registry_of(daemon)
+    assert registry.parse(f"watch {line}").arguments == {"command": registry.parse_words(words), "timeout": seconds}
+
+
+@both
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("watch", 'watch: after "watch" comes COMMAND'),
+        ("watch exit", 'watch: there is no command "exit"; '),
+        ("watch status now", 'watch: status: "now" does not belong there'),
+        ("watch status 0s", 'watch: status: "0s" does not belong there'),
+        ("watch watch status", "watch: a watch cannot be watched"),
+        (f"watch {'watch ' * 500} status", "watch: a watch cannot be watched"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused(daemon: str, line: str, error: str) -> None:
+    """The refusal is about the line that would be watched."""
+    with pytest.raises(UsageError) as refusal:
+        registry_of(daemon).parse(line)
+    assert str(refusal.value).startswith(error)
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (
+            "query 10 for",
+            'query: after "for" comes TIMEOUT (a time above 0 like 500ms, 10s or 1m30s); the form is: query ',
+        ),
+        ("send x marker", 'send: after "marker" comes TEXT ('),
+        ("target", 'target: after "target" comes add or remove; the form is: target add|remove ADDRS'),
+    ],
+)
+def test_what_is_missing_is_named(line: str, error: str) -> None:
+    """One line says what comes next, and shows the form without all options."""
+    with pytest.raises(UsageError) as refusal:
+        registry_of("initiator").parse(line)
+    assert str(refusal.value).startswith(error)
+    assert "\n" not in str(refusal.value)
+    assert "arrivals" not in str(refusal.value)
 
 
 VOCABULARY = """

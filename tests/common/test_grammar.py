@@ -25,6 +25,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "NAME": ("status", "status"),
     "TEXT": ("hello", "hello"),
     "FILE": ("names.txt", "names.txt"),
+    "CONDITION": ("losses", "losses"),
     "PERCENT": ("12.5", 12.5),
     "BW": ("8kbps", 1_000.0),
     "@LATENCY": ("@5ms", 0.005),
@@ -32,7 +33,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "PERCENTILES": ("99.9,50/50", (50.0, 99.9)),
 }
 
-ANY_WORD = {"NAME", "TEXT", "FILE"}
+ANY_WORD = {"NAME", "TEXT", "FILE", "CONDITION"}
 
 USAGES = [
     "",
@@ -45,7 +46,7 @@ USAGES = [
     "RATE|off",
     "[on | off | interval TIMES]",
     "[held | clients N] [TIMEOUT]",
-    "COMMAND... TIMEOUT",
+    "COMMAND... [TIMEOUT]",
     "COMMAND...",
     "[N [TARGET]]",
     "N... {on TARGET | off | interval TIMES | add held|clients}",
@@ -128,9 +129,8 @@ def test_a_value_out_of_range_is_refused(kind: str, text: str) -> None:
         ("[held | clients N] [TIMEOUT]", "10s", {"timeout": 10.0}),
         ("[held | clients N] [TIMEOUT]", "held", {"held": True}),
         ("[held | clients N] [TIMEOUT]", "clients 5 10", {"clients": True, "n": 5, "timeout": 10.0}),
-        ("COMMAND... TIMEOUT", "status 5s", {"command": ["status"], "timeout": 5.0}),
-        ("COMMAND... TIMEOUT", "list 5 --json 5s", {"command": ["list", "5", "--json"], "timeout": 5.0}),
-        ("COMMAND... TIMEOUT", "5s 5s", {"command": ["5s"], "timeout": 5.0}),
+        ("COMMAND... [TIMEOUT]", "status 5s", {"command": ["status", "5s"]}),
+        ("[N] COMMAND...", "5 list 5 --json", {"n": 5, "command": ["list", "5", "--json"]}),
         ("COMMAND...", "a b c", {"command": ["a", "b", "c"]}),
         ("[N [TARGET]]", "5 10.0.0.1:80", {"n": 5, "target": Address("10.0.0.1", 80)}),
     ],
@@ -169,8 +169,6 @@ def test_words_are_bound_as_the_usage_says(usage: str, line: str, bound: dict[st
         ("[held | clients N] [TIMEOUT]", "held junk", "junk"),
         ("[held | clients N] [TIMEOUT]", "10s held", "held"),
         ("[held | clients N] [TIMEOUT]", "clients 5 10s junk", "junk"),
-        ("COMMAND... TIMEOUT", "status junk", "junk"),
-        ("COMMAND... TIMEOUT", "status 5s junk", "junk"),
     ],
 )
 def test_the_first_word_that_does_not_fit_is_named(usage: str, line: str, word: str) -> None:
@@ -180,23 +178,24 @@ def test_the_first_word_that_does_not_fit_is_named(usage: str, line: str, word: 
 
 
 @pytest.mark.parametrize(
-    ("usage", "line"),
+    ("usage", "line", "missing"),
     [
-        ("N", ""),
-        ("add|remove ADDRS", ""),
-        ("add|remove ADDRS", "add"),
-        ("[on | off | interval TIMES]", "interval"),
-        ("[held | clients N] [TIMEOUT]", "clients"),
-        ("COMMAND... TIMEOUT", ""),
-        ("COMMAND... TIMEOUT", "status"),
-        ("COMMAND...", ""),
+        ("N", "", 'after "go" comes N (a whole number like 500, 100k or 1.5m)'),
+        ("add|remove ADDRS", "", 'after "go" comes add or remove'),
+        ("add|remove ADDRS", "add", 'after "add" comes ADDRS (an address'),
+        ("TIMEOUT|off", "", 'after "go" comes TIMEOUT (a time above 0 like 500ms, 10s or 1m30s) or off'),
+        ("[on | off | interval TIMES]", "interval", 'after "interval" comes TIMES ('),
+        ("[held | clients N] [TIMEOUT]", "clients", 'after "clients" comes N ('),
+        ("COMMAND... [TIMEOUT]", "", 'after "go" comes COMMAND...'),
+        ("COMMAND...", "", 'after "go" comes COMMAND...'),
     ],
 )
-def test_what_is_missing_is_told_with_the_form(usage: str, line: str) -> None:
-    """Words that end too early are answered with the form."""
+def test_what_is_missing_is_told_with_the_form(usage: str, line: str, missing: str) -> None:
+    """Words that end too early are answered with what comes next, and the form."""
     with pytest.raises(UsageError) as refusal:
-        bind(usage, line)
-    assert str(refusal.value) == f"something is missing; the form is: {usage}"
+        Usage(usage, "go").bind(line.split())
+    assert str(refusal.value).startswith(missing)
+    assert str(refusal.value).endswith(f"; the form is: {usage}")
 
 
 def test_a_word_too_many_is_told_with_the_form() -> None:
@@ -251,8 +250,8 @@ def test_a_word_that_may_be_several_things_is_refused_as_what_it_looks_like(usag
         ("[held | clients N] [TIMEOUT]", "clients", ["N"]),
         ("[held | clients N] [TIMEOUT]", "clients 5", ["TIMEOUT"]),
         ("[held | clients N] [TIMEOUT]", "10s", []),
-        ("COMMAND... TIMEOUT", "", ["COMMAND..."]),
-        ("COMMAND... TIMEOUT", "status", ["TIMEOUT"]),
+        ("COMMAND... [TIMEOUT]", "", ["COMMAND..."]),
+        ("COMMAND... [TIMEOUT]", "status", ["COMMAND...", "TIMEOUT"]),
     ],
 )
 def test_what_may_come_next_is_told(usage: str, line: str, expected: list[str]) -> None:
@@ -278,7 +277,7 @@ def test_a_word_is_expected_exactly_where_more_is_taken_or_missing(usage: str, l
     try:
         Usage(usage).bind(line)
     except UsageError as refusal:
-        assert bool(expected) == str(refusal).startswith("something is missing")
+        assert bool(expected) == (" comes " in str(refusal).partition(";")[0])
     assert len(set(expected)) == len(expected)
 
 
@@ -341,7 +340,7 @@ def test_options_come_in_any_order(line: str, bound: dict[str, Any]) -> None:
         ("first a edns first b", '"first" is given twice'),
         ("edns first a edns b", '"edns" is given twice'),
         ("no-seed 1 no-seed", '"no-seed" is given twice'),
-        ("for", "something is missing"),
+        ("for", 'after "for" comes T (a time'),
         ("for x", '"x" is not a time'),
         ("arrivals never", '"never" does not belong there'),
         ("edns 5", '"5" does not belong there'),
@@ -349,10 +348,10 @@ def test_options_come_in_any_order(line: str, bound: dict[str, Any]) -> None:
         ("for edns", '"edns" is not a time'),
         ("on junk edns edns", 'bad address "junk"'),
         ("no-seed 1 x edns", '"x" is not a whole number'),
-        ("first", "something is missing"),
+        ("first", 'after "first" comes TEXT ('),
         ("5 6", '"6" does not belong there'),
         ("edns junk for 1s", f'"junk" does not belong there; the form is: {OPTIONS}'),
-        ("5 arrivals", f"something is missing; the form is: {OPTIONS}"),
+        ("5 arrivals", f'after "arrivals" comes poisson or constant; the form is: {OPTIONS}'),
     ],
 )
 def test_wrong_options_are_named(line: str, error: str) -> None:
@@ -401,16 +400,19 @@ def test_several_values_stand_before_the_options(usage: str, line: str, bound: d
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("", "something is missing; the form is: TEXT... {rate RATE}"),
+        ("", 'after "go" comes TEXT (a word, or a text in quotes); the form is: TEXT... {rate RATE}'),
         ("rate 5", '"rate" does not belong there; the form is: TEXT... {rate RATE}'),
-        ("a rate", "something is missing; the form is: TEXT... {rate RATE}"),
+        (
+            "a rate",
+            'after "rate" comes RATE (a number above 0 like 0.5, 200 or 1.5k); the form is: TEXT... {rate RATE}',
+        ),
         ("a rate 5 b", '"b" does not belong there; the form is: TEXT... {rate RATE}'),
     ],
 )
 def test_at_least_one_of_several_values_is_needed(line: str, error: str) -> None:
     """An option's name is none of the values before it, and no value stands behind the options."""
     with pytest.raises(UsageError) as refusal:
-        bind("TEXT... {rate RATE}", line)
+        Usage("TEXT... {rate RATE}", "go").bind(line.split())
     assert str(refusal.value) == error
 
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from common.limits import (
     DESCRIPTOR_RESERVE,
+    KERNEL_BYTES,
     UNLIMITED,
+    USER_BYTES,
     Demand,
     Limit,
     System,
@@ -114,7 +116,7 @@ def test_each_role_sees_its_own_limits() -> None:
     [
         (initiator(50_000), "fs.nr_open", 50_100, "50100"),
         (initiator(50_000), "fs.file-max", 51_100, "52000"),
-        (initiator(50_000, held=40_000), "fs.file-max", 11_100, "12000"),
+        (initiator(50_000, held=40_000), "fs.file-max", 50_100, "51000"),
         (initiator(50_000, held=40_000), "fs.epoll.max_user_watches", 50_100, "51000"),
         (responder(50_000, listeners=10, workers=4), "fs.epoll.max_user_watches", 50_140, "51000"),
         (initiator(50_000), "net.netfilter.nf_conntrack_max", 50_050, "51000"),
@@ -224,6 +226,23 @@ def test_conntrack_that_tracks_nothing_only_warns() -> None:
     # With more sessions than tracked connections, these sessions are not tracked.
     assert limits_of(initiator(300_000, held=51))[name].enough is None
     assert limits_of(initiator(300_000, held=50))[name].enough is False
+
+
+@pytest.mark.parametrize("sessions", [100, 200, 2_000])
+@pytest.mark.parametrize("held", [200, 1_600])
+@pytest.mark.parametrize("tracked", [0, 1])
+def test_what_is_needed_is_for_all_sessions_whatever_is_held(sessions: int, held: int, tracked: int) -> None:
+    """Beside what others have open and tracked; those held have taken their part of each room, or were not tracked."""
+    each = KERNEL_BYTES + USER_BYTES
+    before = limits_of(initiator(sessions), files_in_use=900, conntrack_count=50 * tracked, memory_available=10**9)
+    after = limits_of(
+        initiator(sessions, held=held),
+        files_in_use=900 + held,
+        conntrack_count=(50 + held) * tracked,
+        memory_available=10**9 - held * each,
+    )
+    assert {name: limit.needs for name, limit in after.items()} == {name: limit.needs for name, limit in before.items()}
+    assert after["MemAvailable"].value == before["MemAvailable"].value
 
 
 def test_memory_counts_what_is_still_to_be_opened() -> None:

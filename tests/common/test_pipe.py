@@ -132,7 +132,7 @@ def test_each_line_is_carried_out_in_order(carry_out: CarryOut) -> None:
         ("say oops", "say: that is not said"),
         ("watch say oops 1h", "say: that is not said"),
         ("watch watch say a 1s 1s", "watch: a watch cannot be watched"),
-        ("watch bogus 1h", 'watch: there is no command "bogus"; `help` lists them'),
+        ("watch bogus 1h", 'watch: there is no command "bogus"; `help` tells of all, `quit` leaves'),
         ("help bogus", 'help: there is no command "bogus"; `help` lists them'),
     ],
 )

@@ -98,7 +98,7 @@ def test_where_nothing_is_answered_no_rate_does() -> None:
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("churn", "something is missing"),
+        ("churn", 'after "churn" comes RATE ('),
         ("churn 0", '"0" is not a number above 0'),
         ("churn -5", '"-5" is not a number above 0'),
         ("churn 5 2m", "2000000 a second is too much; at most 1000000 can be asked for"),

@@ -93,7 +93,7 @@ def test_a_search_is_stopped_by_its_name_and_keeps_what_it_knows(pair: Daemon) -
         ("bench csv /nowhere/at/all", "cannot be written"),
         ("bench plot run.jpg", "bench: run.jpg ends with none of .png or .svg"),
         ("bench on 127.0.0.9:9", "is no target"),
-        ("find", "something is missing"),
+        ("find", 'after "find" comes sessions or rate or idle'),
         ("find everything", "does not belong there"),
         ("find idle limit 5", '"limit" does not belong to find idle, which takes up-to, on'),
         ("find rate rate 5", '"rate" does not belong to find rate, which takes for, on'),

@@ -235,6 +235,8 @@ def test_rows_go_to_the_output_or_to_a_file(pair: Daemon, tmp_path: Path) -> Non
     assert code == 0
     header, *rows = (tmp_path / "rows").read_text().splitlines()
     assert output.count(f"{header}\n") == 1
+    assert output.startswith(header)  # what is said of the run goes to the errors, so this is a CSV from its first line
+    assert "Queries: 500 a second, arrivals constant" in errors
     for found in (rows, output.splitlines()):
         assert [sum(row.startswith(kind) for row in found) for kind in ("Q,", "A,")] == [150, 150]
     assert errors.count("csv rows not written     : 0\n") == 2
@@ -255,7 +257,7 @@ def test_rows_go_to_the_output_or_to_a_file(pair: Daemon, tmp_path: Path) -> Non
         ("query 5 for 0s", "is no time at all"),
         ("query off 5", "takes nothing else"),
         ("query 5 csv /nowhere/at/all", "csv /nowhere/at/all cannot be written: No such file or directory"),
-        ("query 5 csv", "something is missing"),
+        ("query 5 csv", 'after "csv" comes FILE ('),
         ("stop query", "stop: nothing runs that could be stopped"),
         ("query off", "query off: nothing runs that could be stopped"),
         ("faster", "nothing runs"),
@@ -426,7 +428,7 @@ def test_a_run_that_hears_what_it_must_not_ends_with_a_failure(pair: Daemon) -> 
         ("send off", "send off: nothing runs"),
         ("echo off", "echo off: nothing runs"),
         ("echo check size 5", "a size goes from"),
-        ("echo", "something is missing"),
+        ("echo", 'after "echo" comes check or off'),
     ],
 )
 def test_bad_messages_are_refused_and_what_runs_goes_on(front: Daemon, line: str, error: str) -> None:

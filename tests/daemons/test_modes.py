@@ -308,7 +308,11 @@ def test_wrong_options_are_refused_before_anything_is_opened(
 @pytest.mark.parametrize(
     ("line", "answer"),
     [
-        ("mode", "mode: something is missing; the form is: mode echo|sink|active|serve [ADDRS]"),
+        (
+            "mode",
+            'mode: after "mode" comes echo or sink or active or serve; '
+            "the form is: mode echo|sink|active|serve [ADDRS]",
+        ),
         ("mode discard", 'mode: "discard" does not belong there; the form is: mode echo|sink|active|serve [ADDRS]'),
         ("mode sink nonsense", 'mode: bad address "nonsense": no port; '),
         ("mode sink 127.0.0.9:9", "mode: 127.0.0.9:9 is no listener; `listeners` shows them"),

@@ -176,8 +176,9 @@ def test_an_empty_line_repeats_the_last_valid_command(name: str, free_ports: Fre
 def test_an_unknown_command_is_told_with_those_there_are(name: str, free_ports: FreePorts) -> None:
     with start(name, first=free_ports(1)) as daemon:
         output, _, code = daemon.end("frobnicate now", "quit")
-    said, names = output.splitlines()
+    said, names, hint = output.splitlines()
     assert said == 'Unknown command "frobnicate", valid commands are:'
+    assert hint == "  `help` tells of all, `quit` leaves"
     assert set(names.split()) >= STANDARD
     assert code == 2
 
@@ -201,17 +202,14 @@ WRONG = {
         "target add 1.2.3.4",
         "target add :80",
         "target remove 127.0.0.1:1",
-        "rate",
         "rate 0",
         "rate fast",
-        "lifetime",
         "lifetime 0s",
         "lifetime on",
         "lifetime 5s off",
         "dump some",
         "dump off in",
         "ping maybe",
-        "ping interval",
         "ping interval 10-5s",
         "hashsize",
         "hashsize 0",
@@ -240,9 +238,9 @@ WRONG = {
         "sleep",
         "sleep long",
         "watch",
-        "watch status",
         "watch watch status 1s 1s",
         "watch bogus 1s",
+        "watch status now",
         "limits many",
         "debug maybe",
         "help bogus",
@@ -268,6 +266,37 @@ def test_a_wrong_line_costs_a_clear_text_and_changes_nothing(name: str, free_por
         _, errors, code = daemon.end("quit")
     assert code in (1, 2)
     one_line(errors)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_is_set_is_shown_where_nothing_is_said(workers: str, free_ports: FreePorts) -> None:
+    """Alone these commands say what holds, and status does where it is not the usual."""
+    alone = ["rate", "lifetime", "ping interval", "percentiles"]
+    changed = ["rate 100", "lifetime 1h", "ping interval 1-3s", "percentiles 50,99.9"]
+    with initiator(free_ports(1), 1, "--workers", workers) as daemon:
+        output, _, code = daemon.end(*alone, "status", *changed, *alone, "status", "rate off", "lifetime off")
+    lines = output.splitlines()
+    usual = ["Rate of new sessions not limited", "Lifetime of sessions not limited", "Ping interval 30s to 1m00s"]
+    said = ["At most 100 new sessions a second", "Lifetime 1h00m", "Ping interval 1.0s to 3.0s", "Percentiles 50, 99.9"]
+    assert lines[:4] == [*usual, "Percentiles 50, 95, 99, 99.9"]
+    at = lines.index(said[0])
+    assert lines[at : at + 8] == said * 2
+    attempts, pings = (line for line in lines[at:] if "100 begun" in line or "1.0s to 3.0s)" in line)
+    assert re.fullmatch(r"Attempts under way       : \d+ \(at most 100 begun a second\)", attempts)
+    assert pings == "Ping round trip          : no answers yet (interval 1.0s to 3.0s)"
+    assert not any("begun a second" in line or "interval 30" in line for line in lines[4:at])
+    assert (lines[-2:], code) == (usual[:2], 0)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_nothing_is_sent_where_there_is_no_target(workers: str, free_ports: FreePorts) -> None:
+    first = free_ports(1)
+    lines = ["query 10 for 1s", "send x rate 1 for 1s", "echo check for 1s", "churn 1", "set 5"]
+    with initiator(first, 1, "--workers", workers) as daemon:
+        output, _, code = daemon.end(f"target remove 127.0.0.1:{first}", *lines)
+    refused = [f"{line.split()[0]}: there is no target; `target add ADDR:PORT` adds one" for line in lines]
+    assert output.splitlines() == ["1 target removed", *refused]
+    assert code == 2
 
 
 def settled(now: dict[str, Any]) -> dict[str, Any]:
@@ -399,6 +428,18 @@ def test_a_script_skips_comments_and_blank_lines_and_ends_the_process(
     script.write_text("# a comment\n\n   \n  # another\ndebug on\n\ndebug off\n")
     output, _, code = run(name, *address_options(name, free_ports(1)), "--script", str(script), given="help\n")
     assert (output, code) == ("Debug output enabled\nDebug output disabled\n", 0)
+
+
+@both
+def test_a_comment_in_a_file_or_at_the_prompt_is_passed_over(name: str, free_ports: FreePorts, tmp_path: Path) -> None:
+    """It is no command, and none that an empty line repeats; behind a command # is a word as any other."""
+    (tmp_path / "lines").write_text("debug on\n# a comment\n\n  #quit\nquit # now\n")
+    options = ["--exec", "#quit"]
+    output, _, code = run(name, *address_options(name, free_ports(1)), *options, path=tmp_path / "lines")
+    *switched, refused = output.splitlines()
+    assert switched == ["Debug output enabled"] * 2
+    assert refused.startswith('quit: "#" does not belong there')
+    assert code == 2
 
 
 @both

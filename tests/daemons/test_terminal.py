@@ -177,6 +177,11 @@ def test_keys_echo_and_edit_the_line(start: Start) -> None:
         ("status --", "status --json"),
         ("help dro", "help drop"),
         ("watch sta", "watch status"),
+        ("watch target r", "watch target remove"),
+        ("find idle u", "find idle up-to"),
+        ("expect loss", "expect losses"),
+        ("query 5 names READ", "query 5 names README.md"),
+        ("report examples/hundred", "report examples/hundred-ports.sh"),
         ("set 5 1", "set 5 {target}"),
         ("list 127", "list {target}"),
         ("target remove 1", "target remove {target}"),
@@ -303,6 +308,18 @@ def test_ctrl_c_ends_a_command_that_goes_on(start: Start) -> None:
     assert "Interrupted" not in terminal.lines
     terminal.type(CTRL_C)
     terminal.until(lambda screen: "Interrupted" in screen.lines)
+    terminal.command("debug")
+    assert "Debug output enabled" in terminal.lines
+
+
+def test_ctrl_c_drops_the_lines_typed_behind_what_it_ends(start: Start) -> None:
+    terminal = start("initiator", "--loopback")
+    terminal.command("sleep 1h")
+    terminal.command("debug")
+    terminal.command("sleep 1h")
+    terminal.type(CTRL_C)
+    terminal.until(lambda screen: "Interrupted" in screen.lines)
+    assert "2 lines behind it dropped" in terminal.lines
     terminal.command("debug")
     assert "Debug output enabled" in terminal.lines
 

@@ -65,7 +65,7 @@ def test_the_readme_has_every_command_as_help_says_it(free_ports: FreePorts, nam
     block = re.compile(r"^(\S.*?)  (.*)\n(?:  \{\.\.\.\} .*:\n)?((?:    .*\n)*)", re.MULTILINE)
     commands = {}
     for form, meaning, options in block.findall(described):
-        among = " | ".join(line.strip() for line in options.splitlines())
+        among = " | ".join(line.strip().split("  ")[0] for line in options.splitlines())
         commands[form.replace("{...}", f"{{{among}}}")] = meaning
     assert len(commands) == len(listed.splitlines())
     assert rows(section("###", f"Of the {name}")) == commands

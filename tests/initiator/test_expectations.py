@@ -60,6 +60,11 @@ OPERATORS = {
         "answered > 1.5M",
         "timeouts >= 7% asked",
         "timeouts == 7% asked",
+        "p99<10ms",
+        "p99 >=7ms",
+        "losses== 0",
+        "held!=4",
+        "rate>0.98 asked_rate",
     ],
 )
 def test_what_is_met(line: str) -> None:
