@@ -62,14 +62,23 @@ class ReportCommands:
                 "FILE [held|rates|failures|latency]",
                 "the charts of the report as a picture, FILE.png or .svg (needs matplotlib)",
                 self.plot,
+                looks=True,
             ),
-            Command("expect", "TEXT...", "fail (exit code 3) unless p99 < 5ms, losses == 0 or the like", self.expect),
-            Command("percentiles", "PERCENTILES", "choose the percentiles that are shown", self.percentiles),
+            Command(
+                "expect",
+                "TEXT...",
+                "fail (exit code 3) unless p99 < 5ms, losses == 0 or the like",
+                self.expect,
+                looks=True,
+            ),
+            Command(
+                "percentiles", "PERCENTILES", "choose the percentiles that are shown", self.percentiles, looks=True
+            ),
             Command("reset", "", "start all latencies afresh", self.reset),
         ]
 
     def start(self, shell: Shell) -> None:
-        """Keep record of what happens, and of what the shell carries out, until it is closed."""
+        """Keep record of what happens, and of what changes something, until it is closed."""
         self._recorder.start(shell)
 
     async def close(self) -> None:

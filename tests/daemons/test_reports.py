@@ -277,7 +277,7 @@ def test_a_report_tells_all_that_happened(written: Path) -> None:
     assert "--seed 5" in history["command"]
     assert history["process"]["seed"] == 5
     texts = [mark["text"] for mark in history["marks"]]
-    assert texts[:3] == ["ping interval 100ms-300ms", "set 40", "wait 30s"]
+    assert texts[:3] == ["ping interval 100ms-300ms", "set 40", f"query 500 for 1s seed 7 name '{NAME}'"]
     assert [run["title"] for run in history["runs"]] == ["query", "query"]
     first, second = (run["figures"] for run in history["runs"])
     assert (first["due"], NAME in history["runs"][0]["settings"]) == (first["answered"], True)
