@@ -93,8 +93,16 @@ class ReportCommands:
         """Return all figures, or write them to a file and say so."""
         now, latencies = await self._recorder.sample()
         ran = now.query or now.send
+        churn = now.churn.name if now.churn else "churn"
+        figures = {
+            "query": now.query,
+            "send": now.send,
+            churn: now.churn,
+            BENCH: await self._found(BENCH),
+            FIND: await self._found(FIND),
+        }
         report = Report(
-            settings=self._runs.latest,
+            settings={name: asked for name, asked in self._runs.settings.items() if figures.get(name)},
             seconds=ran.seconds if ran else self._recorder.timeline.samples[-1].time,
             asked=now.asked,
             held=now.held,
@@ -106,8 +114,8 @@ class ReportCommands:
             query=now.query,
             send=now.send,
             churn=now.churn,
-            bench=await self._found(BENCH),
-            find=await self._found(FIND),
+            bench=figures[BENCH],
+            find=figures[FIND],
             latencies=list(_rows(latencies, self._percentiles)),
         )
         if file is None:

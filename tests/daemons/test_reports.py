@@ -344,6 +344,17 @@ def test_the_last_bench_and_search_are_printed(of_every_kind: Path) -> None:
     assert "Saturated                : not yet" in printed
 
 
+def test_each_run_that_is_printed_has_its_own_settings(of_every_kind: Path) -> None:
+    """Those of the one that began last are not taken for another's."""
+    settings = json.loads((of_every_kind / "a.json").read_text())["settings"]
+    printed = (of_every_kind / "printed").read_text()
+    assert set(settings) == {"send", "saturate", "bench", "find"}
+    for name, title in (("send", "Messages"), ("saturate", "Saturate"), ("bench", "Bench"), ("find", "Find")):
+        assert f"\n{title} ({settings[name]}):" in printed
+    assert settings["saturate"].endswith("seed 7")
+    assert settings["find"] == "sessions, limit 30, for 0.5s"
+
+
 def test_a_page_of_every_kind_fits_the_screen(of_every_kind: Path, tmp_path: Path) -> None:
     measured = shown(tmp_path, (of_every_kind / "a.html").read_text())
     for width in ("390", "1200"):
