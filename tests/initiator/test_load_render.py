@@ -174,6 +174,10 @@ def test_a_rate_is_told_over_no_less_than_a_tenth_of_a_second() -> None:
     lines = list(report_text(replace(REPORT, seconds=0.05)))
     assert "Bandwidth                : - up, - down" in lines
     assert "Bandwidth of a session   : - up, - down" in lines
+    queries = replace(short, answered_rate=7.0).with_rates()
+    sends = replace(MESSAGES, seconds=0.05, sent_rate=7.0, running=False).with_rates()
+    assert (queries.achieved_rate, queries.answered_rate) == (None, 0.0)
+    assert (sends.achieved_rate, sends.sent_rate) == (None, 0.0)
     assert list(query_text(replace(short, seconds=0.1)))[1] == "Queries due              : 1 (10.0 a second)"
 
 

@@ -328,7 +328,7 @@ async def test_the_schedule_is_no_more_changed_when_its_time_is_over() -> None:
 async def test_the_rates_of_what_has_ended_are_those_of_the_whole_run() -> None:
     async with holding(3) as engine:
         await engine.start_query(settings(constant(400), seconds=0.3))
-        running = await reached(engine, lambda now: now.answered > 0)
+        running = await reached(engine, lambda now: now.answered > 0 and now.seconds >= 0.1)
         assert running.achieved_rate == running.answered / running.seconds
         await engine.wait_query()
         now = await figures(engine)
