@@ -43,8 +43,9 @@ def one_line(result: object) -> Iterable[str]:
 class Command:
     """One row: `run` takes what `usage` binds, and `text` renders what it returns, or each row of a Listing.
 
-    The errors of both are shown behind the name. A command that `reports` takes --json at its end. `missing` is said,
-    and nothing before it, where nothing follows the name though something must.
+    The errors of both are shown behind the name. A command that `reports` takes --json at its end, and changes nothing,
+    as others that only `look` or wait. `missing` is said, and nothing before it, where nothing follows the name though
+    something must.
 
     `about` has a short text for each option, and for what else of the usage needs one, by its word or kind. `takes` has
     the options that go with a word, where not all do. `offers` are words to complete a kind of value with.
@@ -56,6 +57,7 @@ class Command:
     run: Callable[..., Awaitable[Any]]
     text: Callable[[Any], Iterable[str]] = one_line
     reports: bool = False
+    looks: bool = False
     missing: str | None = None
     about: Mapping[str, str] = field(default_factory=dict)
     takes: Mapping[str, Collection[str]] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import Final, Protocol
 
 from common import render
@@ -30,17 +31,18 @@ class Sink(Protocol):
 class Shell:
     """One line after another, typed, piped or from a script.
 
-    `heard` is called with each valid one, an empty one as what it repeats, before it is carried out. `further_line` is
-    set while a line waits behind the one that is carried out. `typed` says that they come from a prompt, where somebody
-    reads what is told later. `leaving` says that no further line is carried out, as after `quit`; `prompt_asked` that a
-    script asked for the prompt at its end. `exit_code` is the first failure's.
+    `changed` is called with each that has changed something, an empty one as what it repeats, and when (monotonic
+    seconds) it began to; one that is watched each time. `further_line` is set while a line waits behind the one that is
+    carried out. `typed` says that they come from a prompt, where somebody reads what is told later. `leaving` says that
+    no further line is carried out, as after `quit`; `prompt_asked` that a script asked for the prompt at its end.
+    `exit_code` is the first failure's.
     """
 
     sink: Sink
 
     def __init__(self) -> None:
         self.registry = Registry(())
-        self.heard: Callable[[str], None] = _forget
+        self.changed: Callable[[str, float], None] = _forget
         self.exit_code = 0
         self.typed = False
         self.leaving = False
@@ -61,7 +63,6 @@ class Shell:
                 call = self.registry.parse(line)
                 self._last = line
                 commands.info("Command: %s", line.strip())
-                self.heard(line.strip())
                 await self.run(call)
         except SessionerError as error:
             self._failed(error.exit_code)
@@ -71,14 +72,17 @@ class Shell:
 
     async def run(self, call: Call) -> None:
         """Run what was parsed, and show what it returns; raises SessionerError, whose text names the command first."""
+        begun, command = monotonic(), call.command
         try:
-            result = await call.command.run(**call.arguments)
+            result = await command.run(**call.arguments)
+            if not command.reports and not command.looks:
+                self.changed(self._last.strip(), begun)
             if isinstance(result, Listing):
                 await self._show_listing(call, result)
             elif result is not None:
-                await self._show([render.as_json(result)] if call.as_json else call.command.text(result))
+                await self._show([render.as_json(result)] if call.as_json else command.text(result))
         except SessionerError as error:
-            self._name(error, call.command.name)
+            self._name(error, command.name)
             raise
 
     def _name(self, error: SessionerError, name: str) -> None:
@@ -122,5 +126,5 @@ def is_comment(line: str) -> bool:
     return line.lstrip().startswith("#")
 
 
-def _forget(_line: str) -> None:
+def _forget(_line: str, _begun: float) -> None:
     """Take no note of a line."""

@@ -22,12 +22,13 @@ class Standard:
     def rows(self) -> list[Command]:
         """Return the rows in the order in which help shows them."""
         return [
-            Command("sleep", "T", "do nothing for a time", self.sleep),
+            Command("sleep", "T", "do nothing for a time", self.sleep, looks=True),
             Command(
                 "watch",
                 "COMMAND... [TIMEOUT]",
                 "repeat a command until the next line",
                 self.watch,
+                looks=True,
                 about={
                     "COMMAND": "a whole line; a bare number at its end is its own where it takes one, as in `list 5`",
                     "TIMEOUT": "the time between two runs (1s)",
@@ -42,9 +43,9 @@ class Standard:
                 reports=True,
             ),
             Command("debug", "[on|off]", "switch the debug output on or off", self.debug),
-            Command("help", "[NAME]", "this list, or one command", self.help, text=lambda lines: lines),
+            Command("help", "[NAME]", "this list, or one command", self.help, text=lambda lines: lines, looks=True),
             Command("quit", "", "end every session and leave", self.quit),
-            Command("prompt", "", "in a script: go on at the prompt when the script ends", self.prompt),
+            Command("prompt", "", "in a script: go on at the prompt when the script ends", self.prompt, looks=True),
         ]
 
     async def sleep(self, t: float) -> None:

@@ -24,6 +24,9 @@ _SECONDS: Final = {
 # 128 MB: enough for 64 million sessions at four to a bucket.
 _MOST_BUCKETS: Final = 1 << 24
 
+# Seconds over which a rate is told at the least.
+_SHORTEST: Final = 0.1
+
 # More digits than these are a slip of the hand, and thousands of them are more than int() takes.
 _DIGITS: Final = r"\d{1,20}(?:\.\d{1,20})?"
 
@@ -156,6 +159,17 @@ def format_count(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
+def per_second(count: float, seconds: float) -> float | None:
+    """Return how many that are a second, or None over so short a time that it would say nothing."""
+    return count / seconds if seconds >= _SHORTEST else None
+
+
+def format_rated(count: int, what: str, seconds: float) -> str:
+    """Return how many there were of something, if it is said, and how many a second: `20 messages (40.0 a second)`."""
+    rate = per_second(count, seconds)
+    return f"{format_count(count, what) if what else count}{'' if rate is None else f' ({rate:.1f} a second)'}"
+
+
 def format_duration(seconds: float) -> str:
     """Return a time for people: `0.4s`, `12s`, `3m05s`, `2h07m`, `4d03h`."""
     if seconds < 10:
@@ -187,8 +201,10 @@ def format_milliseconds(seconds: float | None) -> str:
     return f"{value:.{digits}f} ms"
 
 
-def format_bandwidth(bytes_per_second: float) -> str:
-    """Return a bandwidth in bits for people: `0 bps`, `12.5 kbps`, `1.20 Mbps`."""
+def format_bandwidth(bytes_per_second: float | None) -> str:
+    """Return a bandwidth in bits for people: `0 bps`, `12.5 kbps`, `1.20 Mbps`; `-` where it is not known."""
+    if bytes_per_second is None:
+        return "-"
     bits = bytes_per_second * 8
     for unit, size, digits in (("Gbps", 1e9, 2), ("Mbps", 1e6, 2), ("kbps", 1e3, 1)):
         if bits >= size:

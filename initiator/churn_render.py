@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from common.render import by_reason, field
-from common.units import format_duration, format_milliseconds
+from common.units import format_duration, format_milliseconds, per_second
 from initiator.churn_figures import OUT_OF_PORTS, ChurnFigures, ChurnRow, Summary, Verdict, failed_of
 from initiator.reports.history import Row, Table
 from initiator.workloads.saturation import own_limit
@@ -27,7 +27,7 @@ def churn_text(now: ChurnFigures) -> Iterator[str]:
 
 def row_text(row: ChurnRow) -> Iterator[str]:
     """Yield the lines of one rate."""
-    yield field("Churn", f"{row.asked:g} a second asked, {row.achieved:.1f} achieved, {_progress(row)}")
+    yield field("Churn", f"{row.asked:g} a second asked, {_achieved(row)} achieved, {_progress(row)}")
     yield field("Transactions", f"{row.due} due, {row.completed} completed, failed: {by_reason(failed_of(row))}")
     if row.empty:
         yield field("Without an answer", row.empty)
@@ -47,7 +47,7 @@ def compared_text(rows: Iterable[ChurnRow]) -> Iterator[str]:
         whole = row.whole.corrected
         p50, p99 = (format_milliseconds(value if whole.count else None) for value in (whole.p50, whole.p99))
         failed = by_reason(failed_of(row))
-        yield f"{row.asked:>10g}{row.achieved:>12.1f}{row.completed:>11}{p50:>11}{p99:>11}  {failed}"
+        yield f"{row.asked:>10g}{_achieved(row):>12}{row.completed:>11}{p50:>11}{p99:>11}  {failed}"
 
 
 def step_text(row: ChurnRow) -> Iterator[str]:
@@ -55,7 +55,7 @@ def step_text(row: ChurnRow) -> Iterator[str]:
     whole = row.whole.corrected
     median = format_milliseconds(whole.p50 if whole.count else None)
     failed = by_reason(failed_of(row))
-    yield f"   {row.asked:.1f} a second: {row.achieved:.1f} achieved, median {median}, failed: {failed}"
+    yield f"   {row.asked:.1f} a second: {_achieved(row)} achieved, median {median}, failed: {failed}"
     yield from _remedy(row)
 
 
@@ -67,7 +67,7 @@ def churn_table(now: ChurnFigures) -> Table:
         rows.append(
             {
                 "asked/s": f"{row.asked:,.1f}",
-                "achieved/s": f"{row.achieved:,.1f}",
+                "achieved/s": None if per_second(row.completed, row.seconds) is None else f"{row.achieved:,.1f}",
                 "completed": row.completed,
                 "failed": by_reason(failed_of(row)),
                 "p50": format_milliseconds(whole.p50) if whole.count else None,
@@ -95,6 +95,10 @@ def toolbar_part(now: ChurnFigures) -> str:
     if not now.seconds_left:
         left = f"{now.now.under_way} under way"
     return f"{now.name}: {now.now.achieved:.0f} of {now.now.asked:g}/s, {left}"
+
+
+def _achieved(row: ChurnRow) -> str:
+    return "-" if per_second(row.completed, row.seconds) is None else f"{row.achieved:.1f}"
 
 
 def _progress(row: ChurnRow) -> str:

@@ -89,6 +89,7 @@ class Commands:
                 f"[held|{_RUNS}] [TIMEOUT]",
                 "go on when all sessions asked for are held, or what runs has ended",
                 self.wait,
+                looks=True,
             ),
         ]
         stop = Command("stop", f"[{_RUNS}]", "end what runs, and show what is known", self.stop)

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, Final, TypeGuard
 
 from common.addresses import Address, Endpoint, address_key, key_address
+from common.coarse import STEP
 from common.dump import Dump
 from common.errors import SessionerError, UsageError
 from common.limits import Demand
@@ -53,6 +54,9 @@ log = logging.getLogger("sessioner.initiator")
 # added up in one: a tenth of a millisecond each.
 _RESIZE_STEPS: Final = 100
 _ADDED_UP: Final = 256
+
+# Seconds by which the time when something was heard may be too early: it is shared, and taken before a batch of events.
+_HEARD_OFF: Final = STEP + 0.01
 
 # Descriptors drawn in one step of a sample: a third of a millisecond where there is a session at each.
 _DRAWN: Final = 64
@@ -637,12 +641,16 @@ class Engine(Campaigns, RateSearches, Probing):
             self._churn.beat()
 
     def _row(self, session: Session, now: float) -> SessionRow:
+        sent, heard = session.sent, session.heard and max(session.heard, session.since)
+        if heard < sent < heard + _HEARD_OFF:
+            # Which was later is not known: they are told alike, and an answer never as older than what it answers.
+            sent = heard
         return SessionRow(
             local=str(key_address(session.key)),
             remote=str(session.target.address),
             age=now - session.since,
-            sent_ago=now - session.sent if session.sent else None,
-            heard_ago=now - session.heard if session.heard else None,
+            sent_ago=now - sent if sent else None,
+            heard_ago=now - heard if heard else None,
             confirmed=self._holder.is_confirmed(session),
         )
 

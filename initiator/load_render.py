@@ -1,21 +1,46 @@
 """The figures of the workloads as text for people."""
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from common.render import by_reason, field
-from common.units import format_bandwidth, format_count, format_duration, format_milliseconds
+from common.units import (
+    format_bandwidth,
+    format_count,
+    format_duration,
+    format_milliseconds,
+    format_rated,
+    per_second,
+)
 from initiator.reports.history import Row, Table
 from initiator.snapshot import LatencyRow, QueryFigures, RateFound, RateTried, SendFigures
 from initiator.totals import MessageTotals, QueryTotals
 
+# What the runs are called whose first line is that of their state.
+_TITLES: Final = {"query": "Queries", "send": "Messages"}
+
+
+def run_text(name: str, settings: str | None, lines: Iterable[str]) -> list[str]:
+    """Return the lines that tell of a run, with how it was set in that of its state, or else in one before them.
+
+    `settings` are None where they are not known.
+    """
+    told = list(lines)
+    if settings is None or not told:
+        return told
+    title = _TITLES.get(name, name.capitalize())
+    state = field(title, "")
+    if name in _TITLES and told[0].startswith(state):
+        return [f"{title} ({settings}): {told[0].removeprefix(state)}", *told[1:]]
+    return [f"{title} ({settings}):", *told]
+
 
 def query_text(now: QueryFigures) -> Iterator[str]:
     """Yield the lines of a run of queries: asked, achieved, failed by reason."""
-    seconds = now.seconds or 1.0
     yield field("Queries", "running" if now.running else f"ended after {format_duration(now.seconds)}")
-    yield field("Queries due", f"{now.due} ({now.due / seconds:.1f} a second)")
-    yield field("Queries sent", f"{now.sent} ({now.sent / seconds:.1f} a second)")
-    yield field("Queries answered", f"{now.answered} ({now.answered / seconds:.1f} a second)")
+    yield field("Queries due", format_rated(now.due, "", now.seconds))
+    yield field("Queries sent", format_rated(now.sent, "", now.seconds))
+    yield field("Queries answered", format_rated(now.answered, "", now.seconds))
     yield field("Queries failed", by_reason(_counted(QueryTotals().plus(now).failed)))
     yield field("Answers by code", by_reason(now.rcodes))
     yield field("Answers truncated", now.truncated)
@@ -36,13 +61,12 @@ def latency_text(rows: Iterable[LatencyRow]) -> Iterator[str]:
 
 def query_table(now: QueryFigures) -> Table:
     """Return what a report shows of a run of queries."""
-    seconds = now.seconds or 1.0
     row: Row = {
         "duration": format_duration(now.seconds),
         "due": now.due,
-        "due/s": f"{now.due / seconds:,.1f}",
+        "due/s": _rate_cell(now.due, now.seconds),
         "answered": now.answered,
-        "answered/s": f"{now.answered / seconds:,.1f}",
+        "answered/s": _rate_cell(now.answered, now.seconds),
         "failed": by_reason(_counted(QueryTotals().plus(now).failed)),
         "answers by code": by_reason(now.rcodes),
     }
@@ -89,42 +113,46 @@ def _uncounted(now: QueryFigures) -> dict[str, int]:
 
 def send_text(now: SendFigures) -> Iterator[str]:
     """Yield the lines of a run of messages: asked, achieved, failed by reason."""
-    seconds = now.seconds or 1.0
+    unit, missed = now.unit.removesuffix("s"), _counted(now.missed)
     yield field("Messages", "running" if now.running else f"ended after {format_duration(now.seconds)}")
     if now.due:
-        yield field("Due", f"{now.due} {now.unit} ({now.due / seconds:.1f} a second)")
-        yield field("Missed", f"{by_reason(_counted(now.missed))} {now.unit}")
-    yield field("Messages sent", f"{now.sent} ({now.sent / seconds:.1f} a second)")
+        yield field("Due", format_rated(now.due, unit, now.seconds))
+        yield field("Missed", f"{by_reason(missed)} {unit if sum(missed.values()) == 1 else now.unit}")
+    yield field("Messages sent", format_rated(now.sent, "", now.seconds))
     if now.awaiting:
         failed = MessageTotals().plus(now).failed
-        yield field("Messages answered", f"{now.answered} ({now.answered / seconds:.1f} a second)")
+        yield field("Messages answered", format_rated(now.answered, "", now.seconds))
         yield field("Messages failed", by_reason(_counted(failed)))
         yield field("Answers unexpected", now.unexpected)
-    up, down = now.traffic.sent / seconds, now.traffic.received / seconds
+    up, down = (per_second(count, now.seconds) for count in (now.traffic.sent, now.traffic.received))
     yield field("Bandwidth", f"{format_bandwidth(up)} up, {format_bandwidth(down)} down")
     yield from (f"Wrong echo on {text}" for text in now.told)
 
 
 def send_table(now: SendFigures) -> Table:
     """Return what a report shows of a run of messages: what was asked for only where something was."""
-    seconds = now.seconds or 1.0
     row: Row = {"duration": format_duration(now.seconds)}
     if now.due:
         unit = "" if now.unit == "messages" else f" {now.unit}"
         row |= {f"due{unit}": now.due, f"missed{unit}": by_reason(_counted(now.missed))}
-    row |= {"sent": now.sent, "sent/s": f"{now.sent / seconds:,.1f}"}
+    row |= {"sent": now.sent, "sent/s": _rate_cell(now.sent, now.seconds)}
     if now.awaiting:
         row |= {
             "answered": now.answered,
-            "answered/s": f"{now.answered / seconds:,.1f}",
+            "answered/s": _rate_cell(now.answered, now.seconds),
             "failed": by_reason(_counted(MessageTotals().plus(now).failed)),
         }
     row |= {
-        "up": format_bandwidth(now.traffic.sent / seconds),
-        "down": format_bandwidth(now.traffic.received / seconds),
+        "up": format_bandwidth(per_second(now.traffic.sent, now.seconds)),
+        "down": format_bandwidth(per_second(now.traffic.received, now.seconds)),
     }
     return Table([row])
 
 
 def _counted(counts: dict[str, int]) -> dict[str, int]:
     return {reason: count for reason, count in counts.items() if count}
+
+
+def _rate_cell(count: int, seconds: float) -> str | None:
+    rate = per_second(count, seconds)
+    return None if rate is None else f"{rate:,.1f}"

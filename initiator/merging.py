@@ -80,7 +80,8 @@ def merge_snapshots(snapshots: Sequence[Snapshot], latencies: Mapping[str, Laten
         name: getattr(latencies[latency], kind).percentiles((percent,))[0]
         for name, (latency, kind, percent) in PERCENTILES.items()
     }
-    return replace(whole, **found)
+    query, send = whole.query and whole.query.with_rates(), whole.send and whole.send.with_rates()
+    return replace(whole, query=query, send=send, **found)
 
 
 def merge_latency(parts: Sequence[Latency]) -> Latency:

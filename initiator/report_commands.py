@@ -64,21 +64,29 @@ class ReportCommands:
                 "FILE [held|rates|failures|latency]",
                 "the charts of the report as a picture, FILE.png or .svg (needs matplotlib)",
                 self.plot,
+                looks=True,
             ),
             Command(
                 "expect",
                 "CONDITION...",
                 "fail (exit code 3) unless p99 < 5ms, losses == 0 or the like",
                 self.expect,
+                looks=True,
                 about={"CONDITION": _FIGURES},
                 offers={"CONDITION": (*NAMES, *(f"p{percent:g}" for percent in _PERCENTILES))},
             ),
-            Command("percentiles", "[PERCENTILES]", "choose or show the percentiles that are shown", self.percentiles),
+            Command(
+                "percentiles",
+                "[PERCENTILES]",
+                "choose or show the percentiles that are shown",
+                self.percentiles,
+                looks=True,
+            ),
             Command("reset", "", "start all latencies afresh", self.reset),
         ]
 
     def start(self, shell: Shell) -> None:
-        """Keep record of what happens, and of what the shell carries out, until it is closed."""
+        """Keep record of what happens, and of what changes something, until it is closed."""
         self._recorder.start(shell)
 
     async def close(self) -> None:
@@ -93,8 +101,16 @@ class ReportCommands:
         """Return all figures, or write them to a file and say so."""
         now, latencies = await self._recorder.sample()
         ran = now.query or now.send
+        churn = now.churn.name if now.churn else "churn"
+        figures = {
+            "query": now.query,
+            "send": now.send,
+            churn: now.churn,
+            BENCH: await self._found(BENCH),
+            FIND: await self._found(FIND),
+        }
         report = Report(
-            settings=self._runs.latest,
+            settings={name: asked for name, asked in self._runs.settings.items() if figures.get(name)},
             seconds=ran.seconds if ran else self._recorder.timeline.samples[-1].time,
             asked=now.asked,
             held=now.held,
@@ -106,8 +122,8 @@ class ReportCommands:
             query=now.query,
             send=now.send,
             churn=now.churn,
-            bench=await self._found(BENCH),
-            find=await self._found(FIND),
+            bench=figures[BENCH],
+            find=figures[FIND],
             latencies=list(_rows(latencies, self._percentiles)),
         )
         if file is None:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from common.errors import SessionerError, UsageError
 from common.shell import Shell
 from common.standard import in_time
+from initiator.load_render import run_text
 from initiator.reports.history import FinishedRun, Table
 from initiator.snapshot import Snapshot
 
@@ -62,11 +63,11 @@ class Run:
 
 
 class Runs:
-    """Those that run now, at most one of each name; `latest` is how the one was set that began last."""
+    """Those that run now, at most one of each name; `settings` are how the one of each was set that began last."""
 
     def __init__(self, shell: Shell) -> None:
         self.finished: deque[FinishedRun] = deque(maxlen=_FINISHED)
-        self.latest = "no workload"
+        self.settings: dict[str, str] = {}
         self._shell = shell
         self._begun: set[str] = set()
         self._stopping: set[str] = set()
@@ -75,7 +76,7 @@ class Runs:
     def begin(self, run: Run) -> None:
         """Tell what is known of a run when it has ended."""
         self._begun.add(run.name)
-        self.latest = run.settings
+        self.settings[run.name] = run.settings
         self._stopping.discard(run.name)
         self._tasks[run.name] = run, asyncio.create_task(self._follow(run))
 
@@ -132,7 +133,7 @@ class Runs:
             task.cancel()
             await asyncio.wait((task,))
             try:
-                await self._shell.sink.show(_lines((await run.outcome()).lines))
+                await self._shell.sink.show(_told(run, await run.outcome()))
             except SessionerError:
                 pass  # What has ended before us cannot tell any more.
             except Exception:
@@ -154,7 +155,7 @@ class Runs:
                 failures.append(error)
             else:
                 self.finished.append(FinishedRun(run.name, run.settings, outcome.table, outcome.figures))
-                self._shell.sink.note(_lines(outcome.lines))
+                self._shell.sink.note(_told(run, outcome))
             if failures:
                 self._shell.note_failure(failures[0])
         finally:
@@ -175,5 +176,5 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-def _lines(lines: Iterable[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
+def _told(run: Run, outcome: Outcome) -> str:
+    return "".join(f"{line}\n" for line in run_text(run.name, run.settings, outcome.lines))

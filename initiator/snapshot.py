@@ -1,7 +1,8 @@
 """Frozen numbers of the initiator at one moment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from common.units import per_second
 from common.workers.merge import WorkerFigures
 from initiator.churn_figures import ChurnFigures
 from initiator.probes.figures import Progress
@@ -12,7 +13,8 @@ from initiator.traffic import Traffic
 class QueryFigures:
     """What became of the queries; rates are of the moment, `unsent` were due and given up.
 
-    The rate asked for is that over the whole run once its time is over.
+    The rate asked for is that over the whole run once its time is over, the rate of answers once all has ended;
+    `achieved_rate` is how many were answered a second over the run so far, None where that is too short to tell.
     `seconds` is how long there was something to send, `traffic` all that went over the sessions meanwhile, and
     `csv_not_written` counts rows, None where none are written. `sending` says that more will be sent.
     """
@@ -37,6 +39,14 @@ class QueryFigures:
     traffic: Traffic
     csv_not_written: int | None = None
     sending: bool = False
+    achieved_rate: float | None = None
+
+    def with_rates(self) -> "QueryFigures":
+        """Return them with the rates that counts and seconds give."""
+        achieved = per_second(self.answered, self.seconds)
+        return replace(
+            self, achieved_rate=achieved, answered_rate=self.answered_rate if self.running else achieved or 0.0
+        )
 
     @property
     def failed(self) -> int:
@@ -48,6 +58,8 @@ class QueryFigures:
 class SendFigures:
     """What became of the messages; rates are of the moment and of all sessions, but `rate`, asked for of each.
 
+    Once all has ended they are those of the whole run; `achieved_rate` is how many were sent a second over it so far,
+    None where that is too short to tell.
     `due` and `missed`, the latter by reason, are in `unit`: messages, or bytes where a bandwidth is asked for. Answers
     are counted where they are `awaiting`; `wrong` are echoes by what is wrong with them, and `told` tells of some.
     `lost` were to be answered by sessions that were lost, `unanswered` by others. While there is `sending`, more will
@@ -75,6 +87,14 @@ class SendFigures:
     stopped_on: str
     traffic: Traffic
     sending: bool = False
+    achieved_rate: float | None = None
+
+    def with_rates(self) -> "SendFigures":
+        """Return them with the rates that counts and seconds give."""
+        sent, answered = (per_second(count, self.seconds) for count in (self.sent, self.answered))
+        if self.running:
+            return replace(self, achieved_rate=sent)
+        return replace(self, achieved_rate=sent, sent_rate=sent or 0.0, answered_rate=answered or 0.0)
 
     @property
     def failed(self) -> int:

@@ -51,7 +51,7 @@ class Commands:
             Command("marker", "[on|off]", "look for time stamps in what is received, and count latencies", self.marker),
             Command("hashsize", "SIZE", "resize the table of clients", self.hashsize),
             Command("drop", "N|ADDR [rst|fin]", "end clients' sessions on purpose (fin)", self.drop),
-            Command("wait", "clients N [TIMEOUT]", "go on when N clients are connected", self.wait),
+            Command("wait", "clients N [TIMEOUT]", "go on when N clients are connected", self.wait, looks=True),
         ]
         fleet = FleetCommands(self._engine, self._shell).rows() if isinstance(self._engine, Fleet) else []
         return [*own, *self._standard.rows(), *fleet]

@@ -131,13 +131,21 @@ def _summary(report: "Report") -> Iterator[str]:
 def _setting(report: "Report", history: History) -> Iterator[str]:
     """Yield what was run, so that it can be repeated."""
     process = history.process
+    started = {entry.name: _setting_text(getattr(process, entry.name)) for entry in fields(process)}
     yield '<section id="setting">\n<h2>What was run</h2>\n'
-    yield f"<pre><code>{escape(history.command)}</code></pre>\n<dl class=pairs>\n"
-    yield f"<dt>workload</dt><dd>{escape(report.settings)}</dd>\n"
-    for entry in fields(process):
-        value = _setting_text(getattr(process, entry.name))
-        yield f"<dt>{escape(entry.name.replace('_', ' '))}</dt><dd>{escape(value)}</dd>\n"
-    yield "</dl>\n</section>\n"
+    yield f"<pre><code>{escape(history.command)}</code></pre>\n"
+    yield "<p>The last run of each kind:</p>\n"
+    yield from _pairs(report.settings or {"workload": "none"})
+    yield "<p>What the process was started with; what commands changed since then is in their list:</p>\n"
+    yield from _pairs(started)
+    yield "</section>\n"
+
+
+def _pairs(pairs: Mapping[str, str]) -> Iterator[str]:
+    yield "<dl class=pairs>\n"
+    for name, value in pairs.items():
+        yield f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(value)}</dd>\n"
+    yield "</dl>\n"
 
 
 def _setting_text(value: object) -> str:
@@ -258,6 +266,7 @@ def _everything(report: "Report", history: History) -> Iterator[str]:
         if not name.startswith(("history", "latencies"))
     ]
     yield '<section id="all">\n<h2>All figures</h2>\n'
+    yield "<p>Segments are those of the sessions that were drawn, since each of them was established.</p>\n"
     samples = list(_samples(history.timeline))
     points: list[Row] = [
         {"latency": curve.name, "kind": curve.kind, "percentile": 100 * place, "seconds": seconds, "values": values}

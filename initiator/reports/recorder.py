@@ -1,4 +1,4 @@
-"""The recorder: samples an engine once a second, and takes note of what is typed."""
+"""The recorder: samples an engine once a second, and takes note of the commands that change something."""
 
 import asyncio
 import logging
@@ -30,8 +30,8 @@ class Recorder:
         self._task: asyncio.Task[None] | None = None
 
     def start(self, shell: Shell) -> None:
-        """Take a sample now and each second, and every line that the shell carries out."""
-        shell.heard = self._mark
+        """Take a sample now and each second, and every line that changes something."""
+        shell.changed = self._mark
         self._task = asyncio.create_task(self._record())
 
     async def sample(self) -> tuple[Snapshot, Latencies]:
@@ -64,8 +64,8 @@ class Recorder:
                     log.exception("This is a bug, and the timeline has a gap:")
             await asyncio.sleep(_INTERVAL - self._elapsed() % _INTERVAL)
 
-    def _mark(self, line: str) -> None:
-        self.timeline.mark(self._elapsed(), line)
+    def _mark(self, line: str, begun: float) -> None:
+        self.timeline.mark(begun - self._begun, line)
 
     def _elapsed(self) -> float:
         return monotonic() - self._begun

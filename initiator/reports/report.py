@@ -10,13 +10,13 @@ from typing import Final
 from common.errors import UsageError
 from common.hdr import percentile_table
 from common.render import by_reason, field, long_json
-from common.units import format_bandwidth, format_duration
+from common.units import format_bandwidth, format_count, format_duration, per_second
 from initiator.churn_figures import ChurnFigures
 from initiator.churn_render import churn_text
 from initiator.find_render import found_text
 from initiator.latencies import Latencies
-from initiator.load_render import latency_text, query_text, send_text
-from initiator.probes.figures import BenchFigures, FindFigures
+from initiator.load_render import latency_text, query_text, run_text, send_text
+from initiator.probes.figures import BENCH, FIND, BenchFigures, FindFigures
 from initiator.reports.history import History
 from initiator.reports.page import page
 from initiator.snapshot import LatencyRow, QueryFigures, Segments, SendFigures
@@ -29,11 +29,12 @@ _FORMATS: Final = ".html, .json, .csv or .hgrm"
 class Report:
     """What was asked for, what became of it, and how it was set; times in seconds, rates in bytes a second.
 
-    `settings` repeats the run; `seconds` and `traffic` are those of the last run over the held sessions, or since the
-    start where there was none. `segments` is a sample of sessions. `history` is there in what is written to a file.
+    `settings` repeat the last run of each name; `seconds` and `traffic` are those of the last run over held sessions,
+    or since the start where there was none. `segments` are of a sample of sessions, since each was established.
+    `history` is there in what is written to a file.
     """
 
-    settings: str
+    settings: dict[str, str]
     seconds: float
     asked: int
     held: int
@@ -53,38 +54,41 @@ class Report:
 
 def report_text(report: Report) -> Iterator[str]:
     """Yield the report's lines."""
-    seconds, traffic = report.seconds or 1.0, report.traffic
-    up, down = traffic.sent / seconds, traffic.received / seconds
-    yield field("Settings", report.settings)
+    traffic = report.traffic
+    up, down = (per_second(count, report.seconds) for count in (traffic.sent, traffic.received))
     yield field("Duration", format_duration(report.seconds))
     yield field("Sessions", f"{report.asked} asked for, {report.held} held, {report.established} established")
     yield field("Lost sessions", by_reason(report.losses))
     yield field("Failed attempts", by_reason(report.failures))
     if report.query:
-        yield from query_text(report.query)
+        yield from run_text("query", report.settings.get("query"), query_text(report.query))
     if report.send:
-        yield from send_text(report.send)
+        yield from run_text("send", report.settings.get("send"), send_text(report.send))
     if report.churn:
-        yield from churn_text(report.churn)
-    for found in (report.bench, report.find):
+        name = report.churn.name
+        yield from run_text(name, report.settings.get(name), churn_text(report.churn))
+    for name, found in ((BENCH, report.bench), (FIND, report.find)):
         if found:
-            yield from found_text(found)
+            yield from run_text(name, report.settings.get(name), found_text(found))
     yield field("Bytes sent and received", f"{traffic.sent}, {traffic.received}")
     yield field("Bandwidth", f"{format_bandwidth(up)} up, {format_bandwidth(down)} down")
     yield field("Bandwidth of a session", _bandwidth_of_one(report.held, up, down))
     yield field("Writes and reads", f"{traffic.writes}, {traffic.reads}")
     sample = report.segments
+    of_them = f"of {format_count(sample.sessions, 'session')}, since each was established"
     yield field(
-        "Segments out and in",
-        f"{sample.sent}, {sample.received}, retransmitted {sample.retransmitted} (of {sample.sessions} sessions)",
+        "Segments out and in", f"{sample.sent}, {sample.received}, retransmitted {sample.retransmitted} ({of_them})"
     )
     for row in report.latencies:
         yield from latency_text([row])
 
 
-def _bandwidth_of_one(held: int, up: float, down: float) -> str:
+def _bandwidth_of_one(held: int, up: float | None, down: float | None) -> str:
     """Return what each of the held sessions has of the bandwidth; with none of them, that of all would be nobody's."""
-    return f"{format_bandwidth(up / held)} up, {format_bandwidth(down / held)} down" if held else "no session is held"
+    if not held:
+        return "no session is held"
+    one_up, one_down = (None if bandwidth is None else bandwidth / held for bandwidth in (up, down))
+    return f"{format_bandwidth(one_up)} up, {format_bandwidth(one_down)} down"
 
 
 def write_report(path: Path, report: Report, latencies: Latencies) -> None:

@@ -1,4 +1,4 @@
-"""What an initiator did over time: a sample a second in bounded memory, and every command that was typed."""
+"""What an initiator did over time: a sample a second in bounded memory, and every command that changed something."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence

@@ -252,7 +252,7 @@ class Query:
             rcodes=self._rcodes(),
             traffic=self._traffic_then or self.traffic.since(self._traffic_before),
             csv_not_written=self.csv.not_written if self.csv else None,
-        )
+        ).with_rates()
 
     def beat(self) -> None:
         """Count what was kept, and notice the end."""

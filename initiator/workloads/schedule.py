@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from common.errors import UsageError
-from common.units import format_duration, parse_duration
+from common.units import format_count, format_duration, parse_duration
 
 _FORM = "the form of a line is: 10s 500"
 
@@ -112,7 +112,7 @@ class Schedule:
         """Return it in a few words."""
         if len(self.segments) == 1 and math.isinf(self.seconds):
             return f"{self.segments[0].rate:g} a second"
-        return f"{len(self.segments)} steps over {format_duration(self.seconds)}, {self.total:g} in all"
+        return f"{format_count(len(self.segments), 'step')} over {format_duration(self.seconds)}, {self.total:g} in all"
 
 
 def constant(rate: float) -> Schedule:

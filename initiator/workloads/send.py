@@ -302,7 +302,7 @@ class Send:
             told=tuple(answers.told),
             stopped_on=answers.stopped_on,
             traffic=self._traffic_then or self.traffic.since(self._traffic_before),
-        )
+        ).with_rates()
 
     def beat(self) -> None:
         """Count what was kept, and notice the end."""

@@ -150,20 +150,20 @@ def test_an_error_while_a_listing_is_shown_names_the_command(carry_out: CarryOut
     assert output == "spell: that is not known\n"
 
 
-def test_an_empty_line_is_heard_and_logged_as_the_one_that_it_repeats(run: Run[Any], tmp_path: Path) -> None:
-    heard: list[str] = []
+def test_an_empty_line_is_noted_and_logged_as_the_one_that_it_repeats(run: Run[Any], tmp_path: Path) -> None:
+    changes: list[str] = []
     log: list[str] = []
 
     async def scenario() -> None:
         with piped(b"\n say a \nbogus\n\nquit\n") as (reading, _):
             async with console(reading, tmp_path) as made:
-                made.shell.heard = heard.append
+                made.shell.changed = lambda line, _: changes.append(line)
                 made.logs.write_to(log.append)
                 await made.pipe.run()
 
     run(scenario())
-    assert heard == ["say a", "say a", "quit"]
-    assert [text.partition("Command: ")[2] for text in log] == [f"{line}\n" for line in heard]
+    assert changes == ["say a", "say a", "quit"]
+    assert [text.partition("Command: ")[2] for text in log] == [f"{line}\n" for line in changes]
 
 
 def test_a_watched_quit_leaves_at_once(carry_out: CarryOut) -> None:

@@ -122,16 +122,17 @@ def test_the_same_seed_sends_as_much(pair: Daemon) -> None:
 
 @pytest.mark.parametrize("stop", ["stop", "stop {}", "{} off"])
 @pytest.mark.parametrize(
-    ("name", "first", "told"),
-    [("query", "query 200", "Queries                  : end"), ("send", "send x", "Messages                 : end")],
+    ("name", "first", "title"),
+    [("query", "query 200", "Queries"), ("send", "send x", "Messages")],
 )
 def test_what_is_stopped_is_told_and_makes_room_at_once(
-    pair: Daemon, stop: str, name: str, first: str, told: str
+    pair: Daemon, stop: str, name: str, first: str, title: str
 ) -> None:
     last = ["query 200 for 200ms", "wait query 10s", "send y rate 10 for 200ms", "wait send 10s"]
     output, errors, code = pair.end(f"{first} seed 7", stop.format(name), f"{first} seed 8", stop.format(name), *last)
     assert code == 0, output + errors
-    assert errors.count(told) == 3
+    told = re.findall(rf"^{title} \(.*, seed (\d+)\): ended after", errors, re.MULTILINE)
+    assert (told[:2], len(told)) == (["7", "8"], 3)
     assert "exception" not in errors
 
 
@@ -149,7 +150,7 @@ def test_what_still_runs_is_told_at_the_end(pair: Daemon, last: list[str]) -> No
     pair.until(lambda now: now["query"]["answered"] > 100)
     output, _, code = pair.end(*last)
     assert code == 0
-    assert "Queries                  : running\n" in output
+    assert "Queries (1000 a second, arrivals poisson, timeout 5.0s, seed 3): running\n" in output
     assert "Queries answered         : " in output
 
 
@@ -392,7 +393,9 @@ def test_messages_say_what_they_are_and_what_became_of_them(pair: Daemon, tmp_pa
     assert "Messages: echo check of 64 bytes, 20 a second and session, for 0.3s" in output
     assert "message     corrected  p50 " in output
     assert errors.count("Messages failed          : 0\n") == 2
-    assert errors.count("Messages                 : ended after") == 4
+    ended = re.findall(r"^Messages \((.*), seed \d+\): ended after", errors, re.MULTILINE)
+    assert len(ended) == 4
+    assert ended[-1] == "x, as fast as can be, for 0.1s"
 
 
 def test_a_run_that_hears_what_it_must_not_ends_with_a_failure(pair: Daemon) -> None:

@@ -277,7 +277,7 @@ def test_a_report_tells_all_that_happened(written: Path) -> None:
     assert "--seed 5" in history["command"]
     assert history["process"]["seed"] == 5
     texts = [mark["text"] for mark in history["marks"]]
-    assert texts[:3] == ["ping interval 100ms-300ms", "set 40", "wait 30s"]
+    assert texts[:3] == ["ping interval 100ms-300ms", "set 40", f"query 500 for 1s seed 7 name '{NAME}'"]
     assert [run["title"] for run in history["runs"]] == ["query", "query"]
     first, second = (run["figures"] for run in history["runs"])
     assert (first["due"], NAME in history["runs"][0]["settings"]) == (first["answered"], True)
@@ -342,6 +342,17 @@ def test_the_last_bench_and_search_are_printed(of_every_kind: Path) -> None:
     assert "Echoes verified          : 150 of 150" in printed
     assert "Sessions the path takes  : at least 30" in printed
     assert "Saturated                : not yet" in printed
+
+
+def test_each_run_that_is_printed_has_its_own_settings(of_every_kind: Path) -> None:
+    """Those of the one that began last are not taken for another's."""
+    settings = json.loads((of_every_kind / "a.json").read_text())["settings"]
+    printed = (of_every_kind / "printed").read_text()
+    assert set(settings) == {"send", "saturate", "bench", "find"}
+    for name, title in (("send", "Messages"), ("saturate", "Saturate"), ("bench", "Bench"), ("find", "Find")):
+        assert f"\n{title} ({settings[name]}):" in printed
+    assert settings["saturate"].endswith("seed 7")
+    assert settings["find"] == "sessions, limit 30, for 0.5s"
 
 
 def test_a_page_of_every_kind_fits_the_screen(of_every_kind: Path, tmp_path: Path) -> None:

@@ -342,10 +342,10 @@ def test_what_is_stopped_holds_no_line_up_and_is_told_when_its_answers_are_in(st
         terminal.command("debug")
         terminal.until(lambda screen: "Debug output enabled" in screen.lines)
         terminal.command("debug")
-        assert "Queries                  :" not in terminal.text
+        assert "Queries (" not in terminal.text
         terminal.command("query 7")
     terminal.until(lambda screen: "Queries: 7 a second, arrivals" in screen.text)
-    terminal.until(lambda screen: "Queries                  : end" in screen.text)
+    terminal.until(lambda screen: "Queries (100 a second, arrivals poisson, " in screen.text)
 
 
 def test_ctrl_c_right_behind_enter_does_not_end_the_daemon(start: Start) -> None:

@@ -50,6 +50,14 @@ def test_several_rates_have_a_line_each_to_compare_them() -> None:
     assert not any("asked/s" in line for line in churn_text(RUN))
 
 
+def test_what_was_achieved_is_told_over_no_less_than_a_tenth_of_a_second() -> None:
+    rows = (row(100, seconds=0.05, achieved=1123.3), row(200))
+    first, *_, compared, _ = churn_text(replace(RUN, rows=rows))
+    assert first == "Churn                    : 100 a second asked, - achieved, over 0.1s"
+    assert compared.split()[:3] == ["100", "-", "1000"]
+    assert [each["achieved/s"] for each in churn_table(replace(RUN, rows=rows)).rows] == [None, "200.0"]
+
+
 def test_a_lack_of_ports_has_its_remedy() -> None:
     run = replace(RUN, rows=(row(100, failed={"out of ports": 5}, time_wait=28_000),))
     (line,) = (line for line in churn_text(run) if "out of ports (" in line)

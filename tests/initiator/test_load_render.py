@@ -1,6 +1,7 @@
 """The figures of the workloads as text, and in files for other programs."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,21 @@ import pytest
 from common.errors import UsageError
 from initiator.find_render import found_text
 from initiator.latencies import Latencies
-from initiator.load_render import latency_text, query_table, query_text, rate_found_table, rate_found_text, send_table
+from initiator.load_render import (
+    latency_text,
+    query_table,
+    query_text,
+    rate_found_table,
+    rate_found_text,
+    run_text,
+    send_table,
+    send_text,
+)
 from initiator.reports.report import Report, report_text, write_report
 from initiator.snapshot import LatencyRow, RateFound, RateTried, Segments
 from initiator.traffic import Traffic
 from tests.initiator.figures import NO_QUERIES
+from tests.initiator.test_churn_render import RUN as CHURN
 from tests.initiator.test_find_render import BENCH, IDLE
 from tests.initiator.test_totals import MESSAGES
 
@@ -42,7 +53,7 @@ ROWS = [
 ]
 
 REPORT = Report(
-    settings="1000 a second, seed 1",
+    settings={"query": "1000 a second, seed 1", "churn": "100 a second, seed 2"},
     seconds=10.0,
     asked=20,
     held=20,
@@ -111,11 +122,10 @@ def test_a_search_shows_what_it_tried() -> None:
 
 def test_a_report_has_both_ways_and_each_session() -> None:
     lines = list(report_text(REPORT))
-    assert "Settings                 : 1000 a second, seed 1" in lines
     assert "Bandwidth                : 240.0 kbps up, 320.0 kbps down" in lines
     assert "Bandwidth of a session   : 12.0 kbps up, 16.0 kbps down" in lines
     assert "Bandwidth of a session   : no session is held" in report_text(replace(REPORT, held=0))
-    assert "Segments out and in      : 500, 480, retransmitted 1 (of 20 sessions)" in lines
+    assert "Segments out and in      : 500, 480, retransmitted 1 (of 20 sessions, since each was established)" in lines
 
 
 def test_a_report_is_written_as_its_name_says(tmp_path: Path) -> None:
@@ -143,7 +153,56 @@ def test_a_report_has_one_row_of_a_run_of_queries() -> None:
             "answers by code": "9900 (NOERROR 9000, NXDOMAIN 900)",
         }
     ]
-    assert query_table(replace(ENDED, seconds=0.0, due=0)).rows[0]["due/s"] == "0.0"
+    assert query_table(replace(ENDED, seconds=0.0, due=0)).rows[0]["due/s"] is None
+
+
+def test_a_rate_is_told_over_no_less_than_a_tenth_of_a_second() -> None:
+    """One that was stopped at once would have had thousands a second."""
+    short = replace(ENDED, seconds=0.05, due=1, sent=1, answered=1)
+    assert list(query_text(short))[1:4] == [
+        "Queries due              : 1",
+        "Queries sent             : 1",
+        "Queries answered         : 1",
+    ]
+    messages = list(send_text(replace(MESSAGES, seconds=0.05, due=1, sent=1, missed={"late": 1})))
+    assert messages[1:4] == [
+        "Due                      : 1 message",
+        "Missed                   : 1 (late 1) message",
+        "Messages sent            : 1",
+    ]
+    assert "Bandwidth                : - up, - down" in messages
+    lines = list(report_text(replace(REPORT, seconds=0.05)))
+    assert "Bandwidth                : - up, - down" in lines
+    assert "Bandwidth of a session   : - up, - down" in lines
+    queries = replace(short, answered_rate=7.0).with_rates()
+    sends = replace(MESSAGES, seconds=0.05, sent_rate=7.0, running=False).with_rates()
+    assert (queries.achieved_rate, queries.answered_rate) == (None, 0.0)
+    assert (sends.achieved_rate, sends.sent_rate) == (None, 0.0)
+    assert list(query_text(replace(short, seconds=0.1)))[1] == "Queries due              : 1 (10.0 a second)"
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "told"),
+    [
+        ("query", query_text(replace(ENDED, seconds=0.5)), "Queries (20 a second, seed 7): ended after 0.5s"),
+        ("send", send_text(replace(MESSAGES, seconds=0.5)), "Messages (20 a second, seed 7): ended after 0.5s"),
+        ("query", rate_found_text(RateFound(0.005, 0, 0, [])), "Queries (20 a second, seed 7):"),
+        ("saturate", ["   20.0 a second: 20.0 achieved"], "Saturate (20 a second, seed 7):"),
+    ],
+)
+def test_what_is_told_of_a_run_begins_with_what_it_was(name: str, lines: Iterable[str], told: str) -> None:
+    plain = list(lines)
+    first, *rest = run_text(name, "20 a second, seed 7", plain)
+    assert first == told
+    assert rest == plain[first.endswith("0.5s") :]
+    assert run_text(name, None, plain) == plain
+    assert run_text(name, "20 a second, seed 7", []) == []
+
+
+def test_each_run_of_a_report_has_its_own_settings() -> None:
+    lines = list(report_text(replace(REPORT, churn=CHURN)))
+    assert "Queries (1000 a second, seed 1): ended after 10s" in lines
+    assert lines[lines.index("Churn (100 a second, seed 2):") + 1].startswith("Churn                    : 100 a second")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,18 @@ def test_figures_are_of_the_whole() -> None:
     assert whole.query == query(due=11, asked_rate=15.0, seconds=2.1)
 
 
+@pytest.mark.parametrize(("running", "rates"), [(True, [50.0, 17.0]), (False, [50.0, 50.0])])
+def test_when_all_have_ended_the_rates_are_those_of_the_whole_run(running: bool, rates: list[float]) -> None:
+    """The seconds are those of the longest, so what each achieved cannot be added up."""
+    one = query(answered=60, seconds=2.0, answered_rate=7.0, running=running)
+    two = query(answered=40, seconds=1.0, answered_rate=10.0, running=False)
+    whole = merge_snapshots(
+        [snapshot(query=one), snapshot(query=two)], {name: Latency() for name in Latencies.__slots__}
+    )
+    assert whole.query
+    assert [whole.query.achieved_rate, whole.query.answered_rate] == rates
+
+
 @given(LATENCIES)
 def test_percentiles_are_those_of_all_that_was_measured(parts: list[list[float]]) -> None:
     everything = Histogram()

@@ -48,7 +48,7 @@ async def test_a_run_that_has_ended_is_told() -> None:
     runs, shell, lines = _runs()
     runs.begin(Run("churn", "churn 1", _nothing, _known, _nothing))
     await runs.wait("churn", None)
-    assert lines.text == "what is known\n"
+    assert lines.text == "Churn (churn 1):\nwhat is known\n"
     assert [run.title for run in runs.finished] == ["churn"]
     assert shell.exit_code == 0
 
@@ -81,7 +81,7 @@ async def test_stop_waits_for_the_end_where_lines_may_follow_that_are_about_it(
     answered.set()
     await stopping
     await runs.wait("query", None)
-    assert lines.text == "what is known\n"
+    assert lines.text == "Queries (query 1):\nwhat is known\n"
 
 
 @pytest.mark.parametrize("typed", [False, True])
@@ -152,7 +152,7 @@ async def test_a_bug_in_a_run_is_logged_and_the_run_is_over(where: str, caplog: 
     assert "This is a bug" in caplog.text
     runs.begin(Run("churn", "churn 1", _bug, _known, _nothing))
     await runs.wait("churn", None)
-    assert lines.text == "what is known\n"
+    assert lines.text == "Churn (churn 1):\nwhat is known\n"
 
 
 async def test_at_the_end_a_bug_in_one_does_not_hide_the_others(caplog: pytest.LogCaptureFixture) -> None:
@@ -160,7 +160,7 @@ async def test_at_the_end_a_bug_in_one_does_not_hide_the_others(caplog: pytest.L
     for name, outcome in (("churn", _known_bug), ("bench", _known)):
         runs.begin(Run(name, name, _for_ever, outcome, _nothing))
     await runs.close()
-    assert lines.text == "what is known\n"
+    assert lines.text == "Bench (bench):\nwhat is known\n"
     assert "This is a bug" in caplog.text
 
 
@@ -169,4 +169,4 @@ async def test_at_the_end_one_that_nothing_is_known_of_does_not_hide_the_others(
     for name, outcome in (("churn", _gone), ("bench", _known)):
         runs.begin(Run(name, name, _for_ever, outcome, _nothing))
     await runs.close()
-    assert lines.text == "what is known\n"
+    assert lines.text == "Bench (bench):\nwhat is known\n"

@@ -91,7 +91,7 @@ def history(**columns: Any) -> History:
 def report(**columns: Any) -> Report:
     """Return a report with that history."""
     return Report(
-        settings='100 a second, name "<b>&", seed 1',
+        settings={"query": '100 a second, name "<b>&", seed 1', "churn": "50 a second, seed 2"},
         seconds=2.0,
         asked=20,
         held=18,

@@ -111,12 +111,12 @@ def test_a_report_is_utf_8_whatever_was_typed(tmp_path: Path, ending: str) -> No
     """What is no text in a line stands for its bytes there, and is written as what can be read."""
     odd = os.fsdecode("query 5 name \u017elu\u0165".encode() + b"\xff")
     path = tmp_path / f"a{ending}"
-    write_report(path, replace(report(), settings=odd), Latencies())
+    write_report(path, replace(report(), settings={"query": odd}), Latencies())
     text = path.read_bytes().decode()
     assert "\u017elu\u0165" in text or "\\u017elu\\u0165" in text
     assert "\\udcff" in text
     if ending == ".json":
-        assert json.loads(text)["settings"] == odd
+        assert json.loads(text)["settings"] == {"query": odd}
 
 
 def test_each_chart_has_its_table(document: Document) -> None:
@@ -137,7 +137,9 @@ def test_each_chart_has_its_table(document: Document) -> None:
 
 def test_it_says_how_to_repeat_it(document: Document) -> None:
     assert "sessioner_initiator --target 127.0.0.1:4000 --seed 7" in document.text
-    assert '100 a second, name "<b>&", seed 1' in document.text
+    for what in ('query100 a second, name "<b>&", seed 1', "churn50 a second, seed 2"):
+        assert what in document.text.replace("\n", "")
+    assert "What the process was started with; what commands changed since then is in their list" in document.text
     assert "127.0.0.2, 127.0.0.3" in document.text
     assert document.tables["commands"][1:] == [["1", "0:00.1", "set 20", "1"], ["2", "0:00.5", HOSTILE, "2"]]
     assert document.tables["targets"][1][:7] == ["127.0.0.1:4000", "20", "18", "0", "28", "4 (rst 4)", "0"]
@@ -146,6 +148,7 @@ def test_it_says_how_to_repeat_it(document: Document) -> None:
     figures = dict(document.tables["figures"][1:])
     assert figures["losses.rst"] == "4"
     assert figures["segments.retransmitted"] == "1"
+    assert "since each of them was established" in document.text
 
 
 def test_every_number_of_the_json_is_in_a_table(document: Document) -> None:
@@ -190,7 +193,7 @@ def test_what_somebody_typed_is_text(text: str) -> None:
         targets=[replace(made.targets[0], target=text)],
         runs=[FinishedRun(text, text, Table([{text: text}], text), text)],
     )
-    whole = replace(report(), settings=text, history=hostile)
+    whole = replace(report(), settings={text: text}, history=hostile)
     plain = Document(page(report()))
     document = Document(page(whole))
     assert set(document.elements) == set(plain.elements)

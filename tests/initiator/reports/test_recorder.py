@@ -83,7 +83,8 @@ async def test_a_bug_leaves_a_gap_and_is_logged_once(caplog: pytest.LogCaptureFi
         await recorder.close()
 
 
-async def test_every_valid_line_is_marked_and_no_other() -> None:
+async def test_what_changed_something_is_marked_and_nothing_else() -> None:
+    """Neither what is refused by its handler, which nobody knows before, nor what only looks, also when watched."""
     shell, sink = Shell(), Lines()
     shell.sink = sink
     with closing(Logs(sink.note)) as logs:
@@ -92,14 +93,19 @@ async def test_every_valid_line_is_marked_and_no_other() -> None:
             shell.registry = Registry(commands.rows())
             recorder = Recorder(engine)
             recorder.start(shell)
-            for line in ("rate 5", "", "nonsense", "rate x", "  sleep 1ms ", "report"):
+            shell.further_line.set()  # nothing is watched for longer than once
+            for line in (
+                *("rate 5", "", "nonsense", "rate x", "  sleep 1ms ", "report", "status --json", "help drop", "list"),
+                *("find idle limit 5", "drop 10.0.0.1", "watch status 1h", " watch drop 5 1h ", "wait held", "reset"),
+                *("percentiles 50", "expect held > 5"),
+            ):
                 await shell.execute(line)
             await recorder.close()
             marks = list(recorder.timeline.marks)
             assert [(mark.text, mark.times) for mark in marks] == [
                 ("rate 5", 2),
-                ("sleep 1ms", 1),
-                ("report", 1),
+                ("watch drop 5 1h", 1),
+                ("reset", 1),
             ]
             assert marks == sorted(marks, key=lambda mark: mark.time)
             await commands.close()

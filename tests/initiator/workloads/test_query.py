@@ -326,6 +326,28 @@ async def test_the_schedule_is_no_more_changed_when_its_time_is_over() -> None:
         await engine.wait_query()
 
 
+async def test_the_rates_of_what_has_ended_are_those_of_the_whole_run() -> None:
+    async with holding(3) as engine:
+        await engine.start_query(settings(constant(400), seconds=0.3))
+        running = await reached(engine, lambda now: now.answered > 0 and now.seconds >= 0.1)
+        assert running.achieved_rate == running.answered / running.seconds
+        await engine.wait_query()
+        now = await figures(engine)
+    assert now.answered_rate == now.achieved_rate == now.answered / now.seconds > 0
+
+
+async def test_no_session_is_told_to_have_heard_its_answer_before_it_asked() -> None:
+    """When it asked is known exactly, when it was answered is not."""
+    async with holding(30) as engine:
+        await engine.start_query(settings(constant(1000), seconds=0.3))
+        await engine.wait_query()
+        now = await figures(engine)
+        rows = [row for row in (await engine.session_page(None, 0)).rows if row.sent_ago is not None]
+    assert len(rows) > 20
+    assert now.answered == now.sent
+    assert all(row.heard_ago is not None and row.heard_ago <= row.sent_ago <= row.age for row in rows if row.sent_ago)
+
+
 async def test_a_lost_session_loses_its_queries_and_its_replacement_joins_in() -> None:
     ended = 0
 

@@ -28,6 +28,11 @@ def test_a_constant_rate_has_no_end() -> None:
     assert math.isinf(schedule.total)
 
 
+def test_a_schedule_is_told_in_a_few_words() -> None:
+    assert str(parse_schedule("200ms 100")) == "1 step over 0.2s, 20 in all"
+    assert str(parse_schedule("200ms 100\n200ms 1000")) == "2 steps over 0.4s, 220 in all"
+
+
 def test_a_slope_ends_where_it_leads() -> None:
     schedule = parse_slopes("10s 42", 0)
     assert schedule.rate_at(9.999999) == pytest.approx(420, rel=1e-6)

@@ -379,6 +379,7 @@ async def test_what_was_asked_for_in_a_run_that_has_ended_is_what_was_due() -> N
         now = await figures(engine)
         pause = await held_up(engine)
     assert now.asked_rate == now.due / now.seconds
+    assert now.sent_rate == now.achieved_rate == now.sent / now.seconds
     assert now.asked_rate == pytest.approx(600.0, rel=0.1) or pause > TOLERANCE
 
 
