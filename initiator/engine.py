@@ -561,7 +561,9 @@ class Engine(Campaigns, RateSearches, Probing):
             if isinstance(handler, Session) and handler.state is State.HELD and not run.done.done():
                 self._holder.join(run, handler)
 
-        self._reactor.start(self._reactor.walk(join))
+        joining = self._reactor.walk(join)
+        next(joining, None)  # what is due before the loop goes on has somewhere to go
+        self._reactor.start(joining)
 
     def _running_send(self) -> Send:
         if self._send is None or self._send.done.done():

@@ -272,6 +272,12 @@ async def test_an_answer_that_does_not_come_is_a_timeout_and_late_when_it_does()
         assert now.sent == now.answered + now.timeouts + now.lost
 
 
+async def test_a_run_has_sessions_before_anything_else_has_a_turn() -> None:
+    async with holding(5) as engine:
+        await engine.start_query(settings(constant(50)))
+        assert (await figures(engine)).sessions == 5
+
+
 async def test_late_answers_to_one_run_are_none_to_the_next_one() -> None:
     release = asyncio.Event()
     async with against(echoing_after(release)) as engine:
