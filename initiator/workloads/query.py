@@ -1,14 +1,12 @@
 """The query workload: DNS queries on an absolute schedule, each on a session drawn at random, answers matched by id."""
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import repeat
 from time import monotonic
 from typing import TYPE_CHECKING, Final
-
-import dns.rcode
 
 from common.addresses import Address
 from common.deadlines import Deadlines
@@ -20,6 +18,7 @@ from initiator.session import State
 from initiator.snapshot import QueryFigures
 from initiator.traffic import Traffic
 from initiator.workloads.arrivals import Arrivals, Choice
+from initiator.workloads.query_answers import Answers
 from initiator.workloads.query_csv import QueryCsv
 from initiator.workloads.query_stream import LATE, PING, QueryStream
 from initiator.workloads.questions import IDENTIFIERS, Draw, Question
@@ -49,11 +48,6 @@ _RELEASED_AT_ONCE: Final = 256
 
 # Seconds between two wakes of the sender, at least: a wake costs as much as two queries.
 _GATHER: Final = 0.00003
-
-# In the flags of a DNS message: RFC 1035, 4.1.1.
-_ANSWER: Final = 0x8000
-_TRUNCATED: Final = 0x0200
-_RCODE: Final = 0x000F
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +97,7 @@ class Query:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reactor = reactor
         self._deadlines = deadlines
-        self._latency = latencies.query
+        self.answers = Answers(latencies.query, csv)
         self._late_histogram = latencies.late.raw
         self.traffic = traffic
         self._traffic_before = replace(traffic)
@@ -127,15 +121,9 @@ class Query:
         self._ended_at = 0.0
         self._sent_at = self.begun
         self._answered_rate = Rate()
-        self._due = self._sent = self._answered = self._unsent = 0
-        self._timeouts = self._lost = self._late = self._unknown = 0
-        self.flag_counts: Counter[int] = Counter()
+        self._due = self._sent = self._unsent = self._timeouts = self._lost = 0
         self._sent_late: list[float] = []
-        self.corrected: list[float] = []
-        self.raw: list[float] = []
-        self.flags: list[int] = []
-        self.malformed = 0
-        self.csv = csv
+        self._csv = csv
         self._number = 0
         self.ready()
 
@@ -188,21 +176,9 @@ class Query:
         self._unsent += dropped
         self.ready()
 
-    def raw_alike(self, seconds: float, count: int) -> None:
-        """Take note that so many answers came so long after they were sent for."""
-        self._latency.raw.record_same(seconds, count)
-
     def schedule_left(self) -> Schedule:
         """Return what is left of the schedule from now on."""
         return self._schedule.after(monotonic() - self._schedule_since)
-
-    def heard_unasked(self, stream: QueryStream, identifier: int) -> None:
-        """Take an answer that nobody waits for."""
-        reserved = stream.reserved.pop(identifier, None) if stream.reserved else None
-        if reserved == LATE:
-            self._late += 1
-        elif reserved is None:
-            self._unknown += 1
 
     def expired(self, stream: QueryStream) -> None:
         """Give up the queries of a session that have waited for too long."""
@@ -229,7 +205,8 @@ class Query:
 
     def figures(self) -> QueryFigures:
         """Return what has become of the queries so far."""
-        self.count()
+        self._count()
+        answers = self.answers
         now = max(min(monotonic(), self._ends), self._sent_at)
         return QueryFigures(
             asked_rate=self._asked_rate(),
@@ -240,30 +217,30 @@ class Query:
             sessions=len(self._streams.items),
             due=self._due,
             sent=self._sent,
-            answered=self._answered,
+            answered=answers.count,
             outstanding=self._outstanding,
             unsent=self._unsent,
             timeouts=self._timeouts,
             lost=self._lost,
-            late=self._late,
-            unknown=self._unknown,
-            malformed=self.malformed,
-            truncated=sum(count for flags, count in self.flag_counts.items() if flags & _TRUNCATED),
-            rcodes=self._rcodes(),
+            late=answers.late,
+            unknown=answers.unknown,
+            malformed=answers.malformed,
+            truncated=answers.truncated,
+            rcodes=answers.rcodes(),
             traffic=self._traffic_then or self.traffic.since(self._traffic_before),
-            csv_not_written=self.csv.not_written if self.csv else None,
+            csv_not_written=self._csv.not_written if self._csv else None,
         ).with_rates()
 
     def beat(self) -> None:
         """Count what was kept, and notice the end."""
-        self.count()
-        self._answered_rate.sample(self._reactor.now, self._answered)
+        self._count()
+        self._answered_rate.sample(self._reactor.now, self.answers.count)
         if not self._draining and self._has_all_sent:
             self._draining = True
             self._give_up_unsent()
         if self._draining and not self._outstanding and not self._ended_at:
             self._end()
-        all_written = not self.csv or self.csv.beat()
+        all_written = not self._csv or self._csv.beat()
         if self._ended_at and all_written and not self._streams.items and not self.done.done():
             self.done.set_result(None)
 
@@ -273,8 +250,8 @@ class Query:
             self._end()
         if not self.done.done():
             await self.done
-            if self.csv:
-                await self.csv.aclose()
+            if self._csv:
+                await self._csv.aclose()
 
     @property
     def _has_unsent(self) -> bool:
@@ -289,7 +266,7 @@ class Query:
 
     @property
     def _outstanding(self) -> int:
-        return self._sent - self._answered - len(self.corrected) - self._timeouts - self._lost
+        return self._sent - self.answers.heard - self._timeouts - self._lost
 
     def _asked_rate(self) -> float:
         """Return the rate asked for at this moment, or over the whole run once its time is over."""
@@ -310,8 +287,8 @@ class Query:
         self._ended_at = monotonic()
         self._traffic_then = self.traffic.since(self._traffic_before)
         self._timer.close()
-        if self.csv:
-            self.csv.finish()
+        if self._csv:
+            self._csv.finish()
         self._reactor.start(self._release())
 
     def _release(self) -> Job:
@@ -345,7 +322,7 @@ class Query:
         streams = self._streams.items
         due = self._take_due() if streams else []
         late = len(due) == _TAKEN_AT_ONCE
-        if len(due) < len(streams) and not (late or self._joined or self.csv) and self._messages:
+        if len(due) < len(streams) and not (late or self._joined or self._csv) and self._messages:
             self._unshared = due[_SENT_AT_ONCE:]
             self._send_each(due[:_SENT_AT_ONCE])
             return
@@ -365,8 +342,8 @@ class Query:
         """Take some that are due by now from the schedule, and count them."""
         due = self._arrivals.take(min(now, self._ends), most)
         self._due += len(due)
-        if self.csv:
-            self.csv.due(due, bool(self._joined or self._shared or self._unshared))
+        if self._csv:
+            self._csv.due(due, bool(self._joined or self._shared or self._unshared))
         return due
 
     def _send_each(self, dues: list[float]) -> None:
@@ -413,8 +390,8 @@ class Query:
         pending.update(zip(identifiers, zip(dues, repeat(now), strict=False), strict=False))
         self._sent_late += [now - due for due in dues]
         self._sent += len(identifiers)
-        if self.csv:
-            self.csv.sent(stream.number, identifiers, dues, now)
+        if self._csv:
+            self._csv.sent(stream.number, identifiers, dues, now)
         self._write(stream, self._wire(identifiers), now)
 
     def _write(self, stream: QueryStream, wire: bytes, now: float) -> None:
@@ -440,23 +417,8 @@ class Query:
             return messages[identifiers.start * size : identifiers.stop * size]
         return b"".join([messages[at * size : (at + 1) * size] for at in identifiers])
 
-    def count(self) -> None:
+    def _count(self) -> None:
         """Count what was kept since the last time."""
-        self._answered += len(self.corrected)
-        self._latency.corrected.record_many(self.corrected)
-        self._latency.raw.record_many(self.raw)
+        self.answers.settle()
         self._late_histogram.record_many(self._sent_late)
-        self.flag_counts.update(self.flags)
-        for kept in (self.corrected, self.raw, self._sent_late, self.flags):
-            kept.clear()
-
-    def _rcodes(self) -> dict[str, int]:
-        """Return the answers by the name of their rcode; what came back as it was sent is `echo`."""
-        counts: Counter[str] = Counter()
-        for flags, count in self.flag_counts.items():
-            counts[_rcode_name(flags)] += count
-        return dict(counts)
-
-
-def _rcode_name(flags: int) -> str:
-    return dns.rcode.to_text(dns.rcode.Rcode(flags & _RCODE)) if flags & _ANSWER else "echo"
+        self._sent_late.clear()

@@ -4,15 +4,13 @@ from itertools import islice
 from struct import Struct, unpack
 from typing import TYPE_CHECKING, Final
 
+from initiator.workloads.query_answers import KEPT
 from initiator.workloads.questions import IDENTIFIERS
 from initiator.workloads.stream import Stream
 
 if TYPE_CHECKING:
     from initiator.session import Session
     from initiator.workloads.query import Query
-
-# Times kept before they are counted in the histograms, which is cheaper for many at once.
-_KEPT: Final = 1024
 
 # A DNS message's length, identifier and flags: RFC 1035, 4.1.1 and 4.2.2. A header has 12 bytes.
 _LENGTH_SIZE: Final = 2
@@ -44,11 +42,12 @@ class QueryStream(Stream):
     `number` counts the sessions that have joined the run.
     """
 
-    __slots__ = ("next_id", "number", "pending", "pinged", "query", "reserved", "tail")
+    __slots__ = ("answers", "next_id", "number", "pending", "pinged", "query", "reserved", "tail")
 
     def __init__(self, session: "Session", query: "Query", number: int) -> None:
         super().__init__(session, query.traffic)
         self.query = query
+        self.answers = query.answers
         self.number = number
         self.pending: dict[int, tuple[float, float]] = {}
         self.next_id = 0
@@ -58,8 +57,8 @@ class QueryStream(Stream):
 
     def heard(self, data: bytes | bytearray, size: int, now: float) -> None:
         """Take the answers in the first `size` bytes, and keep the beginning of the next one."""
-        query = self.query
-        if size < _SHORTEST_FRAME or self.tail or query.csv:
+        answers = self.answers
+        if size < _SHORTEST_FRAME or self.tail or answers.csv:
             self._heard_any(data, size, now)
             return
         length, identifier, flags = _unpack_head(data)
@@ -69,11 +68,11 @@ class QueryStream(Stream):
             return
         # One answer alone that is waited for, as most are unless they are very many.
         due, sent = times
-        query.corrected.append(now - due)
-        query.raw.append(now - sent)
-        query.flags.append(flags)
-        if len(query.corrected) > _KEPT:
-            query.count()
+        answers.corrected.append(now - due)
+        answers.raw.append(now - sent)
+        answers.flags.append(flags)
+        if len(answers.corrected) > KEPT:
+            answers.settle()
 
     def _heard_any(self, data: bytes | bytearray, size: int, now: float) -> None:
         """Take any number of answers and parts of them, whoever waits for them."""
@@ -81,9 +80,9 @@ class QueryStream(Stream):
             data = self.tail + data[:size]
             size = len(data)
             self.tail = b""
-        query, at = self.query, 0
-        if query.csv:
-            query.csv.heard(self.number, self.pending, data, size, now)
+        answers, at = self.answers, 0
+        if answers.csv:
+            answers.csv.heard(self.number, self.pending, data, size, now)
         if size > _MANY:
             at = self._heard_many(data, size, now)
         while size - at >= _HEAD_SIZE:
@@ -95,17 +94,17 @@ class QueryStream(Stream):
             if length >= _SHORTEST:
                 due, sent = self.pending.pop(identifier, _NOBODYS)
                 if sent < 0:
-                    query.heard_unasked(self, identifier)
+                    self._heard_unasked(identifier)
                     continue
-                query.corrected.append(now - due)
-                query.raw.append(now - sent)
-                query.flags.append(flags)
+                answers.corrected.append(now - due)
+                answers.raw.append(now - sent)
+                answers.flags.append(flags)
             else:
-                query.malformed += 1
+                answers.malformed += 1
         if at < size:
             self.tail = bytes(data[at:size])
-        if len(query.corrected) > _KEPT:
-            query.count()
+        if len(answers.corrected) > KEPT:
+            answers.settle()
 
     def _heard_many(self, data: bytes | bytearray, size: int, now: float) -> int:
         """Take messages of one length that are all waited for, and return how many bytes they are; 0 for others."""
@@ -120,18 +119,25 @@ class QueryStream(Stream):
         if len(answered) != len(identifiers) or not pending.keys() >= answered:
             return 0
         found = [pending.pop(identifier, _NOBODYS) for identifier in identifiers]
-        query = self.query
-        query.corrected += [now - due for due, _ in found]
+        answers, sents = self.answers, [sent for _, sent in found]
+        answers.corrected += [now - due for due, _ in found]
         if flags.count(flags[0]) == len(flags):
-            query.flag_counts[flags[0]] += len(flags)
+            answers.add_alike(flags[0], len(flags))
         else:
-            query.flags += flags
-        sents = [sent for _, sent in found]
+            answers.flags += flags
         if sents.count(sents[0]) == len(sents):
-            query.raw_alike(now - sents[0], len(sents))
+            answers.add_raw_alike(now - sents[0], len(sents))
         else:
-            query.raw += [now - sent for sent in sents]
+            answers.raw += [now - sent for sent in sents]
         return end
+
+    def _heard_unasked(self, identifier: int) -> None:
+        """Take an answer that nobody waits for."""
+        reserved = self.reserved.pop(identifier, None) if self.reserved else None
+        if reserved == LATE:
+            self.answers.late += 1
+        elif reserved is None:
+            self.answers.unknown += 1
 
     def leave(self) -> None:
         """Send no more, and take the answers under way."""
