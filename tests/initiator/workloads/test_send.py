@@ -291,6 +291,15 @@ async def test_nothing_is_missed_at_the_end_of_a_run_that_was_not_held_up(rate: 
     assert now.missed == NOTHING_MISSED or pause > TOLERANCE
 
 
+async def test_messages_of_many_sessions_are_due_evenly_over_a_period() -> None:
+    async with holding(200) as engine:
+        await engine.start_send(settings(b"x", rate=0.5, seconds=1.0))
+        await engine.wait_send()
+        now = await figures(engine)
+        pause = await held_up(engine)
+    assert 96 - 100 * pause <= now.due <= 104
+
+
 async def test_nothing_is_due_while_there_is_no_session() -> None:
     async with holding(1) as engine:
         await engine.start_send(settings(b"x", rate=100.0))
