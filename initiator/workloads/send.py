@@ -167,9 +167,17 @@ class Send:
         if not self.is_sending():
             return
         stream.begun = True
-        for template in self.settings.first:
+        first = self.settings.first
+        if self.settings.rate:
+            self._due += len(first)
+        for number, template in enumerate(first):
             data = self._messages.render(template, stream)
-            stream.write(data)
+            try:
+                stream.write(data)
+            except OSError:
+                if self.settings.rate:
+                    self._missed[_GONE] += len(first) - number
+                raise
             self._sent += 1
             if self.settings.up:
                 stream.ahead += len(data)
@@ -193,7 +201,7 @@ class Send:
         stream.session.stream = None
         self._deadlines.cancel(stream)
         if not self._ended_at:
-            self._answers.lost += stream.pending()
+            self._answers.left(stream)
         self._miss_unsent(stream, _GONE)
 
     def is_sending(self) -> bool:
