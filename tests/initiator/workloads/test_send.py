@@ -221,6 +221,18 @@ async def test_an_echo_that_is_wrong_is_told() -> None:
     assert "came back as" in now.told[0]
 
 
+async def test_what_is_said_on_a_session_that_waits_for_nothing_is_unexpected_and_fails_no_message() -> None:
+    async with against(Heard(lambda data: data + b"Hi there")) as engine:
+        await engine.start_send(SendSettings(7, rate=20.0, check=64, seconds=0.5))
+        await engine.wait_send()
+        now = await figures(engine)
+        pause = await held_up(engine)
+    assert now.answered + sum(now.wrong.values()) == now.sent > 0
+    assert now.wrong["altered"] == 0 or pause > 0.05
+    assert now.unexpected > 0
+    assert "b'Hi there' came, 8 bytes, though no message waited for its echo" in now.told[0]
+
+
 async def test_an_answer_of_another_session_is_told() -> None:
     writers: list[asyncio.StreamWriter] = []
 
