@@ -273,13 +273,14 @@ async def test_reading_is_paced_and_goes_on_at_full_speed_afterwards(down: float
 
 
 async def test_what_was_left_of_the_run_before_is_read_at_the_pace_of_the_next() -> None:
-    async with holding(10) as engine:
-        await engine.start_send(settings(b"x", down=0.0, seconds=0.5))
+    async with against(flood) as engine:
+        await engine.start_send(settings(b"x", rate=1.0, down=0.0, seconds=0.2))
         await engine.wait_send()
-        await engine.start_send(settings(b"x", up=10_000.0, down=20_000.0, seconds=1.0))
+        await reached_bytes(engine, 1_000_000)
+        await engine.start_send(settings(b"x", rate=1.0, down=20_000.0, seconds=1.0))
         await engine.wait_send()
         now = await figures(engine)
-    assert 0 < now.traffic.received <= 1.2 * 10 * 20_000
+    assert 0 < now.traffic.received <= 1.2 * 20_000
 
 
 async def reached_bytes(engine: Engine, count: int) -> None:
