@@ -154,10 +154,7 @@ class Holder:
             except OSError as failure:
                 self.lost(session, reasons.reason_of(failure.errno))
         if events & _INPUT and session.state is not State.CLOSED:
-            if stream and stream.throttled:
-                stream.readable(events)
-            else:
-                self._read(session, events)
+            self._read(session, events)
 
     def expired(self, session: Session) -> None:
         """Handle that a session's due time has come: what it means follows from its state."""
@@ -269,13 +266,20 @@ class Holder:
         return not left
 
     def _read(self, session: Session, events: int) -> None:
-        """Take what has come, and notice the end."""
-        slow = session.stream and session.stream.slow
+        """Take what has come, and notice the end; or leave that to a workload that paces it."""
+        stream = session.stream
+        if stream and stream.throttled:
+            stream.readable(events)
+            return
+        slow = stream and stream.slow
         buffers, most, reads = (self._few, SLOW_READ, 1) if slow else (self._buffers, BUFFER, _READS)
         for _ in range(reads):
             count = self._take(session, buffers)
             if count < most and not (count and events & _MORE):
                 return
+            if session.stream is not stream:
+                # A workload has joined with what was heard, and may pace the reading.
+                break
         self._reactor.again(session, events)
 
     def _take(self, session: Session, buffers: Sequence[bytearray | memoryview]) -> int:

@@ -149,11 +149,12 @@ def _open_queries(snapshot: Snapshot) -> int:
 
 
 def _open_messages(snapshot: Snapshot) -> int:
-    """Return how many messages have no answer yet; an echo that is altered or missing ends the wait for one as well."""
+    """Return how many messages have no answer yet; an echo that is wrong ends the wait too, but for a second one."""
     send = snapshot.send
     if not send or not send.running or not send.awaiting:
         return 0
-    ended = send.answered + send.lost + send.unanswered + send.wrong.get("altered", 0) + send.wrong.get("missing", 0)
+    wrong = sum(send.wrong.values()) - send.wrong.get("repeated", 0)
+    ended = send.answered + send.lost + send.unanswered + wrong
     return max(0, send.sent - ended)
 
 

@@ -105,6 +105,11 @@ class SendCommands:
         rate, latency = options.get("rate", (None, None))
         _check_rate(rate)
         if not text and rate and len(options) == 1 and now and now.running:
+            if not now.sending:
+                raise UsageError(
+                    "send: the messages' time is over, and what they wait for is awaited;"
+                    f" `wait send`, then `send TEXT rate {rate:g}` begins anew"
+                )
             await self._engine.change_send(rate)
             return f"Messages: {rate:g} a second and session from now on"
         settings = _send_settings(text, options)

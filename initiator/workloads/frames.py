@@ -32,14 +32,16 @@ class Frame(NamedTuple):
 class Verdict(NamedTuple):
     """What was heard: the number of a message that is well, or what is wrong; `text` tells of it.
 
-    `kind` is "echoed", "foreign" (it belongs to another session or run), "repeated", "altered", or "missing", and then
-    so many messages from this number on, `how_many`, never came, though later ones did.
+    `kind` is "echoed", "foreign" (it belongs to another session or run), "repeated", "altered", "unexpected" (no
+    message waited, and it is none), or "missing", and then so many messages from this number on, `how_many`, never
+    came, though later ones did. `session` is the other session of the run whose message a foreign one is, 0 for none.
     """
 
     kind: str
     number: int
     text: str = ""
     how_many: int = 1
+    session: int = 0
 
 
 class Checker:
@@ -61,9 +63,16 @@ class Checker:
         """
         data = self._tail + data
         size, at = self._size, 0
-        while len(data) - at >= size:
+        while at < len(data):
+            if self._expected > sent:
+                begin = _next_header(data, at)
+                if begin > at:
+                    yield self._unexpected(data[at:begin])
+                    at = begin
+            if len(data) - at < size:
+                break
             piece = data[at : at + size]
-            if piece == Frame(self._run, self._session, self._expected).encode(size):
+            if self._expected <= sent and piece == Frame(self._run, self._session, self._expected).encode(size):
                 yield Verdict("echoed", self._expected)
                 self._expected += 1
                 at += size
@@ -77,12 +86,17 @@ class Checker:
     def _wrong(self, piece: bytes, frame: Frame | None, whole: bool, sent: int) -> Iterator[Verdict]:
         """Tell what is wrong with a message, by the frame that it begins with, and whether it is the whole of that."""
         if frame is None or not whole or (self._is_own(frame) and frame.number > sent):
+            if self._expected > sent:
+                yield self._unexpected(piece)
+                return
             yield Verdict("altered", self._expected, self._difference(piece))
             if frame is None or self._is_own(frame):
                 self._expected += 1
         elif not self._is_own(frame):
-            whose = f"session {frame.session}" if frame.run == self._run else "another run"
-            yield Verdict("foreign", frame.number, f"it heard message {frame.number} of {whose}")
+            session = frame.session if frame.run == self._run else 0
+            whose = f"session {session}" if session else "another run"
+            text = f"it heard message {frame.number} of {whose}"
+            yield Verdict("foreign", frame.number, text, session=session)
         elif frame.number < self._expected:
             yield Verdict("repeated", frame.number, f"message {frame.number} came back again")
         else:
@@ -92,6 +106,11 @@ class Checker:
                 yield Verdict("missing", first, f"{which} did not come back, {frame.number} did", missing)
             yield Verdict("echoed", frame.number)
             self._expected = frame.number + 1
+
+    def _unexpected(self, data: bytes) -> Verdict:
+        """Return the verdict on what came when no message waited for its echo."""
+        text = f"{data[:_AROUND]!r} came, {len(data)} bytes, though no message waited for its echo"
+        return Verdict("unexpected", self._expected, text)
 
     def _difference(self, piece: bytes) -> str:
         """Return, in words, how what came differs from the message that was to come, and where."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from initiator.latencies import Latency
-from initiator.workloads.frames import Checker
+from initiator.workloads.frames import Checker, Verdict
 from initiator.workloads.markers import Marker, find_markers
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ _AROUND: Final = 64
 class Answers:
     """What is heard on the sessions of a run, by message; `stop` is called once when the run is to be stopped on it.
 
-    `lost` are messages whose session has ended before the answer, `unanswered` those given up, `unexpected` answers to
-    no message, `wrong` echoes by what is wrong with them, the first ones of which are `told`.
+    `lost` are messages whose session has ended before the answer, `unanswered` those given up, `wrong` those whose echo
+    is, by what is wrong with it: each message that waited is in one of them at most. `unexpected` is all else that was
+    heard. The first echoes that are wrong or unexpected are `told`.
     """
 
     def __init__(self, settings: "SendSettings", latency: Latency, stop: Callable[[], None]) -> None:
@@ -41,6 +42,7 @@ class Answers:
         self._marker = Marker(settings.marker) if settings.marker else None
         self._run = settings.seed & 0xFFFFFFFF
         self._check = settings.check
+        self._checked: dict[int, SendStream] = {}
         self._stop_on = settings.stop_on
         self._stop = stop
         self._latency = latency
@@ -67,6 +69,12 @@ class Answers:
         if self._check:
             stream.checker = Checker(self._run, stream.uid, self._check)
             stream.numbered = {}
+            self._checked[stream.uid] = stream
+
+    def left(self, stream: "SendStream") -> None:
+        """Wait no more for the answers on a session that has ended."""
+        self.lost += stream.pending()
+        self._checked.pop(stream.uid, None)
 
     def wait(self, stream: "SendStream", dues: list[float], sent: float) -> None:
         """Wait for the answers to the last messages of a session, where there are to be any."""
@@ -151,10 +159,30 @@ class Answers:
             if verdict.kind == "echoed":
                 self._answer(stream, verdict.number, now)
                 continue
-            self.wrong[verdict.kind] += verdict.how_many
-            if verdict.kind != "foreign" and stream.numbered:
-                for number in range(verdict.number, verdict.number + verdict.how_many)[-_MOST_PENDING:]:
-                    if stream.numbered.pop(number, None):
-                        self._spoilt += 1
+            self._count_wrong(stream, verdict)
             if len(self.told) < _TOLD:
                 self.told.append(f"{stream.session} (session {stream.uid}): {verdict.text}")
+
+    def _count_wrong(self, stream: "SendStream", verdict: Verdict) -> None:
+        """Count a failure for each message that waited and does so no more, and what is none as unexpected."""
+        kind = verdict.kind
+        if kind == "unexpected":
+            failed = 0
+        elif kind == "repeated":
+            # Not more often than there were good answers, to which these failures belong.
+            failed = int(self.wrong[kind] < self.answered)
+        else:
+            whose = self._checked.get(verdict.session) if kind == "foreign" else stream
+            failed = _take_out(whose, verdict) if whose else 0
+            self._spoilt += failed
+        if failed:
+            self.wrong[kind] += failed
+        elif kind != "missing":
+            self.unexpected += 1
+
+
+def _take_out(stream: "SendStream", verdict: Verdict) -> int:
+    """Have a session wait no more for the messages of a verdict; return how many waited."""
+    numbered = stream.numbered or {}
+    numbers = range(verdict.number, verdict.number + verdict.how_many)[-_MOST_PENDING:]
+    return sum(numbered.pop(number, None) is not None for number in numbers)

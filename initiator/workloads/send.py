@@ -83,7 +83,7 @@ class SendSettings:
 
 
 class Send:
-    """A run of messages over the sessions that have joined.
+    """A run of messages over the sessions that have joined, which have `received` so many bytes since then.
 
     `read` takes at most so many bytes of a session, and returns whether there may be more. `guard` has the kernel end a
     session that does not acknowledge what was sent.
@@ -103,6 +103,7 @@ class Send:
         self.begun = monotonic()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.traffic = traffic
+        self.received = 0
         self.endless = settings.rate is None and settings.up is None
         self.listening = bool(settings.marker or settings.stop_on or settings.check)
         self._reactor = reactor
@@ -112,6 +113,7 @@ class Send:
         self._guard = guard
         self._traffic_before = replace(traffic)
         self._traffic_then: Traffic | None = None
+        self._received_in_time: int | None = None
         self._spoken = Coarse()
         self._messages = Messages(settings)
         self._answers = Answers(settings, latencies.message, self.stop)
@@ -165,9 +167,17 @@ class Send:
         if not self.is_sending():
             return
         stream.begun = True
-        for template in self.settings.first:
+        first = self.settings.first
+        if self.settings.rate:
+            self._due += len(first)
+        for number, template in enumerate(first):
             data = self._messages.render(template, stream)
-            stream.write(data)
+            try:
+                stream.write(data)
+            except OSError:
+                if self.settings.rate:
+                    self._missed[_GONE] += len(first) - number
+                raise
             self._sent += 1
             if self.settings.up:
                 stream.ahead += len(data)
@@ -191,7 +201,7 @@ class Send:
         stream.session.stream = None
         self._deadlines.cancel(stream)
         if not self._ended_at:
-            self._answers.lost += stream.pending()
+            self._answers.left(stream)
         self._miss_unsent(stream, _GONE)
 
     def is_sending(self) -> bool:
@@ -231,6 +241,8 @@ class Send:
         if self._ended_at:
             return
         now = monotonic()
+        if now >= self._ends and self._received_in_time is None:
+            self._received_in_time = self.received
         if not self._sends:
             self._plan_sends(now)
         if not self._reads:
@@ -301,7 +313,7 @@ class Send:
             wrong=dict(answers.wrong),
             told=tuple(answers.told),
             stopped_on=answers.stopped_on,
-            traffic=self._traffic_then or self.traffic.since(self._traffic_before),
+            traffic=self._traffic_then or self._traffic(),
         ).with_rates()
 
     def beat(self) -> None:
@@ -481,6 +493,11 @@ class Send:
         self._late.record_many(late)
         self._answers.count()
 
+    def _traffic(self) -> Traffic:
+        """Return what has gone over the sessions; what they hear behind the end belongs to no second of the run."""
+        received = self.received if self._received_in_time is None else self._received_in_time
+        return replace(self.traffic.since(self._traffic_before), received=received)
+
     def _asked_rate(self, seconds: float) -> float | None:
         """Return the rate asked for: that of the moment, or of all of a run that has ended after so many seconds."""
         rate = self.settings.rate
@@ -520,7 +537,7 @@ class Send:
         self._ends = min(self._ends, self._ended_at)
         self._count()
         self._answers.give_up()
-        self._traffic_then = self.traffic.since(self._traffic_before)
+        self._traffic_then = self._traffic()
         self._timer.close()
         self.listening = False
         self._sends.clear()

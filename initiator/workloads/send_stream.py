@@ -48,9 +48,11 @@ class SendStream(Stream):
         self.numbered: dict[int, tuple[float, float]] | None = None
 
     def heard(self, data: bytes | bytearray, size: int, now: float) -> None:
-        """Look for answers in the first `size` bytes."""
-        if self.run.listening:
-            self.run.heard(self, bytes(data[:size]), now)
+        """Count the first `size` bytes, and look for answers in them."""
+        run = self.run
+        run.received += size
+        if run.listening:
+            run.heard(self, bytes(data[:size]), now)
 
     def writable(self) -> None:
         """Go on sending."""

@@ -1,12 +1,18 @@
 """When the sessions are to send, each equally often: turns on an absolute schedule; pure."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from math import ceil, inf
 from typing import Final, NamedTuple
 
-# Seconds between two turns: little enough to be even, long enough for what is due together to be sent together.
+# Seconds between two turns at least: little enough to be even, long enough for what is due together to go out together.
 TURN: Final = 0.002
-_MOST_SLOTS: Final = 10_000
+
+# The numbers of slots that there may be, each behind the stride from one to the next in turn: Fibonacci numbers. With
+# the one before as the stride, nearest to the golden section, the first slots lie evenly over a period however many
+# they are (a Fibonacci lattice; H. Niederreiter, Random Number Generation and Quasi-Monte Carlo Methods, 1992).
+_FIBONACCI: Final = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597, 2584, 4181, 6765, 10946)
+_STRIDES: Final = tuple(pairwise(_FIBONACCI))
 
 # What is later than this is not sent any more, but counted as missed: after a stall there is no burst.
 TOLERANCE: Final = 0.1
@@ -28,12 +34,17 @@ class Due(NamedTuple):
 
 
 class Turns:
-    """Slots whose sessions send at the same times, monotonic seconds; a session's messages are `period` apart."""
+    """Slots whose sessions send at the same times, monotonic seconds; a session's messages are `period` apart.
+
+    Each slot has one turn in a period. Where the session at place n is in slot n % `slots`, the number of sessions that
+    are due in any turns in a row of a period is within 4 of their share, however many sessions there are.
+    """
 
     def __init__(self, rate: float, now: float) -> None:
         """Begin now, with `rate` messages a second for each session."""
         self.period = 1 / rate
-        self.slots = max(1, min(_MOST_SLOTS, int(self.period / TURN)))
+        most = max(1, self.period / TURN)
+        self._stride, self.slots = max(pair for pair in _STRIDES if pair[1] <= most)
         self._turn = self.period / self.slots
         self._begun = now
         self._next = 0
@@ -59,13 +70,14 @@ class Turns:
         self._next = end
         sent_from = min(end, max(first, passed - self._tolerated))
         for turn in range(max(first, end - self.slots), end):
-            slot = turn % self.slots
-            whole = _congruent(first, end, slot, self.slots)
-            count = _congruent(sent_from, end, slot, self.slots)
-            oldest = sent_from + (slot - sent_from) % self.slots
+            place = turn % self.slots
+            whole = _congruent(first, end, place, self.slots)
+            count = _congruent(sent_from, end, place, self.slots)
+            oldest = sent_from + (place - sent_from) % self.slots
+            slot = place * self._stride % self.slots
             yield Due(slot, count, whole - count, self._begun + oldest * self._turn)
 
 
-def _congruent(first: int, end: int, slot: int, slots: int) -> int:
-    """Return how many numbers from `first` to before `end` leave the rest `slot`."""
-    return (end - 1 - slot) // slots - (first - 1 - slot) // slots
+def _congruent(first: int, end: int, rest: int, slots: int) -> int:
+    """Return how many numbers from `first` to before `end` leave this rest."""
+    return (end - 1 - rest) // slots - (first - 1 - rest) // slots

@@ -12,7 +12,7 @@ from initiator.workloads.questions import IDENTIFIERS
 @pytest.fixture
 def stream() -> QueryStream:
     """Give the part of a session on which nothing has been sent."""
-    nothing: Any = SimpleNamespace(traffic=None)
+    nothing: Any = SimpleNamespace(traffic=None, answers=None)
     return QueryStream(nothing, nothing, 0)
 
 
