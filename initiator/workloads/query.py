@@ -18,7 +18,7 @@ from initiator.session import State
 from initiator.snapshot import QueryFigures
 from initiator.traffic import Traffic
 from initiator.workloads.arrivals import Arrivals, Choice
-from initiator.workloads.query_answers import Answers
+from initiator.workloads.query_answers import KEPT, Answers
 from initiator.workloads.query_csv import QueryCsv
 from initiator.workloads.query_stream import LATE, PING, QueryStream
 from initiator.workloads.questions import IDENTIFIERS, Draw, Question
@@ -307,6 +307,9 @@ class Query:
         """Send what is due on a few sessions; the rest after others had their turn, what is due later then."""
         if self._draining or self._ended_at:
             return
+        if len(self._sent_late) > KEPT:
+            # Not behind the sending, where answers begin to wait.
+            self._count_late()
         shared, streams = self._shared, self._streams.items
         if not shared and (streams or self._joined):
             self._line_up()
@@ -420,5 +423,8 @@ class Query:
     def _count(self) -> None:
         """Count what was kept since the last time."""
         self.answers.settle()
+        self._count_late()
+
+    def _count_late(self) -> None:
         self._late_histogram.record_many(self._sent_late)
         self._sent_late.clear()
