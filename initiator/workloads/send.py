@@ -23,9 +23,10 @@ from initiator.workloads.expressions import Template
 from initiator.workloads.line import Line, Task
 from initiator.workloads.message_answers import Answers
 from initiator.workloads.messages import BLOCK, Messages
+from initiator.workloads.reads import Reads
 from initiator.workloads.send_stream import ListeningStream, SendStream, ThrottledStream
 from initiator.workloads.stream import NOWHERE, SLOW_READ, Streams
-from initiator.workloads.turns import TOLERANCE, Turns
+from initiator.workloads.turns import LARGEST_PIECE, TOLERANCE, Turns, turns_at
 
 if TYPE_CHECKING:
     from initiator.session import Session
@@ -40,12 +41,6 @@ _STEP: Final = 0.0003
 
 # Messages of one session that are written one by one in a step.
 _WRITTEN_AT_ONCE: Final = 32
-
-# Seconds that a piece of a bandwidth stands for at least, and its bytes where that is less than a segment's. No more
-# bytes are taken up or read for one session in a step, and so much of one that takes them slowly is kept for it.
-_PIECE_SECONDS: Final = 0.01
-_SEGMENT: Final = 1460
-_LARGEST_PIECE: Final = 1 << 20
 
 # Seconds that answers and unsent bytes are waited for at the end, and sessions looked at or let go of in one step.
 _DRAINING: Final = 5.0
@@ -109,7 +104,6 @@ class Send:
         self._reactor = reactor
         self._deadlines = deadlines
         self._late = latencies.late.raw
-        self._read = read
         self._guard = guard
         self._traffic_before = replace(traffic)
         self._traffic_then: Traffic | None = None
@@ -117,18 +111,16 @@ class Send:
         self._spoken = Coarse()
         self._messages = Messages(settings)
         self._answers = Answers(settings, latencies.message, self.stop)
-        self._told_apart = bool(settings.marker) or 0 < settings.check <= SLOW_READ
-        self._stream: type[SendStream] = ListeningStream if self._told_apart else SendStream
+        told_apart = bool(settings.marker) or 0 < settings.check <= SLOW_READ
+        self._stream: type[SendStream] = ListeningStream if told_apart else SendStream
         if settings.down is not None:
             self._stream = ThrottledStream
         self._writes = _WRITES if self._messages.plain else 1
         self._streams: Streams[SendStream] = Streams()
-        self._leaving: Streams[SendStream] = Streams()
         self._going_on = False
         self._sends = Line()
-        self._reads = Line()
         self._piece, self._turns = self._paces(settings.rate, settings.up, self.begun)
-        self._read_piece, self._read_turns = self._paces(None, settings.down or None, self.begun)
+        self._reads = Reads(read, settings.down, told_apart, self.begun)
         self._timer = Timer(reactor, self.send_due)
         self._ends = self.begun + settings.seconds if settings.seconds is not None else float("inf")
         self._ended_at = 0.0
@@ -192,12 +184,12 @@ class Send:
         self._deadlines.cancel(stream)
         stream.leaving = True
         self._miss_unsent(stream, _GONE)
-        if self._read_turns and not self._ended_at:
-            self._leaving.add(stream)
+        if self._reads.paced and not self._ended_at:
+            self._reads.leaving.add(stream)
 
     def left(self, stream: SendStream) -> None:
         """Take out a session that is not held any more: what it was to answer is lost."""
-        (self._leaving if stream.leaving else self._streams).remove(stream)
+        (self._reads.leaving if stream.leaving else self._streams).remove(stream)
         stream.session.stream = None
         self._deadlines.cancel(stream)
         if not self._ended_at:
@@ -222,7 +214,7 @@ class Send:
 
     def reported(self, stream: SendStream) -> None:
         """Take note of the end of a session that is never read."""
-        if self._read_turns is None and stream.input & (EPOLLRDHUP | FAILED):
+        if not self._reads.paced and stream.input & (EPOLLRDHUP | FAILED):
             session = stream.session
             failed = stream.input & FAILED
             reason = reasons.reason_of(error_of(session.descriptor)) if failed else reasons.FIN
@@ -245,17 +237,16 @@ class Send:
             self._received_in_time = self.received
         if not self._sends:
             self._plan_sends(now)
-        if not self._reads:
-            self._plan_reads(now)
+        self._reads.plan(self._streams, now)
         until = now + _STEP
-        for line, serve in ((self._sends, self._send_on), (self._reads, self._read_on)):
-            for _ in range(min(_SENT_AT_ONCE, len(line))):
-                serve(*line.take(), until)
-                if monotonic() >= until:
-                    break
-        if self._sends or self._reads:
+        for _ in range(min(_SENT_AT_ONCE, len(self._sends))):
+            self._send_on(*self._sends.take(), until)
+            if monotonic() >= until:
+                break
+        self._reads.go_on(until)
+        if self._sends or self._reads.line:
             self._go_on()
-        elif self._streams.items or self._leaving.items:
+        elif self._streams.items or self._reads.leaving.items:
             self._arm(now)
 
     def _go_on(self) -> None:
@@ -344,10 +335,7 @@ class Send:
         """Return how much one turn of a session is, in messages or bytes, and the turns."""
         if rate:
             return 1, Turns(rate, now)
-        if bandwidth:
-            piece = max(1, int(min(max(min(_SEGMENT, bandwidth), bandwidth * _PIECE_SECONDS), _LARGEST_PIECE)))
-            return piece, Turns(bandwidth / piece, now)
-        return 0, None
+        return turns_at(bandwidth, now) if bandwidth else (0, None)
 
     def _plan_sends(self, now: float) -> None:
         """Line up the sessions whose turn it is; what was due before the end is due behind it too."""
@@ -364,33 +352,13 @@ class Send:
             if due.messages:
                 self._sends.add(Task(due.messages * piece, due.since, period), chosen)
 
-    def _plan_reads(self, now: float) -> None:
-        """Line up the sessions that are to be read, those included that are being closed."""
-        if not self._read_turns:
-            return
-        slots, piece = self._read_turns.slots, self._read_piece
-        for due in self._read_turns.take(now):
-            task = Task(due.messages * piece, due.since, self._read_turns.period / piece)
-            for streams in (self._streams.items, self._leaving.items):
-                self._reads.add(task, [stream for stream in streams[due.slot :: slots] if stream.input])
-
     def _arm(self, now: float) -> None:
         """Wake when something is due next, or at the end."""
-        next_due = self._read_turns.next_due if self._read_turns else float("inf")
+        next_due = self._reads.next_due
         if self._turns and now < self._ends:
             next_due = min(next_due, self._turns.next_due, self._ends)
         if next_due < float("inf"):
             self._timer.arm(next_due)
-
-    def _read_on(self, stream: SendStream, task: Task, _until: float) -> None:
-        if stream.place == NOWHERE:
-            return
-        stream.input = 0
-        piece = min(task.amount, SLOW_READ if self._told_apart else _LARGEST_PIECE)
-        if self._read(stream.session, piece):
-            stream.input = READ
-            if piece < task.amount:
-                self._reads.add(task.rest(piece), (stream,))
 
     def _send_on(self, stream: SendStream, task: Task, until: float) -> None:
         if stream.leaving or stream.place == NOWHERE:
@@ -402,7 +370,7 @@ class Send:
             task = task.rest(sent_before)
             if not task.amount:
                 return
-        if len(stream.unsent) > (_LARGEST_PIECE if task.begun else 0):
+        if len(stream.unsent) > (LARGEST_PIECE if task.begun else 0):
             self._missed[_FULL] += task.amount
             return
         try:
@@ -461,7 +429,7 @@ class Send:
 
         The last message is sent to its end where it is made: what of it is not due yet is sent ahead.
         """
-        left = most = min(task.amount, _LARGEST_PIECE)
+        left = most = min(task.amount, LARGEST_PIECE)
         blocks, messages = [], 0
         while left > 0:
             block, count = self._messages.take_bytes(stream, min(left, BLOCK), until)
@@ -521,7 +489,7 @@ class Send:
         while self._answers.outstanding and self._reactor.now < until:
             yield BEAT
         self._finish()
-        for streams in (self._streams, self._leaving):
+        for streams in (self._streams, self._reads.leaving):
             while streams.items:
                 for stream in streams.items[-_LET_GO:]:
                     streams.remove(stream)
@@ -541,7 +509,7 @@ class Send:
         self._timer.close()
         self.listening = False
         self._sends.clear()
-        self._reads.clear()
+        self._reads.line.clear()
 
     def _let_go(self, stream: SendStream) -> None:
         stream.session.stream = None

@@ -103,13 +103,6 @@ class Streams(Generic[S]):
             last.place = stream.place
         stream.place = NOWHERE
 
-    def take_all(self) -> list[S]:
-        """Take all out, and return them."""
-        taken, self.items = self.items, []
-        for stream in taken:
-            stream.place = NOWHERE
-        return taken
-
 
 class Workload(Protocol):
     """Traffic that owns the streams of the sessions it has joined."""

@@ -21,6 +21,12 @@ TOLERANCE: Final = 0.1
 _ROUNDING: Final = 0.001
 
 
+# Seconds that a turn at a bandwidth stands for at least, its bytes where that is less than a segment's, and at most.
+_PIECE_SECONDS: Final = 0.01
+_SEGMENT: Final = 1460
+LARGEST_PIECE: Final = 1 << 20
+
+
 class Due(NamedTuple):
     """What the sessions of a slot are to send: so many messages each, the first of which was due at `since`.
 
@@ -76,6 +82,12 @@ class Turns:
             oldest = sent_from + (place - sent_from) % self.slots
             slot = place * self._stride % self.slots
             yield Due(slot, count, whole - count, self._begun + oldest * self._turn)
+
+
+def turns_at(bandwidth: float, now: float) -> tuple[int, Turns]:
+    """Return how many bytes of each session one turn is at a bandwidth (bytes a second), and the turns."""
+    piece = max(1, int(min(max(min(_SEGMENT, bandwidth), bandwidth * _PIECE_SECONDS), LARGEST_PIECE)))
+    return piece, Turns(bandwidth / piece, now)
 
 
 def _congruent(first: int, end: int, rest: int, slots: int) -> int:
