@@ -6,8 +6,9 @@ from functools import cache
 # Below every ephemeral port, so that no test's own session takes one between the check and the use.
 _PORTS = range(20_000, 32_000)
 
-# How many ports a process of tests has: more than its tests use while what they used before is in TIME_WAIT.
-_WINDOW = 600
+# How many ports a process of tests has: more than its tests use while what they used before is in TIME_WAIT, some of
+# them a thousand. There is room for six processes.
+_WINDOW = 2000
 
 
 def find_free_ports(count: int) -> int:
@@ -33,6 +34,7 @@ class _Window:
         self._next = 0
 
     def find(self, count: int) -> int:
+        assert count <= len(self._ports), "that is more than one process of tests has"
         for _ in self._ports:
             if self._next + count > len(self._ports):
                 self._next = 0
