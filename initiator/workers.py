@@ -395,7 +395,7 @@ class Workers(Divided, Campaigns, RateSearches, Probing):
 
     def weights(self, target: Address | None) -> list[float]:
         """Return which part of what goes over the sessions, or over those of a target, each worker is to do."""
-        loads = self._parts[target] if target else self._loads
+        loads = self._parts.get(target) if target else self._loads
         return weights_of(loads or [0] * len(self.pool.present()))
 
     def forget_run(self, name: str) -> None:

@@ -370,6 +370,20 @@ async def test_queries_whose_rate_was_changed_end_with_their_schedule_in_a_repla
         assert not any(query and query.sending for query in queries)
 
 
+async def test_queries_to_what_is_no_target_are_refused_or_sent_no_more() -> None:
+    async with before_silence() as workers:
+        asked = QuerySettings(constant(40.0), 1, (build_question("a.example", "A"),), timeout=0.1)
+        with pytest.raises(UsageError, match=r"127\.0\.0\.1:1 is no target"):
+            await workers.start_query(replace(asked, target=Address("127.0.0.1", 1)))
+        (target,) = [row async for row in all_rows(workers.target_page)]
+        host, port = target.target.split(":")
+        await workers.start_query(replace(asked, target=Address(host, int(port))))
+        await workers.remove_targets(Endpoint(host, int(port), int(port)))
+        await workers.change_query(constant(20.0))
+        await workers.stop_query()
+        await workers.wait_query()
+
+
 async def _replaced(workers: Workers, times: int) -> bool:
     return (await workers.snapshot()).workers.replaced == times  # type: ignore[union-attr]
 
