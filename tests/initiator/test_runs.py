@@ -1,6 +1,7 @@
 """Tests of what runs behind the prompt."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,10 @@ from tests.initiator.figures import NO_SESSIONS
 from tests.support import Lines
 
 pytestmark = pytest.mark.usefixtures("run")
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 async def _nothing() -> None:
@@ -90,11 +95,7 @@ async def test_whoever_types_is_told_what_a_line_waits_for(typed: bool, monkeypa
     runs, shell, lines = _runs()
     shell.typed = typed
     answered = asyncio.Event()
-
-    async def ended() -> None:
-        await answered.wait()
-
-    runs.begin(Run("query", "query 1", ended, _known, _nothing))
+    runs.begin(Run("query", "query 1", partial(_set, answered), _known, _nothing))
     settling = asyncio.create_task(runs.settle(NO_SESSIONS))
     for _ in range(10):
         await asyncio.sleep(0)
@@ -120,11 +121,7 @@ async def test_one_whose_figures_are_not_told_yet_keeps_another_from_beginning()
     runs, shell, _ = _runs()
     shell.typed = True
     written = asyncio.Event()
-
-    async def ended() -> None:
-        await written.wait()
-
-    runs.begin(Run("churn", "churn 1", ended, _known, _nothing))
+    runs.begin(Run("churn", "churn 1", partial(_set, written), _known, _nothing))
     with pytest.raises(UsageError, match="churn: churn runs already; `stop churn` ends it"):
         await runs.refuse("churn", "saturate")
     with pytest.raises(UsageError, match="churn: one runs already; `stop churn` ends it"):

@@ -42,6 +42,13 @@ async def figures(engine: Engine) -> SendFigures:
     return found
 
 
+async def ran(engine: Engine, run: SendSettings) -> tuple[SendFigures, float]:
+    """Return what became of a run, and the longest pause of the loop."""
+    await engine.start_send(run)
+    await engine.wait_send()
+    return await figures(engine), await held_up(engine)
+
+
 async def reached(engine: Engine, check: Callable[[SendFigures], bool]) -> SendFigures:
     """Return the first figures that a check holds of."""
     found: list[SendFigures] = []
@@ -126,10 +133,7 @@ async def test_expressions_at_full_speed_are_whole_messages() -> None:
 
 async def test_a_bandwidth_is_kept() -> None:
     async with holding(3) as engine:
-        await engine.start_send(settings(b"0123456789", up=100_000.0, seconds=1.0))
-        await engine.wait_send()
-        now = await figures(engine)
-        pause = await held_up(engine)
+        now, pause = await ran(engine, settings(b"0123456789", up=100_000.0, seconds=1.0))
     assert now.unit == "bytes"
     assert now.traffic.sent + sum(now.missed.values()) == now.due
     assert 300_000 * (1 - pause) <= now.due <= 300_000 * 1.05
@@ -305,10 +309,7 @@ async def test_what_falls_due_in_a_stall_over_the_end_is_missed() -> None:
 @pytest.mark.parametrize("rate", [50.0, 5000.0])
 async def test_nothing_is_missed_at_the_end_of_a_run_that_was_not_held_up(rate: float) -> None:
     async with holding(2) as engine:
-        await engine.start_send(settings(b"x", rate=rate, seconds=0.4))
-        await engine.wait_send()
-        now = await figures(engine)
-        pause = await held_up(engine)
+        now, pause = await ran(engine, settings(b"x", rate=rate, seconds=0.4))
     assert now.due == now.sent + sum(now.missed.values())
     assert 2 * rate * (0.4 - pause) <= now.due <= 2 * rate * 0.4
     assert now.missed == NOTHING_MISSED or pause > TOLERANCE
@@ -316,10 +317,7 @@ async def test_nothing_is_missed_at_the_end_of_a_run_that_was_not_held_up(rate: 
 
 async def test_messages_of_many_sessions_are_due_evenly_over_a_period() -> None:
     async with holding(200) as engine:
-        await engine.start_send(settings(b"x", rate=0.5, seconds=1.0))
-        await engine.wait_send()
-        now = await figures(engine)
-        pause = await held_up(engine)
+        now, pause = await ran(engine, settings(b"x", rate=0.5, seconds=1.0))
     assert 96 - 100 * pause <= now.due <= 104
 
 
@@ -538,10 +536,7 @@ async def test_what_a_session_does_not_take_is_missed_and_counted() -> None:
 
 async def test_the_first_byte_waits_for_the_delay() -> None:
     async with holding(2) as engine:
-        await engine.start_send(settings(b"x", rate=100.0, delay=0.4, seconds=1.0))
-        await engine.wait_send()
-        now = await figures(engine)
-        pause = await held_up(engine)
+        now, pause = await ran(engine, settings(b"x", rate=100.0, delay=0.4, seconds=1.0))
     # Nothing is due before. It begins at the time of the last batch, and is over with the first beat behind its tick.
     assert now.due == now.sent + sum(now.missed.values())
     assert 60 - 100 * (TICK + 2 * pause) <= now.due / 2 <= 61 + 100 * pause
