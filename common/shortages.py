@@ -64,3 +64,8 @@ class Shortages:
         if kind in self.kinds:
             self.kinds.discard(kind)
             log.warning("There %s %s again", "is" if kind == MEMORY else "are", kind)
+
+    def end_all(self) -> None:
+        """Take note that there is room for everything again."""
+        for kind in sorted(self.kinds):
+            self.end(kind)

@@ -239,24 +239,20 @@ class Holder:
         """Deal with an error of accept(2); return whether the next in the queue may be accepted."""
         if isinstance(failure, BlockingIOError):
             return False
-        if failure.errno in reasons.NO_DESCRIPTORS:
-            self._pause(shortages.DESCRIPTORS, try_again=True)
-        elif failure.errno in reasons.NO_MEMORY:
-            self._pause(shortages.MEMORY, try_again=True)
-        else:
-            self.accept_errors += 1
-            log.debug("Accept failed: %s", failure)
-            return True
-        return False
+        kind = shortages.kind_of(failure.errno)
+        if kind:
+            self._pause(kind, try_again=True)
+            return False
+        self.accept_errors += 1
+        log.debug("Accept failed: %s", failure)
+        return True
 
     def _turn_away(self, descriptor: int, failure: OSError) -> None:
         """Close a session that the kernel has no room for in the epoll, or TLS none at all."""
-        if descriptor < len(self._reactor.handlers):
-            self._reactor.forget(descriptor)
         os.close(descriptor)
         self.accept_errors += 1
         log.debug("Accept failed: %s", failure)
-        self._pause(shortages.MEMORY, try_again=True)
+        self._pause(shortages.kind_of(failure.errno) or shortages.MEMORY, try_again=True)
 
     def _pause(self, kind: str, *, try_again: bool) -> None:
         """Accept nothing until a client or listener is gone, or, where others may use up what lacks, for a while."""
@@ -275,5 +271,4 @@ class Holder:
             self._changed_at = self._reactor.now
             self.doors.set_open(not self.resting)
         elif not self.paused and settled:
-            self.shortages.end(shortages.DESCRIPTORS)
-            self.shortages.end(shortages.MEMORY)
+            self.shortages.end_all()

@@ -454,7 +454,7 @@ async def test_clients_that_the_kernel_grants_no_watch_for_are_turned_away(monke
         with ExitStack() as stack:
             socks = [stack.enter_context(socket.create_connection(address)) for _ in range(3)]  # accepted together
             now = await status(engine, lambda now: now.accept_errors)
-            assert (now.held, now.accepted, now.accept_errors, now.exhausted) == (2, 2, 1, ("memory",))
+            assert (now.held, now.accepted, now.accept_errors, now.exhausted) == (2, 2, 1, ("epoll watches",))
             assert (await listeners(engine))[str(address)].held == 2
             monkeypatch.undo()
             socks[2].setblocking(False)
