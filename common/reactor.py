@@ -62,6 +62,7 @@ class Reactor:
         self.handlers: list[Handler | None] = []
         self.now = monotonic()
         self.longest_pause = 0.0
+        self._stood_still = 0.0
         self._loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
         self._register = self._epoll.register
@@ -169,6 +170,13 @@ class Reactor:
         if seconds > self.longest_pause:
             self.longest_pause = seconds
 
+    def watched(self) -> float:
+        """Return monotonic seconds that do not count while the loop stands still.
+
+        For what a peer is given time for: an answer that came in such a time lies there unread.
+        """
+        return min(monotonic(), self._due + BEAT) - self._stood_still
+
     def close(self) -> None:
         """Stop calling handlers and jobs; the descriptors stay open."""
         self._loop.remove_reader(self._epoll.fileno())
@@ -269,6 +277,8 @@ class Reactor:
     def _beat(self) -> None:
         self.now = begin = monotonic()
         self.noticed_pause(begin - self._due)
+        self._stood_still += max(0.0, begin - self._due - BEAT)
+        self._due = begin
         self._call_back(self._on_beat)
         self.noticed_pause(monotonic() - begin)
         self._beat_again()

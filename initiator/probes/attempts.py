@@ -194,8 +194,8 @@ class _TrialRun:
                 return math.inf
             session = self.sessions[self._oldest]
             if session.state is State.CONNECTING:
-                if now - session.since < self._own.patience:
-                    return session.since + self._own.patience
+                if (left := self._own.left(session)) > 0:
+                    return now + left
                 self._own.fail(session, TIMEOUT)
             self._oldest += 1
             if self._failed_at is None and session.failure and session.since - self.begun >= self.judged_from:

@@ -25,6 +25,11 @@ _LONGEST: Final = 10.0
 _DRAIN_TIMES: Final = 1.2
 _DRAIN: Final = 0.1
 
+# The part of what is judged in a try that the path may have had left of its allowance when that began, and how much
+# longer the allowance is used up before the same try is made again.
+_SPARE: Final = 0.03
+_LONGER: Final = 1.5
+
 # A try begins with a tenth of its time at nine tenths of its rate: the path may gain a hundredth of what is tried, so
 # that two that are sent a bit too near to each other do not fail.
 _SETTLING_RATE: Final = 0.9
@@ -101,7 +106,8 @@ class Outcome:
     """What became of what was judged: how many failed, and the rate at which they were really sent.
 
     `uneven` says that this host was late at times, and sent some together or not at all; `first_failure` is in seconds
-    from the beginning. `taken` succeeded in the seconds in which the path was `overloaded`.
+    from the beginning. `taken` succeeded in the seconds in which the path was `overloaded`. Before what was judged,
+    `since` the last failure so many seconds had gone, None for no failure, and so many had `passed` meanwhile.
     """
 
     failed: int
@@ -110,6 +116,8 @@ class Outcome:
     first_failure: float | None
     taken: int
     overloaded: float
+    since: float | None = None
+    passed: int = 0
 
 
 class Narrowing:
@@ -196,6 +204,14 @@ class Narrowing:
     def _judge_try(self, outcome: Outcome) -> Trial | None:
         wanted = self._wanted
         reached = outcome.sent_rate >= wanted * _SENT
+        if self._drain and not outcome.failed and self._has_spare(outcome):
+            if self._repeat(_TRY_REPEATS):
+                self._drain = tuple((rate, seconds * _LONGER) for rate, seconds in self._drain)
+                return self._again(wanted)
+            if outcome.since is not None:
+                self.host_bound = True
+                return None
+            self._drain = ()  # the path does not limit any more: there is nothing to use up
         if not outcome.failed:
             self.good = max(self.good, min(outcome.sent_rate, wanted * self._boost))
             if self.bad is not None and self.good >= self.bad:
@@ -222,6 +238,15 @@ class Narrowing:
             self._boost = 1.0
             self._fail(failed)
         return self._narrow(wanted)
+
+    def _has_spare(self, outcome: Outcome) -> bool:
+        """Return whether the path had something left of its allowance, for this host was late in using it up."""
+        assert self.taken is not None
+        if outcome.since is None:
+            return True
+        spare = outcome.since * self.taken - outcome.passed
+        settling = (self.taken - self._wanted * _SETTLING_RATE) * self._seconds * _SETTLING_TIME
+        return spare > max(0.0, settling) + max(2.0, self._wanted * self._seconds * _SPARE)
 
     def _narrow(self, wanted: float) -> Trial | None:
         """Return the next one after `wanted` did, or did not."""
@@ -275,16 +300,19 @@ def outcome_of(
     Those from `judged_from` on are judged, until `until`.
     """
     start = bisect_left(sent, judged_from)
+    last = next((place for place in range(start - 1, -1, -1) if not succeeded[place]), None)
+    since = None if last is None else judged_from - sent[last]
+    passed = 0 if last is None else start - 1 - last
     judged = list(zip(sent[start:], succeeded[start:], strict=True))
     failed = [at for at, success in judged if not success]
     seconds = until - judged_from
     sent_rate = len(judged) / seconds if seconds > 0 else 0.0
     if not failed:
-        return Outcome(0, sent_rate, uneven, None, 0, 0.0)
+        return Outcome(0, sent_rate, uneven, None, 0, 0.0, since, passed)
     taken, overloaded = _overload_of(judged, math.inf)
     if taken:
         taken, overloaded = _overload_of(judged, max(_GAP / sent_rate, overloaded / taken))
-    return Outcome(len(failed), sent_rate, uneven, failed[0], taken, overloaded)
+    return Outcome(len(failed), sent_rate, uneven, failed[0], taken, overloaded, since, passed)
 
 
 def _overload_of(judged: Iterable[tuple[float, bool]], gap: float) -> tuple[int, float]:

@@ -47,20 +47,21 @@ class OwnSession:
 
     `since` (monotonic seconds) is when the SYN or the last message went out, `took` the seconds until the establishment
     or the whole echo, `failure` the reason for which it has ended, "" for none. `silent` is when something was heard
-    last, or the session was established, `ended` when it ended.
+    last, or the session was established, `ended` when it ended. `asked` is `since` by the reactor's `watched`.
     """
 
     __slots__ = (
-        "at", "descriptor", "ended", "expected", "failure", "owner", "silent", "since", "state", "target", "took",
+        "asked", "at", "descriptor", "ended", "expected", "failure", "owner", "silent", "since", "state", "target", "took",
         "unsent", "waiter",
     )  # fmt: skip
 
-    def __init__(self, owner: "OwnSessions", target: Target, now: float) -> None:
+    def __init__(self, owner: "OwnSessions", target: Target, now: float, asked: float) -> None:
         self.owner = owner
         self.target = target
         self.descriptor = -1
         self.state = State.CONNECTING
         self.since = now
+        self.asked = asked
         self.silent = now
         self.took = 0.0
         self.ended = 0.0
@@ -103,7 +104,7 @@ class OwnSessions:
     def begin(self, target: Target | None = None, options: Iterable[Option] = ()) -> OwnSession:
         """Send a SYN, to the next target if none is given; what fails at once is returned as ended."""
         target = target or next(self._turn)
-        session = OwnSession(self, target, monotonic())
+        session = OwnSession(self, target, monotonic(), self._reactor.watched())
         try:
             sock = self._dialer.open(target.family)
         except OSError as failure:
@@ -142,8 +143,7 @@ class OwnSessions:
         failed = 0
         for session in sessions:
             while session.state is awaited:
-                left = session.since + self.patience - monotonic()
-                if left > 0:
+                if (left := self.left(session)) > 0:
                     session.waiter = asyncio.get_running_loop().create_future()
                     await asyncio.wait((session.waiter,), timeout=left)
                     continue
@@ -151,6 +151,10 @@ class OwnSessions:
                 failed += 1
                 if failed % _FAILED_AT_ONCE == 0:
                     await asyncio.sleep(0)
+
+    def left(self, session: OwnSession) -> float:
+        """Return for how many seconds a session is still waited for; those in which we stood still do not count."""
+        return session.asked + self.patience - self._reactor.watched()
 
     async def close(self, reset: bool) -> None:
         """End all that are left, by RST or by FIN, and begin no more, also where that is under way."""
@@ -229,6 +233,7 @@ class OwnSessions:
                 session.at = 0
                 session.state = State.ASKED
                 session.since = monotonic()
+                session.asked = self._reactor.watched()
                 self._send(session, session.expected)
             if number % _STEP == _STEP - 1:
                 yield

@@ -31,10 +31,11 @@ class Bucket:
         return True
 
 
-def make(trial: Trial, box: Bucket, fastest: float, pause: float, stands_still: float = 0.0) -> Outcome:
+def make(trial: Trial, box: Bucket, fastest: float, pause: float, stands_still: float = 0.0, late: float = 0.0) -> Outcome:
     """Return what becomes of a trial of a host that can send so many a second, and has rested for a while.
 
-    It stands still for so many seconds right after the first failure.
+    It stands still for so many seconds right after the first failure, and as `late` at the end of what comes before
+    what is judged.
     """
     begin, at, sent, succeeded = box.at + pause, 0.0, [], []
     uneven, until, first = False, trial.seconds, None
@@ -43,7 +44,7 @@ def make(trial: Trial, box: Bucket, fastest: float, pause: float, stands_still: 
         really = min(rate, fastest)
         for number in range(math.ceil(seconds * really)):
             when = at + number / really + 1e-6  # a bit later than it is due
-            if first is not None and 0 < when - first < stands_still:
+            if (first is not None and 0 < when - first < stands_still) or 0 < judged_from - when < late:
                 continue
             sent.append(when)
             succeeded.append(box.take(begin + when))
@@ -74,6 +75,11 @@ def overloaded() -> Narrowing:
         narrowing.judge(Outcome(9, 200.0, False, 0.1, 100, 1.0))
     narrowing.judge(Outcome(9, 300.0, False, 0.5, 100, 1.0))
     return narrowing
+
+
+def passed(rate: float, late: bool) -> Outcome:
+    """Return what becomes of a try that does well, after the path was overloaded to the end."""
+    return Outcome(0, rate, late, None, 0, 0.0, since=0.0)
 
 
 def rate_of(narrowing: Narrowing) -> float:
@@ -118,15 +124,41 @@ def test_a_failure_that_does_not_come_again_is_none_of_the_path() -> None:
 def test_a_host_that_is_late_is_asked_for_more_before_it_is_the_bound() -> None:
     narrowing = overloaded()
     assert rate_of(narrowing) == 97.0
-    narrowing.judge(Outcome(0, 80.0, True, None, 0, 0.0))
+    narrowing.judge(passed(80.0, late=True))
     assert rate_of(narrowing) > 110
-    narrowing.judge(Outcome(0, 96.0, True, None, 0, 0.0))
+    narrowing.judge(passed(96.0, late=True))
     assert narrowing.good == 96.0
     for _ in range(5):
         assert not narrowing.host_bound
-        narrowing.judge(Outcome(0, 80.0, True, None, 0, 0.0))
+        narrowing.judge(passed(80.0, late=True))
     assert narrowing.host_bound
     assert (narrowing.good, narrowing.bad) == (96.0, 200.0)
+
+
+@pytest.mark.parametrize(("times", "host_bound"), [(1, False), (4, False), (9, True)])
+def test_a_try_does_not_live_on_what_this_host_left_of_the_allowance(times: int, host_bound: bool) -> None:
+    box, narrowing, late = Bucket(300.0, 300.0), Narrowing(1.0), 0
+    while narrowing.trial:
+        is_try = narrowing.trial.phase is Phase.TRY
+        late += is_try
+        narrowing.judge(make(narrowing.trial, box, 20_000.0, 0.02, late=0.4 if is_try and late <= times else 0.0))
+    assert narrowing.host_bound == host_bound
+    if host_bound:
+        assert narrowing.good == 0
+    else:
+        assert 285 <= narrowing.good < 300
+
+
+def test_where_the_limit_is_gone_meanwhile_the_search_goes_on() -> None:
+    box, narrowing = Bucket(300.0, 30.0), Narrowing(1.0)
+    for _ in range(MOST):
+        if narrowing.trial is None:
+            break
+        if narrowing.trial.phase is Phase.TRY:
+            box.rate = box.burst = 1e9
+        narrowing.judge(make(narrowing.trial, box, 20_000.0, 1.0))
+    assert narrowing.good > 360
+    assert not narrowing.host_bound
 
 
 @given(st.floats(150, 4000), st.floats(5, 200))
@@ -148,11 +180,11 @@ def test_what_a_long_try_left_of_the_allowance_does_not_help_the_next_one(burst:
 
 def test_a_rate_is_not_blamed_for_what_failed_at_the_higher_one_that_was_asked_for() -> None:
     narrowing = overloaded()
-    narrowing.judge(Outcome(0, 80.0, True, None, 0, 0.0))
+    narrowing.judge(passed(80.0, late=True))
     assert rate_of(narrowing) == pytest.approx(97.0 * 97.0 / 80.0)
     narrowing.judge(Outcome(1, 117.0, False, 0.5, 90, 1.0))
     assert rate_of(narrowing) == 97.0
-    narrowing.judge(Outcome(0, 97.0, False, None, 0, 0.0))
+    narrowing.judge(passed(97.0, late=False))
     assert (narrowing.good, narrowing.bad) == (97.0, 200.0)
 
 
@@ -181,7 +213,7 @@ def test_whatever_happens_the_search_ends_and_its_bounds_are_in_order(seed: int,
 
 def test_only_what_is_judged_counts() -> None:
     sent, succeeded = [0.0, 1.0, 2.0, 3.0, 3.5, 4.0, 4.5], [False, True, True, False, True, True, True]
-    assert outcome_of(sent, succeeded, 2.0, 4.5, False) == Outcome(1, 2.0, False, 3.0, 2, 1.0)
+    assert outcome_of(sent, succeeded, 2.0, 4.5, False) == Outcome(1, 2.0, False, 3.0, 2, 1.0, since=2.0, passed=1)
     assert outcome_of([], [], 0.0, 0.0, True) == Outcome(0, 0.0, True, None, 0, 0.0)
 
 
