@@ -8,7 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from common.commands import Command, Registry
 from common.errors import SessionerError, UsageError
@@ -18,9 +18,8 @@ from common.options import Process
 from common.output import Output
 from common.pipe import Pipe
 from common.runtime import LOOPS, settle_collector
-from common.shell import Shell, is_comment
+from common.shell import Shell, Sink, is_comment
 from common.system import raise_descriptor_limit
-from common.terminal import Terminal
 from common.workers.process import come_before_workers
 
 log = logging.getLogger("sessioner")
@@ -41,6 +40,22 @@ class Service:
     commands: list[Command]
     toolbar: Callable[[], Awaitable[str]]
     addresses: Callable[[], Awaitable[list[str]]]
+
+
+class Console(Sink, Protocol):
+    """Where lines come from, and their text goes: a terminal's prompt or a pipe."""
+
+    def serve(self, toolbar: Callable[[], Awaitable[str]], addresses: Callable[[], Awaitable[list[str]]], /) -> None:
+        """Take the toolbar's text, and the addresses to complete, from these."""
+
+    async def greet(self, text: str) -> None:
+        """Show the first line."""
+
+    async def run(self) -> None:
+        """Carry out the lines until there are no more."""
+
+    def interrupt(self) -> bool:
+        """Take a Ctrl-C, or return False for one that ends the process."""
 
 
 Start = Callable[[Shell, Logs], contextlib.AbstractAsyncContextManager[Service]]
@@ -83,8 +98,7 @@ async def _live(name: str, process: Process, start: Start, warning: str | None) 
             settle_collector()
             async with start(shell, logs) as service:
                 shell.registry = Registry(service.commands)
-                if isinstance(console, Terminal):
-                    console.serve(service.toolbar, service.addresses)
+                console.serve(service.toolbar, service.addresses)
                 await console.greet(f"{service.greeting}\n")
                 talk = _converse(process, script, shell, console)
                 stopped = await _until_stopped(talk, console.interrupt)
@@ -94,7 +108,7 @@ async def _live(name: str, process: Process, start: Start, warning: str | None) 
             return error.exit_code
 
 
-async def _converse(process: Process, script: list[str] | None, shell: Shell, console: Terminal | Pipe) -> None:
+async def _converse(process: Process, script: list[str] | None, shell: Shell, console: Console) -> None:
     """Carry out what the options say, then what is typed or piped."""
     await _carry_out(shell, process.execute, followed=True)
     if script is not None:
@@ -152,10 +166,12 @@ async def _until_stopped(work: Awaitable[None], interrupt: Callable[[], bool]) -
     return None
 
 
-def _console(name: str, shell: Shell, output: Output, errors: Output) -> Terminal | Pipe:
-    if os.isatty(0) and os.isatty(1):
-        return Terminal(name, shell, output)
-    return Pipe(0, shell, output, errors)
+def _console(name: str, shell: Shell, output: Output, errors: Output) -> Console:
+    if not (os.isatty(0) and os.isatty(1)):
+        return Pipe(0, shell, output, errors)
+    from common.terminal import Terminal  # not above: it takes a third of the start, and scripts have none
+
+    return Terminal(name, shell, output)
 
 
 def _output(stack: contextlib.ExitStack, descriptor: int) -> Output:

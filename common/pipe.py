@@ -28,6 +28,9 @@ class Pipe:
         self._room = threading.Semaphore()
         self._ended = False
 
+    def serve(self, _toolbar: object, _addresses: object, /) -> None:
+        """Do nothing: no toolbar is drawn, nothing is completed."""
+
     async def run(self) -> None:
         """Carry out the lines until `quit` or the end of the input."""
         threading.Thread(target=self._read, name="input", daemon=True).start()

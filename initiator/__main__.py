@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from typing import Final
 
 from common.addresses import Endpoint
@@ -12,10 +12,9 @@ from common.logs import Logs
 from common.shell import Shell
 from initiator.cli import Options, parse_options
 from initiator.commands import Commands
-from initiator.exporters import exporting
 from initiator.render import greeting_text, toolbar_text
 from initiator.sources import check_sources
-from initiator.workers import open_engine
+from initiator.workers import AnyEngine, open_engine
 from responder.settings import Settings as ResponderSettings
 from responder.workers import AnyEngine as AnyResponder
 from responder.workers import open_engine as open_responder
@@ -49,8 +48,7 @@ async def _service(
     if not options.process.fleet:
         check_sources(options.settings.source_ips, options.settings.interface)
     opened = open_engine(options.settings, options.process)
-    attached = options.process.attach is not None
-    async with aclosing(await opened) as engine, exporting(options.exporters, engine, attached=attached):
+    async with aclosing(await opened) as engine, _exporting(options, engine):
         for endpoint, hashsize in targets:
             await engine.add_targets(endpoint, hashsize)
 
@@ -68,6 +66,14 @@ async def _service(
             await commands.adopt(engine)
         yield Service(greeting, commands.rows(), toolbar, addresses)
         await commands.close()
+
+
+def _exporting(options: Options, engine: AnyEngine) -> AbstractAsyncContextManager[None]:
+    if not options.exporters.any:
+        return nullcontext()
+    from initiator.exporters import exporting  # not above: it takes long, and few ask for it
+
+    return exporting(options.exporters, engine, attached=options.process.attach is not None)
 
 
 async def _listen(responder: AnyResponder, options: Options) -> list[tuple[Endpoint, int | None]]:

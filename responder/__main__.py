@@ -2,18 +2,17 @@
 
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 
 from common.daemon import Service, run
 from common.fleet.console import Fleet
 from common.logs import Logs
 from common.shell import Shell
 from common.system import read_system
-from responder.cli import parse_options
+from responder.cli import Options, parse_options
 from responder.commands import Commands
-from responder.exporters import exporting
 from responder.render import greeting_text, toolbar_text
-from responder.workers import open_engine
+from responder.workers import AnyEngine, open_engine
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -23,8 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     @asynccontextmanager
     async def start(shell: Shell, logs: Logs) -> AsyncIterator[Service]:
         opened = open_engine(options.settings, options.process)
-        attached = options.process.attach is not None
-        async with aclosing(await opened) as engine, exporting(options.exporters, engine, attached=attached):
+        async with aclosing(await opened) as engine, _exporting(options, engine):
             for endpoint, mode in options.listen:
                 await engine.add_listeners(endpoint, mode)
 
@@ -38,6 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             yield Service(greeting, Commands(engine, shell, logs).rows(), toolbar, engine.listener_names)
 
     sys.exit(run("responder", options.process, start))
+
+
+def _exporting(options: Options, engine: AnyEngine) -> AbstractAsyncContextManager[None]:
+    if not options.exporters.any:
+        return nullcontext()
+    from responder.exporters import exporting  # not above: it takes long, and few ask for it
+
+    return exporting(options.exporters, engine, attached=options.process.attach is not None)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,11 @@ class Exporters:
     window: float = WINDOW
     prometheus: Address | None = None
 
+    @property
+    def any(self) -> bool:
+        """Whether figures go anywhere."""
+        return bool(self.statsd or self.prometheus)
+
 
 def add_exporter_options(parser: Parser) -> None:
     """Add the options that make an Exporters."""

@@ -51,8 +51,8 @@ class OwnSession:
     """
 
     __slots__ = (
-        "asked", "at", "descriptor", "ended", "expected", "failure", "owner", "silent", "since", "state", "target", "took",
-        "unsent", "waiter",
+        "asked", "at", "descriptor", "ended", "expected", "failure", "owner", "silent", "since", "state", "target",
+        "took", "unsent", "waiter",
     )  # fmt: skip
 
     def __init__(self, owner: "OwnSessions", target: Target, now: float, asked: float) -> None:

@@ -7,6 +7,7 @@ import select
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -404,6 +405,18 @@ async def test_a_pause_outside_the_reactor_is_noticed_by_the_pulse() -> None:
         stall(4 * BEAT)
         await beat(reactor)
         assert reactor.longest_pause >= 2 * BEAT
+
+
+async def test_what_is_watched_does_not_count_while_the_loop_stands_still() -> None:
+    with closing(Reactor()) as reactor:
+        await beat(reactor)
+        began, before = monotonic(), reactor.watched()
+        stall(10 * BEAT)
+        standing = reactor.watched()
+        assert standing - before <= 2 * BEAT
+        await beat(reactor)
+        assert reactor.watched() > standing
+        assert monotonic() - began - (reactor.watched() - before) >= 8 * BEAT
 
 
 async def test_a_pause_in_a_beat_is_noticed() -> None:

@@ -31,7 +31,9 @@ class Bucket:
         return True
 
 
-def make(trial: Trial, box: Bucket, fastest: float, pause: float, stands_still: float = 0.0, late: float = 0.0) -> Outcome:
+def make(
+    trial: Trial, box: Bucket, fastest: float, pause: float, stands_still: float = 0.0, late: float = 0.0
+) -> Outcome:
     """Return what becomes of a trial of a host that can send so many a second, and has rested for a while.
 
     It stands still for so many seconds right after the first failure, and as `late` at the end of what comes before

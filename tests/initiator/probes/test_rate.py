@@ -15,7 +15,7 @@ from initiator.engine import Engine
 from initiator.probes.attempts import Attempts, RatePart
 from initiator.probes.figures import FIND, RateFigures, RateSettings
 from initiator.probes.narrowing import Phase, Trial
-from initiator.probes.own import OwnSessions
+from initiator.probes.own import OwnSessions, State
 from initiator.probes.parts import Method, R
 from initiator.probes.rate import FindRate, together
 from tests.initiator.batches import behind_timers
@@ -126,6 +126,17 @@ async def test_a_session_is_given_up_when_its_time_is_over_though_the_next_one_i
             attempts = await part.attempts()
             assert (again, attempts.failed, attempts.known) == (0, {0: "timeout"}, True)
             await part.close()
+
+
+async def test_what_came_while_this_host_stood_still_came_in_time() -> None:
+    with Peer() as peer:
+        async with initiating(peer.address) as engine:
+            own = OwnSessions(engine._reactor, engine._holder.dialer, engine._targets.values(), 0.2)
+            session = own.begin()
+            stall(0.5)
+            await own.settle([session], State.CONNECTING)
+            assert (session.failure, session.state) == ("", State.READY)
+            await own.close(reset=True)
 
 
 async def test_none_is_begun_within_a_batch_of_events() -> None:
