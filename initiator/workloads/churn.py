@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ _BEGUN_AT_ONCE: Final = 16
 _GIVEN_UP_AT_ONCE: Final = 16
 _UNBEGUN_AT_ONCE: Final = 4096
 
-# Seconds after the end of its time in which what is due by then is still begun: a pause of the loop is no backlog.
+# Seconds after the end of its time in which what is due by then is still begun: a pause of the loop is no backlog, and
+# does not count.
 GRACE: Final = 0.5
 
 # Transactions kept before they are counted in the histograms, which is cheaper for many at once.
@@ -102,6 +104,7 @@ class Churn:
         self._cpu_before = process_time()
         self._ends = self._begun_at + settings.seconds
         self._last_at = self._begun_at
+        self._grace_ends = math.inf  # as the reactor's `watched` counts
         self._arrivals = Arrivals(constant(rate), settings.arrivals, settings.seed, self._begun_at, settings.phase)
         self._at_once = _BEGUN_AT_ONCE
         self._stopping = False
@@ -124,7 +127,9 @@ class Churn:
         if self._tally:
             return
         now, arrivals = monotonic(), self._arrivals
-        if self._stopping or now > self._ends + GRACE:
+        if now > self._ends and self._grace_ends == math.inf:
+            self._grace_ends = self.reactor.watched() + GRACE
+        if self._stopping or self.reactor.watched() > self._grace_ends:
             given_up = len(arrivals.take(self._ends, _UNBEGUN_AT_ONCE))
             self._due += given_up
             self._unbegun += given_up
