@@ -59,9 +59,10 @@ _SENT: Final = 0.97
 _BOOST: Final = 1.3
 _FASTEST: Final = 0.6
 
-# So many times the mean interval is a gap, unless the box takes no more than one meanwhile: what it is not asked for is
-# lost when its allowance is full again.
+# So many times the mean interval is a gap, unless the box takes no more than one meanwhile, or than a part of its
+# allowance: what it is not asked for is lost when that is full again.
 _GAP: Final = 3.0
+_GAP_PART: Final = 0.5
 
 # The part of the time from the first failure on in which the path is to be overloaded, in all such trials together, and
 # the part without which they tell nothing.
@@ -135,6 +136,7 @@ class Narrowing:
         self.host_bound = False
         self._seconds = seconds
         self._wanted = 0.0
+        self._failed_at = math.inf
         self._boost = 1.0
         self._drain: tuple[tuple[float, float], ...] = ()
         self._tries = 0
@@ -203,8 +205,7 @@ class Narrowing:
 
     def _judge_try(self, outcome: Outcome) -> Trial | None:
         wanted = self._wanted
-        reached = outcome.sent_rate >= wanted * _SENT
-        if self._drain and not outcome.failed and self._has_spare(outcome):
+        if not outcome.failed and self._has_spare(outcome):
             if self._repeat(_TRY_REPEATS):
                 self._drain = tuple((rate, seconds * _LONGER) for rate, seconds in self._drain)
                 return self._again(wanted)
@@ -212,16 +213,16 @@ class Narrowing:
                 self.host_bound = True
                 return None
             self._drain = ()  # the path does not limit any more: there is nothing to use up
-        if not outcome.failed:
-            self.good = max(self.good, min(outcome.sent_rate, wanted * self._boost))
-            if self.bad is not None and self.good >= self.bad:
-                # It failed for another reason then.
-                self.bad = None
+        if outcome.failed:
+            # The rate that failed, where more was asked for than was wanted, and this host was not late after all.
+            failed = min(wanted * self._boost, max(wanted, outcome.sent_rate))
+            self._failed_at = min(failed, self._failed_at)
+        else:
+            self._do(min(outcome.sent_rate, wanted * self._boost))
         if self.host_bound:
             self.host_bound = not outcome.failed
             return self._overload(wanted) if outcome.failed else None
-        # The rate that failed, where more was asked for than was wanted, and this host was not late after all.
-        failed = min(wanted * self._boost, max(wanted, outcome.sent_rate))
+        reached = outcome.sent_rate >= wanted * _SENT
         late = outcome.uneven or self._boost > 1
         if late and (outcome.failed or not reached) and self._repeat(_TRY_REPEATS):
             if outcome.failed:
@@ -229,21 +230,25 @@ class Narrowing:
             else:
                 self._boost = min(_BOOST, self._boost * wanted / outcome.sent_rate) if outcome.sent_rate else _BOOST
             return self._again(wanted)
-        self._repeats = 0
-        if not outcome.failed and not reached:
+        # A host that cannot send just that rate tells by a higher one that failed, if it was ever sent.
+        failed = math.inf if reached and not outcome.failed else self._failed_at
+        self._repeats, self._failed_at = 0, math.inf
+        if failed < math.inf:
+            self._boost = 1.0
+            self._fail(failed)
+        elif not reached:
             self.host_bound = True
             return None
         self._tries += 1
-        if outcome.failed:
-            self._boost = 1.0
-            self._fail(failed)
         return self._narrow(wanted)
 
     def _has_spare(self, outcome: Outcome) -> bool:
         """Return whether the path had something left of its allowance, for this host was late in using it up."""
-        assert self.taken is not None
+        if not self._drain:
+            return False
         if outcome.since is None:
             return True
+        assert self.taken is not None
         spare = outcome.since * self.taken - outcome.passed
         settling = (self.taken - self._wanted * _SETTLING_RATE) * self._seconds * _SETTLING_TIME
         return spare > max(0.0, settling) + max(2.0, self._wanted * self._seconds * _SPARE)
@@ -259,6 +264,12 @@ class Narrowing:
         if self.bad - self.good <= self.bad * PRECISION:
             return None
         return self._try(min(higher, (self.good + self.bad) / 2))
+
+    def _do(self, rate: float) -> None:
+        """Take note of a rate that did well."""
+        self.good = max(self.good, rate)
+        if self.bad is not None and self.good >= self.bad:
+            self.bad = None  # it failed for another reason then
 
     def _fail(self, rate: float) -> None:
         """Take note of a rate that failed."""
@@ -311,7 +322,9 @@ def outcome_of(
         return Outcome(0, sent_rate, uneven, None, 0, 0.0, since, passed)
     taken, overloaded = _overload_of(judged, math.inf)
     if taken:
-        taken, overloaded = _overload_of(judged, max(_GAP / sent_rate, overloaded / taken))
+        each = overloaded / taken
+        allowance = sum(success for at, success in judged if at < failed[0]) - (failed[0] - judged_from) / each
+        taken, overloaded = _overload_of(judged, max(_GAP / sent_rate, each, allowance * _GAP_PART * each))
     return Outcome(len(failed), sent_rate, uneven, failed[0], taken, overloaded, since, passed)
 
 

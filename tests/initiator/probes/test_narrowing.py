@@ -233,6 +233,35 @@ def test_one_that_was_begun_before_a_pause_and_sent_after_it_is_not_taken_for_a_
     assert abs(outcome.taken / outcome.overloaded - 50) <= 2.5
 
 
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=20)
+def test_what_is_taken_does_not_depend_on_when_a_busy_host_delivers_what_was_sent(seed: int) -> None:
+    """Gaps of some milliseconds, behind each of which all goes out at once: short of the allowance, none is lost."""
+    rng, box, sent, succeeded, at = random.Random(seed), Bucket(1000.0, 30.0), [], [], 0.0
+    while at < 2.0:
+        end = at + rng.uniform(0.002, 0.01)
+        together = [at + number / 2400 for number in range(int((end - at) * 2400))]
+        sent += together
+        succeeded += [box.take(end) for _ in together]
+        at = end + rng.uniform(0.0, 0.004)
+    outcome = outcome_of(sent, succeeded, 0.0, at, True)
+    assert outcome.overloaded > 1.5
+    assert abs(outcome.taken / outcome.overloaded - 1000) <= 30
+
+
+def test_a_host_that_only_reaches_what_fails_is_not_the_bound() -> None:
+    narrowing = overloaded()
+    narrowing.judge(passed(97.0, late=False))
+    wanted = rate_of(narrowing)
+    for _ in range(2):
+        narrowing.judge(passed(0.96 * wanted, late=True))
+        narrowing.judge(Outcome(5, 1.01 * wanted, True, 0.5, 90, 1.0, since=0.0))
+    narrowing.judge(passed(0.96 * wanted, late=True))
+    assert not narrowing.host_bound
+    assert narrowing.bad
+    assert wanted <= narrowing.bad < 1.05 * wanted
+
+
 @given(
     st.floats(50, 2000),
     st.floats(2, 20),
