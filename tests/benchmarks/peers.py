@@ -71,7 +71,8 @@ def churn_server(ports: int, size: int) -> Iterator[Program]:
 def churn_client(ports: Sequence[int], way: str, under_way: int, size: int, seconds: int) -> Any:
     """Ask so many sessions at a time with so many bytes each, for so many seconds, and return the report.
 
-    It has `completed`, `failed`, `wall_s`, `user_s`, `system_s`. The `way` is `plain` or `eager`: see the program.
+    It has `completed`, `failed`, `wall_s`, `user_s`, `system_s`. The `way` is `plain`, `turns` or `eager`: see the
+    program.
     """
     arguments = (way, str(under_way), str(size), str(seconds), *map(str, ports))
     with _started("churn_client", *arguments) as process:

@@ -1,5 +1,6 @@
-/* Raw-epoll client of short sessions, so many under way at a time. `plain` does what is usual: it waits until a session
-   is established, sends, half-closes, and reads to the end. `eager` is the least that churn can cost on the loopback. */
+/* Raw-epoll client of short sessions, so many under way at a time. `plain` does what is usual: it leaves the choice of
+   local ports to the kernel, waits until a session is established, sends, half-closes, and reads to the end. `turns` does
+   the same from local ports in turn. `eager` is the least that churn can cost on the loopback. */
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -22,12 +23,12 @@ static unsigned long completed, failed;
 static unsigned under_way;
 static char *request;
 static size_t request_size;
-static bool eager;
+static bool in_turn, eager;
 /* Whether a session's request is sent, by descriptor. */
 static bool asked[1 << 16];
 
 /* Each session's port is chosen in turn, so that no connect has to search for one. */
-static int connect_in_turn(int fd, const struct addrinfo *target)
+static void connect_in_turn(int fd, const struct addrinfo *target)
 {
     for (;;) {
         port = port < high ? port + 1 : low;
@@ -35,7 +36,7 @@ static int connect_in_turn(int fd, const struct addrinfo *target)
         if (setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range, sizeof range) < 0)
             fail("IP_LOCAL_PORT_RANGE");
         if (connect(fd, target->ai_addr, target->ai_addrlen) == 0 || errno == EINPROGRESS)
-            return fd;
+            return;
         if (errno != EADDRNOTAVAIL)
             fail("connect");
     }
@@ -50,13 +51,22 @@ static void send_request(int fd)
         fail("shutdown");
 }
 
+static void connect_plainly(int fd, const struct addrinfo *target)
+{
+    if (connect(fd, target->ai_addr, target->ai_addrlen) < 0 && errno != EINPROGRESS)
+        fail("connect");
+}
+
 static void begin(void)
 {
     const struct addrinfo *target = targets[turn++ % target_count];
     int fd = socket(target->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         fail("socket");
-    connect_in_turn(fd, target);
+    if (in_turn)
+        connect_in_turn(fd, target);
+    else
+        connect_plainly(fd, target);
     asked[fd] = false;
     /* On the loopback a session is established when connect returns, and the request can go with the FIN. */
     if (eager)
@@ -93,11 +103,12 @@ static void handle(int fd, uint32_t events)
 
 int main(int argc, char **argv)
 {
-    if (argc < 7 || (strcmp(argv[2], "plain") && strcmp(argv[2], "eager"))) {
-        fprintf(stderr, "usage: %s ADDR plain|eager UNDER_WAY SIZE SECONDS PORT [PORT...]\n", argv[0]);
+    if (argc < 7 || (strcmp(argv[2], "plain") && strcmp(argv[2], "turns") && strcmp(argv[2], "eager"))) {
+        fprintf(stderr, "usage: %s ADDR plain|turns|eager UNDER_WAY SIZE SECONDS PORT [PORT...]\n", argv[0]);
         return 1;
     }
     eager = !strcmp(argv[2], "eager");
+    in_turn = strcmp(argv[2], "plain");
     unsigned most = number(argv[3], 1, 10000);
     request_size = number(argv[4], 1, 1 << 16);
     double seconds = number(argv[5], 1, 1000000);

@@ -316,13 +316,19 @@ async def test_no_timer_is_set_to_a_time_that_is_over(monkeypatch: pytest.Monkey
     assert len(over) <= 1
 
 
+async def test_what_is_left_of_the_schedule_can_be_made_another_one() -> None:
+    async with holding(1) as engine:
+        await engine.start_query(settings(parse_schedule("1h 50\n1h 150")))
+        left = (await engine.query_schedule()).scaled(2)
+        assert (left.rate_at(0.0), left.rate_at(5400.0)) == (100, 300)
+
+
 async def test_the_schedule_is_no_more_changed_when_its_time_is_over() -> None:
     async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
     async with against(silent) as engine:
         await engine.start_query(settings(parse_schedule("100ms 50\n100ms 150"), timeout=1.0, arrivals="constant"))
-        assert (await engine.query_schedule()).scaled(2).rate_at(0.0) in (100, 300)
         now = await reached(engine, lambda now: not now.sending)
         assert now.running
         assert now.asked_rate == pytest.approx(100)
