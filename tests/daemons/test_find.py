@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.daemons.refusals import refused, refusing
 from tests.daemons.test_programs import program, running
-from tests.support import Daemon, alone, initiator, responder
+from tests.support import Daemon, initiator, responder
 
 FreePorts = Callable[[int], int]
 
@@ -83,6 +84,13 @@ def test_a_search_is_stopped_by_its_name_and_keeps_what_it_knows(pair: Daemon) -
     assert "Sessions the path takes  : at least 50, each confirmed by an echo" in errors
 
 
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Daemon]:
+    """Give an initiator that all refusals are tried on."""
+    with refusing() as front:
+        yield front
+
+
 @pytest.mark.parametrize(
     ("line", "error"),
     [
@@ -107,12 +115,8 @@ def test_a_search_is_stopped_by_its_name_and_keeps_what_it_knows(pair: Daemon) -
         ("ages on 127.0.0.9:9", "is no target"),
     ],
 )
-def test_bad_input_costs_one_line_and_nothing_else(line: str, error: str) -> None:
-    with alone(1) as front:
-        output, errors, code = front.end(line, "status --json")
-    assert error in output
-    assert json.loads(output.splitlines()[-1])["probes"] == []
-    assert (code, "Traceback" in errors) == (2, False)
+def test_bad_input_costs_one_line_and_nothing_else(lasting: Daemon, line: str, error: str) -> None:
+    assert error in refused(lasting, line)
 
 
 def test_the_ages_of_lost_sessions_are_shown(free_ports: FreePorts) -> None:
