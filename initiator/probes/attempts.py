@@ -9,14 +9,14 @@ from time import monotonic
 from typing import Final
 
 from common.reactor import Reactor
-from common.reasons import EXHAUSTED, TIMEOUT
+from common.reasons import EXHAUSTED
 from common.timer import Timer
 from initiator.probes.narrowing import Trial
 from initiator.probes.own import OwnSession, OwnSessions, State
 
-# Seconds that an establishment is waited for: less than one, after which a SYN is sent again (tcp(7),
-# tcp_syn_retries), or more where the path is slow.
-_PATIENCE: Final = 0.9
+# Seconds that an establishment is waited for, or more where the path is slow: less than one, after which a SYN is sent
+# again (tcp(7), tcp_syn_retries), by as much as this host may be held up.
+_PATIENCE: Final = 0.4
 _TIMES_SLOWEST: Final = 5.0
 
 # What is later than this, and than the next one is due, was not sent evenly; so many times as late it is not sent at
@@ -196,7 +196,7 @@ class _TrialRun:
             if session.state is State.CONNECTING:
                 if (left := self._own.left(session)) > 0:
                     return now + left
-                self._own.fail(session, TIMEOUT)
+                self._own.give_up(session)
             self._oldest += 1
             if self._failed_at is None and session.failure and session.since - self.begun >= self.judged_from:
                 self._failed_at = session.since

@@ -214,9 +214,8 @@ class Narrowing:
                 return None
             self._drain = ()  # the path does not limit any more: there is nothing to use up
         if outcome.failed:
-            # The rate that failed, where more was asked for than was wanted, and this host was not late after all.
-            failed = min(wanted * self._boost, max(wanted, outcome.sent_rate))
-            self._failed_at = min(failed, self._failed_at)
+            # The pace of it, whatever this host left out: what follows a pause is at that pace, too.
+            self._failed_at = min(wanted * self._boost, self._failed_at)
         else:
             self._do(min(outcome.sent_rate, wanted * self._boost))
         if self.host_bound:

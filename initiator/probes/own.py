@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import cycle
-from select import EPOLLRDHUP
+from select import EPOLLRDHUP, poll
 from socket import SocketType
 from time import monotonic
 from typing import Final
@@ -147,14 +147,29 @@ class OwnSessions:
                     session.waiter = asyncio.get_running_loop().create_future()
                     await asyncio.wait((session.waiter,), timeout=left)
                     continue
-                self.fail(session, reasons.TIMEOUT)
+                self.give_up(session)
                 failed += 1
                 if failed % _FAILED_AT_ONCE == 0:
                     await asyncio.sleep(0)
 
     def left(self, session: OwnSession) -> float:
-        """Return for how many seconds a session is still waited for; those in which we stood still do not count."""
+        """Return for how many seconds a session is still waited for.
+
+        Those in which we stood still do not count, unless it is fleeting: the kernel must not send its SYN again.
+        """
+        if self._fleeting:
+            return session.since + self.patience - monotonic()
         return session.asked + self.patience - self._reactor.watched()
+
+    def give_up(self, session: OwnSession) -> None:
+        """Fail one that was waited for long enough, unless what has come lies there and was not reported yet."""
+        awaited = session.state
+        unreported = poll()
+        unreported.register(session.descriptor, READ if awaited is State.ASKED else READ | WRITE)
+        for _, events in unreported.poll(0):
+            self.ready(session, events)
+        if session.state is awaited:
+            self.fail(session, reasons.TIMEOUT)
 
     async def close(self, reset: bool) -> None:
         """End all that are left, by RST or by FIN, and begin no more, also where that is under way."""

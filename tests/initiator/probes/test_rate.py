@@ -128,14 +128,15 @@ async def test_a_session_is_given_up_when_its_time_is_over_though_the_next_one_i
             await part.close()
 
 
-async def test_what_came_while_this_host_stood_still_came_in_time() -> None:
+@pytest.mark.parametrize(("fleeting", "state"), [(False, State.READY), (True, State.ENDED)])
+async def test_what_came_while_this_host_stood_still_came_in_time(fleeting: bool, state: State) -> None:
     with Peer() as peer:
         async with initiating(peer.address) as engine:
-            own = OwnSessions(engine._reactor, engine._holder.dialer, engine._targets.values(), 0.2)
+            own = OwnSessions(engine._reactor, engine._holder.dialer, engine._targets.values(), 0.2, fleeting)
             session = own.begin()
             stall(0.5)
             await own.settle([session], State.CONNECTING)
-            assert (session.failure, session.state) == ("", State.READY)
+            assert (session.failure, session.state) == ("", state)
             await own.close(reset=True)
 
 
