@@ -15,6 +15,7 @@ from initiator.settings import Settings
 from initiator.sources import Sources, bind_to_device
 
 _STREAM: Final = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
+_UNDER_WAY: Final = errno.EINPROGRESS
 
 
 class Remote(Protocol):
@@ -33,35 +34,39 @@ class Dialer:
         self._sources = Sources(settings.source_ips) if settings.source_ips else None
         place = settings.place
         self._ports = LocalPorts(rng.random() if place is None else place)
+        self._connect = self._ports.connect
+        self._plain = not self._sources and not any(self._options.values())
         self._highest = highest_descriptor()
 
-    def open(self, family: int) -> SocketType:
-        """Return a socket; raises OSError, EMFILE also while the descriptors kept for other things are left."""
-        sock = SocketType(family, _STREAM)
+    def dial(self, remote: Remote, host: int = 0) -> tuple[SocketType, int, int]:
+        """Send a SYN; return its socket, the number of the error (EINPROGRESS for none), the local address's key.
+
+        Without source addresses of ours, attempts begun together go out by the same route, so they share the `host`
+        part of the key: only the first, for which it is 0, has to ask. Raises OSError where there is no socket, EMFILE
+        also while the descriptors kept for other things are left. One call is all: each costs a session a percent.
+        """
+        sock = SocketType(remote.family, _STREAM)
         if sock.fileno() >= self._highest:
             sock.close()
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return sock
-
-    def connect(self, sock: SocketType, remote: Remote, host: int = 0) -> tuple[int, int]:
-        """Send the SYN; return the number of the error (EINPROGRESS when all is well), and the local address's key.
-
-        Without source addresses of ours, attempts begun together go out by the same route, so they share the `host`
-        part of the key: only the first, for which it is 0, has to ask.
-        """
-        error = self._prepare(sock, remote.family)
+        error = 0 if self._plain else self._prepare(sock, remote.family)
         if error:
-            return error, 0
-        error, port = self._ports.connect(sock, remote.sockaddr)
-        if error == errno.EINPROGRESS and (self._sources or not host or not port):
-            actual = sock.getsockname()
-            if port and port != actual[1]:
-                self._ports.read_range()
-            host, port = host_number(actual[0]) << 16, actual[1]
-        if host | port == remote.key:
+            return sock, error, 0
+        error, port = self._connect(sock, remote.sockaddr)
+        if error != _UNDER_WAY:
+            return sock, error, 0
+        key = host | port if host and port and not self._sources else self._key(sock, port)
+        if key == remote.key:
             # Where nobody listens, a port can be opened from that very port.
             error = errno.ECONNREFUSED
-        return error, host | port
+        return sock, error, key
+
+    def _key(self, sock: SocketType, port: int) -> int:
+        """Return the number of a socket's local address, whose port was to be this one."""
+        host, actual = sock.getsockname()[:2]
+        if port and port != actual:
+            self._ports.read_range()
+        return host_number(host) << 16 | int(actual)
 
     def _prepare(self, sock: SocketType, family: int) -> int:
         """Set what the command line asks for; return 0, or the number of the error in the way."""

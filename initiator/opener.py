@@ -29,6 +29,7 @@ log = logging.getLogger("sessioner.initiator")
 # nearly full takes up to 0.9 ms, so the clock is looked at as well.
 _STEP: Final = 8
 _STEP_SECONDS: Final = 0.0005
+_UNDER_WAY: Final = errno.EINPROGRESS
 
 # An urgent byte is reported by itself, for a read ends in front of it however much has come: tcp(7).
 _EVENTS: Final = READ | WRITE | EPOLLPRI | EDGE
@@ -186,18 +187,16 @@ class Opener:
     def _begin(self, target: Target, count: int) -> bool:
         """Begin so many attempts, or fewer if they take long; return False when there is no room for any."""
         now = begun = monotonic()
-        open_socket, connect = self._dialer.open, self._dialer.connect
-        add, remember, make = self._reactor.add, self._begun.append, self._make
+        dial, add, remember, make = self._dialer.dial, self._reactor.add, self._begun.append, self._make
         host = sent = 0
         room = True
         for _ in range(count):
             try:
-                sock = open_socket(target.family)
+                sock, error, key = dial(target, host)
             except OSError as failure:
                 room = self._no_room(failure.errno)
                 break
-            error, key = connect(sock, target, host)
-            if error != errno.EINPROGRESS:
+            if error != _UNDER_WAY:
                 sock.close()
                 room = self._refused_at_once(target, error, now)
                 break

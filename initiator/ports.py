@@ -15,6 +15,7 @@ _WHOLE_RANGE: Final = 1
 
 # Ports tried before the choice is left to the kernel.
 _TRIES: Final = 4
+_TAKEN: Final = errno.EADDRNOTAVAIL
 
 
 class LocalPorts:
@@ -37,23 +38,23 @@ class LocalPorts:
         """Send the SYN; return the number of the error, and the local port, or 0 where the kernel chose it."""
         if self._low:
             for _ in range(_TRIES):
-                port = self._take()
+                port = self._port = self._port + 1
+                if port > self._high:
+                    port = self._begin_anew()
                 bounds = port << 16 | port
                 # An option's value is signed, and the upper bound takes the sign's bit.
                 sock.setsockopt(IPPROTO_IP, _IP_LOCAL_PORT_RANGE, bounds - (bounds >> 31 << 32))
                 error = sock.connect_ex(sockaddr)
-                if error != errno.EADDRNOTAVAIL:
+                if error != _TAKEN:
                     return error, port
         if self._can_choose:
             sock.setsockopt(IPPROTO_IP, _IP_LOCAL_PORT_RANGE, _WHOLE_RANGE)
         return sock.connect_ex(sockaddr), 0
 
-    def _take(self) -> int:
-        """Return the next port; the range is read anew at the end of each turn."""
-        self._port += 1
-        if self._port > self._high:
-            self.read_range()
-            self._port = self._low
+    def _begin_anew(self) -> int:
+        """Return the first port of the range, which is read anew at the end of each turn."""
+        self.read_range()
+        self._port = self._low
         return self._port
 
 

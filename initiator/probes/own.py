@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from enum import Enum
 from itertools import cycle
 from select import EPOLLRDHUP, poll
-from socket import SocketType
 from time import monotonic
 from typing import Final
 
@@ -106,10 +105,13 @@ class OwnSessions:
         target = target or next(self._turn)
         session = OwnSession(self, target, monotonic(), self._reactor.watched())
         try:
-            sock = self._dialer.open(target.family)
+            sock, error, key = self._dialer.dial(target, self._hosts.get(target, 0))
         except OSError as failure:
             return self._not_begun(session, failure.errno or errno.EIO)
-        error = self._connect(sock, target, options)
+        self._hosts[target] = key & ~HIGHEST_PORT
+        # After the connect, for these are to prevail over those of the command line.
+        for level, name, value in options:
+            sock.setsockopt(level, name, value)
         if error != errno.EINPROGRESS:
             sock.close()
             return self._not_begun(session, error)
@@ -205,14 +207,6 @@ class OwnSessions:
             self._send(session, session.unsent)
         if events & (READ | FAILED) and session.state is not State.ENDED:
             self._read(session, events)
-
-    def _connect(self, sock: SocketType, target: Target, options: Iterable[Option]) -> int:
-        error, key = self._dialer.connect(sock, target, self._hosts.get(target, 0))
-        self._hosts[target] = key & ~HIGHEST_PORT
-        # After the connect, for these are to prevail over those of the command line.
-        for level, name, value in options:
-            sock.setsockopt(level, name, value)
-        return error
 
     def _not_begun(self, session: OwnSession, error: int) -> OwnSession:
         self.short_of = shortages.kind_of(error) or self.short_of

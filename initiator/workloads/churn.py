@@ -97,7 +97,7 @@ class Churn:
         self._number = number
         self._timeout = settings.timeout
         self._goals = goals
-        self._open_socket, self._dial = dialer.open, dialer.connect
+        self._dial = dialer.dial
         self._forget = reactor.forget
         self._shortages = Shortages("those transactions have failed")
         self._begun_at = monotonic()
@@ -186,16 +186,15 @@ class Churn:
 
     def _begin(self, dues: list[float]) -> None:
         """Begin transactions, and try to send at once: on a short path the session is established by then."""
-        under_way, late, add = self._under_way, self._late, self.reactor.add
+        under_way, late, dial, add = self._under_way, self._late, self._dial, self.reactor.add
         for due, goal in zip(dues, self._goals, strict=False):
             begun = monotonic()
             late.append(begun - due)
             try:
-                sock = self._open_socket(goal.family)
+                sock, error, key = dial(goal, goal.host)
             except OSError as failure:
                 self._lacking(failure.errno)
                 continue
-            error, key = self._dial(sock, goal, goal.host)
             if error != _UNDER_WAY:
                 sock.close()
                 self._refused_at_once(error)
