@@ -3,6 +3,8 @@
 The sessions stay in TIME_WAIT for a minute, so this comes last: until then hardly a port of the host is free.
 """
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any, Final
 from tests.benchmarks.harness import Figure, median_ratio
 from tests.benchmarks.peers import churn_client, churn_server, compile_peers
 from tests.ports import find_free_ports
-from tests.support import Daemon, initiator, responder
+from tests.support import ROOT, Daemon, initiator, responder
 
 RUNS = 5
 SECONDS = 2
@@ -32,14 +34,16 @@ def measure() -> Iterator[Figure]:
     """Yield the figures of churn."""
     compile_peers()
     with churn_server(PORTS, ANSWER) as server, initiator(server.ports[0], 1, *_targets(server.ports[1:])) as front:
-        *raw, ours = zip(*(_round(front, server.ports) for _ in range(RUNS)), strict=True)
+        *raw, bare, ours = zip(*(_round(front, server.ports) for _ in range(RUNS)), strict=True)
     for way, rates in zip(WAYS, raw, strict=True):
         yield Figure(f"churn: raw client in C, {way}, server in C", median(rates), "/s")
     yield Figure("churn: ours, server in C", median(ours), "/s", 22_000, at_least=True)
+    yield Figure("churn: a bare loop in Python, server in C", median(bare), "/s")
     plain, *others = raw
     yield Figure("churn: ours / raw client, plain", median_ratio(ours, plain), "", 0.85, at_least=True)
     for way, rates in zip(WAYS[1:], others, strict=True):
         yield Figure(f"churn: ours / raw client, {way}", median_ratio(ours, rates), "")
+    yield Figure("churn: a bare loop in Python / raw client, plain", median_ratio(bare, plain), "")
     with _serving() as first, initiator(first, PORTS) as front:
         rows = [_churn(front, ASKED) for _ in range(RUNS)]
         yield Figure("churn: ours, our responder", median(row["achieved"] for row in rows), "/s", 18_000, at_least=True)
@@ -64,9 +68,15 @@ def _transaction(server: str, rows: list[Any]) -> Figure:
 
 
 def _round(front: Daemon, ports: list[int]) -> list[float]:
-    """Return what each client completes a second, one after the other, ours last."""
+    """Return what each client completes a second, one after the other: the raw ones, the bare one, and ours."""
     raw = [churn_client(ports, way, UNDER_WAY, REQUEST, SECONDS) for way in WAYS]
-    return [*(run["completed"] / run["wall_s"] for run in raw), _churn(front, ASKED)["achieved"]]
+    return [*(run["completed"] / run["wall_s"] for run in raw), _bare(ports), _churn(front, ASKED)["achieved"]]
+
+
+def _bare(ports: list[int]) -> float:
+    arguments = map(str, (UNDER_WAY, REQUEST, SECONDS, *ports))
+    loop = [sys.executable, "-m", "tests.benchmarks.bare_churn", *arguments]
+    return float(subprocess.run(loop, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
 
 
 def _churn(front: Daemon, rate: int) -> Any:
