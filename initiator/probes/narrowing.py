@@ -217,7 +217,7 @@ class Narrowing:
             # The pace of it, whatever this host left out: what follows a pause is at that pace, too.
             self._failed_at = min(wanted * self._boost, self._failed_at)
         else:
-            self._do(min(outcome.sent_rate, wanted * self._boost))
+            self._succeed(min(outcome.sent_rate, wanted * self._boost))
         if self.host_bound:
             self.host_bound = not outcome.failed
             return self._overload(wanted) if outcome.failed else None
@@ -264,7 +264,7 @@ class Narrowing:
             return None
         return self._try(min(higher, (self.good + self.bad) / 2))
 
-    def _do(self, rate: float) -> None:
+    def _succeed(self, rate: float) -> None:
         """Take note of a rate that did well."""
         self.good = max(self.good, rate)
         if self.bad is not None and self.good >= self.bad:
