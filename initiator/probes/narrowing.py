@@ -330,16 +330,20 @@ def outcome_of(
 def _overload_of(judged: Iterable[tuple[float, bool]], gap: float) -> tuple[int, float]:
     """Return how many succeeded while the path was overloaded, and the seconds of that.
 
-    It is from a failure on, when its allowance is used up, until this host leaves a gap, in which it grows again. The
-    last one before a gap may have been sent at its end, so it does not count.
+    It is from one failure to another, at both of which its allowance is used up, or to the end; but not over a gap that
+    this host leaves, in which the allowance grows again.
     """
     taken, seconds = 0, 0.0
-    last, succeeded, step = None, False, 0.0
+    last, since, passed = -math.inf, None, 0
     for at, success in judged:
-        if last is not None and at - last <= gap:
-            taken += succeeded
-            seconds += step
-            last, succeeded, step = at, success, at - last
-        else:
-            last, succeeded, step = None if success else at, False, 0.0
-    return taken, seconds
+        if at - last > gap:
+            since = None
+        last = at
+        if success:
+            passed += 1
+            continue
+        if since is not None:
+            taken += passed
+            seconds += at - since
+        since, passed = at, 0
+    return (taken, seconds) if since is None else (taken + passed, seconds + last - since)

@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from initiator.probes.narrowing import Narrowing, Outcome, Phase, Trial, outcome_of
@@ -215,7 +215,7 @@ def test_whatever_happens_the_search_ends_and_its_bounds_are_in_order(seed: int,
 
 def test_only_what_is_judged_counts() -> None:
     sent, succeeded = [0.0, 1.0, 2.0, 3.0, 3.5, 4.0, 4.5], [False, True, True, False, True, True, True]
-    assert outcome_of(sent, succeeded, 2.0, 4.5, False) == Outcome(1, 2.0, False, 3.0, 2, 1.0, since=2.0, passed=1)
+    assert outcome_of(sent, succeeded, 2.0, 4.5, False) == Outcome(1, 2.0, False, 3.0, 3, 1.5, since=2.0, passed=1)
     assert outcome_of([], [], 0.0, 0.0, True) == Outcome(0, 0.0, True, None, 0, 0.0)
 
 
@@ -262,6 +262,7 @@ def test_a_host_that_only_reaches_what_fails_is_not_the_bound() -> None:
     assert wanted <= narrowing.bad < 1.05 * wanted
 
 
+@example(50.0, 13.0, [(1.0, 0.25), (1.0, 0.125), (1.0, 0.125)], 2.0)
 @given(
     st.floats(50, 2000),
     st.floats(2, 20),
